@@ -1,0 +1,36 @@
+import type { Engine } from "../spec/spec";
+import type { Survival } from "../topology/plan";
+
+/** What the cluster is, for applications, operators and other stacks. Plain, without any secret; `version` counts changes of this shape. */
+export interface ClusterInventory {
+  version: number;
+  name: string;
+  platform: string;
+  engine: Engine;
+  zones: string[];
+  shards: InventoryShard[];
+  /** `cluster-node-timeout` in milliseconds: how long clients should be ready to wait for a failover, twice over. */
+  nodeTimeoutMilliseconds: number;
+  survives: Survival;
+  /** When full coverage was last proved by a change: ISO 8601, UTC. */
+  verifiedAt: string;
+}
+
+export interface InventoryShard {
+  name: string;
+  /** As in CLUSTER NODES: `"0-5460"`, or `"7"` for a single slot. Ascending. */
+  slots: string[];
+  nodes: InventoryNode[];
+}
+
+export interface InventoryNode {
+  name: string;
+  zone: string;
+  address: string;
+  port: number;
+  busPort: number;
+  /** The ID that the server made, 40 hex digits. */
+  id: string;
+  /** As it was when `verifiedAt` was taken; failovers move it. */
+  role: string;
+}

@@ -1,0 +1,33 @@
+import type * as pulumi from "@pulumi/pulumi";
+import type { DirectiveSplit, NodeEndpoint } from "../config/types";
+import type { ClusterSpec } from "../spec/spec";
+import type { PlannedNode } from "../topology/plan";
+
+/** The port that every platform implements: make one node, say how to reach it. Nothing else differs between platforms. */
+export interface Platform {
+  /** `local`, `docker`, `aws`, … */
+  readonly name: string;
+  /** Declares the resources of one node, its data among them. Called once a node, in a stable order. */
+  declareNode(request: NodeRequest): PlatformNode;
+}
+
+export interface NodeRequest {
+  readonly spec: ClusterSpec;
+  readonly node: PlannedNode;
+  /** Position among all nodes of the cluster, from 0: for platforms that count ports or addresses. */
+  readonly ordinal: number;
+  /** Everything but endpoint and storage, which the platform adds. `live` is for the first file only; a change of it must not touch the node. */
+  readonly directives: DirectiveSplit;
+  /** The component; every resource is its child. */
+  readonly parent: pulumi.Resource;
+  /** What must exist before the machine: the guard of the node before it, so that machines roll one after the other. */
+  readonly after: pulumi.Resource[];
+}
+
+export interface PlatformNode {
+  readonly endpoint: pulumi.Output<NodeEndpoint>;
+  /** Changes when, and only when, the machine is replaced; known at preview where the platform can. */
+  readonly instance: pulumi.Output<string>;
+  /** What the node's guard depends on. */
+  readonly machine: pulumi.Resource;
+}
