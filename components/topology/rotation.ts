@@ -1,0 +1,72 @@
+import { zoneSquare } from "./squares";
+
+/**
+ * For every shard the zones of its nodes, in the order in which they are added; zones as positions in the list.
+ * The answer for fewer shards or fewer nodes is a part of the answer for more.
+ *
+ * A block of as many shards as there are zones follows one square. Every block renames the zones of its square, so that
+ * the masters of one zone have their replicas in different other zones: when the zone goes, its work is shared.
+ */
+export function zoneOrders(shards: number, nodesPerShard: number, zones: number): number[][] {
+  const square = zoneSquare(zones);
+  const blocks = Math.ceil(shards / zones);
+  const names = blockNames(blocks, zones, square);
+  return Array.from({ length: shards }, (_, shard) => {
+    const row = square[shard % zones] ?? [];
+    const name = names[Math.floor(shard / zones)] ?? [];
+    return Array.from({ length: nodesPerShard }, (_, node) => name[row[node % zones] ?? 0] ?? 0);
+  });
+}
+
+/** One renaming of the zones for every block, each the best continuation of those before it. */
+function blockNames(blocks: number, zones: number, square: readonly (readonly number[])[]): number[][] {
+  const candidates = renamings(zones);
+  const apart: number[] = new Array<number>(zones * zones).fill(0);
+  const chosen: number[][] = [];
+  for (let block = 0; block < blocks; block++) {
+    let best = candidates[0] ?? [];
+    let bestCost = Number.POSITIVE_INFINITY;
+    for (const name of candidates) {
+      // How crowded the pairs (zone of the master, zone of its first replica) would be: sum of squares, by increments.
+      let cost = 0;
+      for (const row of square) cost += apart[pair(name, row, zones)] ?? 0;
+      if (cost < bestCost) [best, bestCost] = [name, cost];
+    }
+    for (const row of square) {
+      const index = pair(best, row, zones);
+      apart[index] = (apart[index] ?? 0) + 1;
+    }
+    chosen.push(best);
+  }
+  return chosen;
+}
+
+function pair(name: readonly number[], row: readonly number[], zones: number): number {
+  return (name[row[0] ?? 0] ?? 0) * zones + (name[row[1] ?? row[0] ?? 0] ?? 0);
+}
+
+/** Renamings to choose from, the identity first: all of them up to five zones, a regular family beyond. */
+function renamings(zones: number): number[][] {
+  if (zones <= 5) return permutations(zones);
+  const found = new Map<string, number[]>();
+  for (let factor = 1; factor <= zones; factor++) {
+    for (let turn = 0; turn < zones; turn++) {
+      const affine = Array.from({ length: zones }, (_, zone) => (zone * factor + turn) % zones);
+      // The same modulo zones + 1, for where that is prime and `zones` is not.
+      const power = Array.from({ length: zones }, (_, zone) => ((((zone + 1) * factor) % (zones + 1)) - 1 + turn) % zones);
+      for (const name of [affine, power]) if (new Set(name).size === zones && !name.includes(-1)) found.set(name.join(), name);
+    }
+  }
+  return [...found.values()];
+}
+
+function permutations(size: number): number[][] {
+  if (size === 0) return [[]];
+  const all: number[][] = [];
+  const extend = (prefix: number[]): void => {
+    if (prefix.length === size) all.push(prefix);
+    for (let next = 0; next < size; next++) if (!prefix.includes(next)) extend([...prefix, next]);
+  };
+  extend([]);
+  return all;
+}
