@@ -1,0 +1,172 @@
+import type { FormationGoal, Member } from "./goal";
+import { claims, crowdedZones, layoutOf, viewSignature, zonesOf } from "./layout";
+import { type AnsweringNode, type ClusterObservation, answering, openSlotsOf, self } from "./observation";
+import { countSlots, formatRanges } from "./slots";
+
+/** Something that differs between the goal and what is. No finding at all is what verification asks for. */
+export interface Finding {
+  readonly kind: FindingKind;
+  /** Node, shard or zone that it is about. */
+  readonly subject: string;
+  /** One sentence: what was seen. */
+  readonly message: string;
+}
+
+export type FindingKind =
+  | "silent-node"
+  | "not-cluster-mode"
+  | "version-mix"
+  | "duplicate-id"
+  | "foreign-node"
+  | "stale-id"
+  | "not-joined"
+  | "flagged-node"
+  | "slots-unowned"
+  | "slots-contested"
+  | "slots-misplaced"
+  | "views-differ"
+  | "state-fail"
+  | "open-slot"
+  | "no-leader"
+  | "stray-node"
+  | "replica-link"
+  | "shard-in-one-zone"
+  | "crowded-zone"
+  | "setting-differs";
+
+/**
+ * Compares what every node reports with the goal, measured by what this topology promises. Pure; stable order.
+ * The list is the one place that says what "verified" means: every node answers and agrees on members and slot owners,
+ * all 16,384 slots have exactly one owner, `cluster_state:ok` everywhere, no handshake, failure flag, unknown address or
+ * open slot, every planned replica follows its shard's leader with its link up, zone rules as promised, settings as declared.
+ */
+export function assess(goal: FormationGoal, members: readonly Member[], observation: ClusterObservation): Finding[] {
+  const findings: Finding[] = [];
+  const report = (kind: FindingKind, subject: string, message: string) => findings.push({ kind, subject, message });
+
+  const alive = answering(observation);
+  for (const node of observation.nodes) {
+    if (!node.answering) report("silent-node", node.name, `${node.name} at ${node.endpoint.address}:${node.endpoint.port} does not answer: ${node.reason}`);
+  }
+  identity(goal, members, alive, report);
+  membership(alive, report);
+
+  const { unowned, contested } = claims(observation);
+  if (unowned.length > 0) report("slots-unowned", "slots", `${countSlots(unowned)} slots have no owner: ${formatRanges(unowned)}`);
+  if (contested.length > 0) report("slots-contested", "slots", `${countSlots(contested)} slots are claimed twice: ${formatRanges(contested)}`);
+  for (const node of alive) {
+    for (const open of openSlotsOf(node)) {
+      report("open-slot", node.name, `slot ${open.slot} of ${node.name} is ${open.direction} (other end ${open.peerId.slice(0, 8)}…)`);
+    }
+    if (node.state !== "ok") report("state-fail", node.name, `${node.name} says cluster_state:${node.state}`);
+    const wrong = differingSettings(goal, node);
+    for (const [name, { is, want }] of Object.entries(wrong)) {
+      report("setting-differs", node.name, `${name} of ${node.name} is ${JSON.stringify(is)}, declared ${JSON.stringify(want)}`);
+    }
+  }
+  const pictures = new Map<string, string[]>();
+  for (const node of alive) pictures.set(viewSignature(node), [...(pictures.get(viewSignature(node)) ?? []), node.name]);
+  if (pictures.size > 1) report("views-differ", "views", `${alive.length} nodes hold ${pictures.size} different pictures of members and slot owners`);
+
+  roles(goal, observation, report);
+  return findings;
+}
+
+type Report = (kind: FindingKind, subject: string, message: string) => void;
+
+/** Who is this: cluster mode, server version, unique IDs, and nobody that is not ours. */
+function identity(goal: FormationGoal, members: readonly Member[], alive: readonly AnsweringNode[], report: Report): void {
+  const names = new Map<string, string>();
+  for (const node of alive) {
+    if (!node.server.clusterEnabled) report("not-cluster-mode", node.name, `${node.name} runs without cluster-enabled yes`);
+    const twin = names.get(node.id);
+    if (twin !== undefined) report("duplicate-id", node.name, `${node.name} and ${twin} have the same node ID ${node.id}; were nodes.conf files copied?`);
+    names.set(node.id, node.name);
+  }
+  const versions = [...new Set(alive.map((n) => `${n.server.name} ${n.server.version}`))].sort();
+  if (versions.length > 1) report("version-mix", goal.cluster, `nodes run different versions: ${versions.join(", ")}`);
+
+  const stale = staleMembers(members, alive);
+  for (const member of stale) {
+    const knowing = alive.filter((n) => n.view.some((e) => e.id === member.id));
+    if (knowing.length > 0) report("stale-id", member.name, `${knowing.length} nodes still list ${member.id}, a former ID of ${member.name}`);
+  }
+  for (const [id, seen] of foreignNodes(members, alive)) {
+    report("foreign-node", id, `${seen.by.join(", ")} ${seen.by.length === 1 ? "knows" : "know"} node ${id} at ${seen.address}, which is not of this cluster`);
+  }
+}
+
+/** IDs that are known as ours but that no answering node of that name has any more. */
+export function staleMembers(members: readonly Member[], alive: readonly AnsweringNode[]): Member[] {
+  const current = new Map(alive.map((n) => [n.name, n.id]));
+  return members.filter((m) => m.state === "stale" || (current.has(m.name) && current.get(m.name) !== m.id));
+}
+
+/** IDs in any view that belong neither to an answering node nor to a member. Handshakes carry made-up IDs and do not count. */
+export function foreignNodes(members: readonly Member[], alive: readonly AnsweringNode[]): Map<string, { by: string[]; address: string }> {
+  const ours = new Set([...alive.map((n) => n.id), ...members.map((m) => m.id)]);
+  const foreign = new Map<string, { by: string[]; address: string }>();
+  for (const node of alive) {
+    for (const entry of node.view) {
+      if (entry.handshake || ours.has(entry.id)) continue;
+      const seen = foreign.get(entry.id) ?? { by: [], address: entry.noaddr ? "an unknown address" : `${entry.address}:${entry.port}` };
+      foreign.set(entry.id, { ...seen, by: [...seen.by, node.name] });
+    }
+  }
+  return foreign;
+}
+
+/** Does everybody know everybody, without a doubt about anyone? */
+function membership(alive: readonly AnsweringNode[], report: Report): void {
+  for (const node of alive) {
+    const known = new Map(node.view.filter((e) => !e.handshake).map((e) => [e.id, e]));
+    const missing = alive.filter((other) => !known.has(other.id)).map((other) => other.name);
+    if (missing.length > 0) report("not-joined", node.name, `${node.name} does not know ${missing.join(", ")}`);
+    for (const entry of node.view) {
+      const doubt = entry.handshake ? "handshake" : entry.noaddr ? "noaddr" : entry.health !== "ok" ? entry.health : undefined;
+      if (doubt === undefined) continue;
+      const name = alive.find((other) => other.id === entry.id)?.name ?? `${entry.id.slice(0, 8)}… at ${entry.address}:${entry.port}`;
+      report("flagged-node", node.name, `${node.name} marks ${name} as ${doubt}`);
+    }
+  }
+}
+
+function roles(goal: FormationGoal, observation: ClusterObservation, report: Report): void {
+  const layout = layoutOf(goal, observation);
+  const zones = zonesOf(goal);
+  const shardOf = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, s.name] as const)));
+  for (const { planned, leader, replicas, strays } of layout) {
+    if (!leader) report("no-leader", planned.name, `${planned.name} has no master with slots`);
+    for (const stray of strays) {
+      const own = self(stray);
+      const of = answering(observation).find((n) => n.id === own.masterId);
+      const what = own.role === "master" ? "is a master of its own" : of ? `follows ${of.name} of ${shardOf.get(of.name)}` : "follows an unknown master";
+      if (leader) report("stray-node", stray.name, `${stray.name} ${what}, planned as a replica in ${planned.name}`);
+    }
+    for (const replica of replicas) {
+      if (!replica.replication.linkUp) {
+        report("replica-link", replica.name, `${replica.name} ${replica.replication.syncing ? "is taking a full copy from" : "has no link to"} ${leader?.name}`);
+      }
+    }
+    const held = new Set([...(leader ? [leader] : []), ...replicas].map((n) => zones.get(n.name)));
+    if (goal.plan.promises.shardsSpanZones && replicas.length > 0 && held.size < 2) {
+      report("shard-in-one-zone", planned.name, `${planned.name} is in zone ${[...held].join()} alone`);
+    }
+  }
+  if (goal.plan.promises.mastersKeepMajority) {
+    for (const { zone, leaders } of crowdedZones(goal, layout)) {
+      report("crowded-zone", zone, `zone ${zone} holds ${leaders} of ${layout.length} masters; its loss would leave no majority`);
+    }
+  }
+}
+
+/** Live settings that a node does not report as declared. */
+export function differingSettings(goal: FormationGoal, node: AnsweringNode): Record<string, { is: string; want: string }> {
+  const wrong: Record<string, { is: string; want: string }> = {};
+  for (const name of Object.keys(goal.settings).sort()) {
+    const is = node.settings[name];
+    const want = goal.settings[name];
+    if (want !== undefined && is !== undefined && is !== want) wrong[name] = { is, want };
+  }
+  return wrong;
+}

@@ -1,0 +1,96 @@
+import { setTimeout } from "node:timers/promises";
+import type { NodeEndpoint } from "../config/types";
+import { reasonOf } from "./observe";
+import { type Step, describeStep } from "./steps";
+import type { Command, Connections } from "./wire";
+
+/** What a batch came to. `again` lists steps that the cluster was not ready for; the next observation decides anew. */
+export interface Outcome {
+  readonly again: readonly { readonly step: Step; readonly reason: string }[];
+}
+
+/** A step that a server refused for a reason that looking again does not mend. */
+export class StepRefused extends Error {
+  constructor(step: Step, answer: string) {
+    super(`${step.node} refused to ${describeStep(step)}: ${answer}`);
+    this.name = "StepRefused";
+  }
+}
+
+/**
+ * Answers that say "not now" or "done already", by step. Whatever is not listed here stops the run.
+ * Source: cluster.c and cluster_legacy.c of Redis 7.0 to 8 and Valkey 8 to 9.
+ */
+const LOOK_AGAIN: Partial<Record<Step["do"], RegExp>> = {
+  setConfigEpoch: /doesn't know any other node|already|non.zero|only when/i,
+  addSlotsRange: /already busy/i,
+  replicate: /Unknown node|only replicate a master/i,
+  forget: /Unknown node|Can't forget my master/i,
+  failover: /send CLUSTER FAILOVER to a replica|Master is down or failed/i,
+};
+
+/** Runs one batch: all nodes at once, each node's steps in order. */
+export async function execute(steps: readonly Step[], endpoints: Readonly<Record<string, NodeEndpoint>>, connections: Connections): Promise<Outcome> {
+  const byNode = new Map<string, Step[]>();
+  for (const step of steps) byNode.set(step.node, [...(byNode.get(step.node) ?? []), step]);
+  const again: { step: Step; reason: string }[] = [];
+  const refused: StepRefused[] = [];
+  await Promise.all(
+    [...byNode].map(async ([node, own]) => {
+      const endpoint = endpoints[node];
+      if (!endpoint) throw new Error(`no endpoint is known for node ${node}`);
+      const commands = own.map(commandsOf);
+      const answers = await connections.send(endpoint, commands.flat());
+      let at = 0;
+      own.forEach((step, i) => {
+        const mine = answers.slice(at, at + (commands[i]?.length ?? 0));
+        at += mine.length;
+        const failure = mine.find((a) => !a.ok);
+        if (!failure || failure.ok) return;
+        const { error } = failure;
+        // Answers of a server begin with a code in capitals; anything else is the connection, which the next observation reports.
+        const answered = error.name === "ReplyError";
+        if (!answered || LOOK_AGAIN[step.do]?.test(error.message)) again.push({ step, reason: reasonOf(error) });
+        else refused.push(new StepRefused(step, error.message));
+      });
+    }),
+  );
+  await Promise.all(steps.filter((s) => s.do === "failover").map((s) => leadershipTaken(s.node, endpoints, connections)));
+  if (refused.length === 1 && refused[0]) throw refused[0];
+  if (refused.length > 1) throw new AggregateError(refused, refused.map((e) => e.message).join("; "));
+  return { again };
+}
+
+const FAILOVER_MILLISECONDS = 6_000;
+
+/** A graceful failover answers OK before it happens; asking for a second one would start it over. Redis gives up after 5 s. */
+async function leadershipTaken(node: string, endpoints: Readonly<Record<string, NodeEndpoint>>, connections: Connections): Promise<void> {
+  const endpoint = endpoints[node];
+  const until = Date.now() + FAILOVER_MILLISECONDS;
+  while (endpoint && Date.now() < until) {
+    const [role] = await connections.send(endpoint, [["ROLE"]]);
+    if (role?.ok && Array.isArray(role.value) && role.value[0] === "master") return;
+    await setTimeout(10);
+  }
+}
+
+function commandsOf(step: Step): Command[] {
+  switch (step.do) {
+    case "setTemporary":
+      return [["CONFIG", "SET", ...Object.entries(step.settings).flat()]];
+    case "setConfig":
+      return [["CONFIG", "SET", ...Object.entries(step.settings).flat()], ...(step.persist ? [["CONFIG", "REWRITE"] as const] : [])];
+    case "setConfigEpoch":
+      return [["CLUSTER", "SET-CONFIG-EPOCH", step.epoch]];
+    case "addSlotsRange":
+      return [["CLUSTER", "ADDSLOTSRANGE", ...step.slots.flatMap(({ start, end }) => [start, end])]];
+    case "meet":
+      return [["CLUSTER", "MEET", step.address, step.port, step.busPort]];
+    case "replicate":
+      return [["CLUSTER", "REPLICATE", step.masterId]];
+    case "failover":
+      return [["CLUSTER", "FAILOVER"]];
+    case "forget":
+      return [["CLUSTER", "FORGET", step.id]];
+  }
+}

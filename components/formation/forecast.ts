@@ -1,0 +1,98 @@
+import type { NodeEntry } from "./clusterNodes";
+import type { FormationGoal, History } from "./goal";
+import { type AnsweringNode, type ClusterObservation, self } from "./observation";
+import { type Plan, plan } from "./plan";
+import { SLOT_COUNT, countSlots, expandSlots, toRanges } from "./slots";
+import { knows } from "./standing";
+import type { Step } from "./steps";
+
+/** More rounds than any plan needs; reached only if planning did not converge. */
+const ROUND_LIMIT = 200;
+
+/** All batches that lead from here to the goal if every step succeeds, for a reader. Pure. */
+export function forecast(goal: FormationGoal, history: History, observation: ClusterObservation): { steps: Step[]; end: Plan } {
+  const steps: Step[] = [];
+  let now = observation;
+  for (let round = 0; round < ROUND_LIMIT; round++) {
+    const next = plan(goal, history, now);
+    if (next.kind !== "act") return { steps, end: next };
+    steps.push(...next.steps);
+    now = settle(next.steps.reduce(apply, now));
+  }
+  return { steps, end: plan(goal, history, now) };
+}
+
+type Change = (node: AnsweringNode) => AnsweringNode;
+
+function onNode(observation: ClusterObservation, name: string, change: Change): ClusterObservation {
+  return { nodes: observation.nodes.map((n) => (n.answering && n.name === name ? change(n) : n)) };
+}
+
+function withSelf(node: AnsweringNode, change: Partial<NodeEntry>): AnsweringNode {
+  return { ...node, view: node.view.map((e) => (e.myself ? { ...e, ...change } : e)) };
+}
+
+/** The cluster after one step that succeeded; views of other nodes follow in `settle`. */
+export function apply(observation: ClusterObservation, step: Step): ClusterObservation {
+  switch (step.do) {
+    case "setTemporary":
+    case "setConfig":
+      return onNode(observation, step.node, (n) => ({ ...n, settings: { ...n.settings, ...step.settings } }));
+    case "setConfigEpoch":
+      return onNode(observation, step.node, (n) => withSelf({ ...n, currentEpoch: step.epoch }, { configEpoch: step.epoch }));
+    case "addSlotsRange":
+      return onNode(observation, step.node, (n) => withSelf(n, { slots: toRanges([...expandSlots(self(n).slots), ...expandSlots(step.slots)]) }));
+    case "meet": {
+      const peer = observation.nodes.find((n) => n.answering && n.name === step.peer);
+      if (!peer?.answering) return observation;
+      const entry: NodeEntry = { ...self(peer), myself: false };
+      return onNode(observation, step.node, (n) => ({ ...n, view: [...n.view.filter((e) => e.id !== peer.id), entry] }));
+    }
+    case "replicate":
+      return onNode(observation, step.node, (n) => withSelf(n, { role: "replica", masterId: step.masterId, slots: [] }));
+    case "failover": {
+      const from = observation.nodes.find((n) => n.answering && n.name === step.from);
+      if (!from?.answering) return observation;
+      const slots = self(from).slots;
+      const demoted = onNode(observation, step.node, (n) => ({ ...n, view: n.view.map((e) => (e.myself ? asMaster(e, slots) : e)) }));
+      const to = demoted.nodes.find((n) => n.answering && n.name === step.node);
+      if (!to?.answering) return observation;
+      return {
+        nodes: demoted.nodes.map((n) =>
+          n.answering && n !== to && (n === from || self(n).masterId === from.id) ? withSelf(n, { role: "replica", masterId: to.id, slots: [] }) : n,
+        ),
+      };
+    }
+    case "forget":
+      return onNode(observation, step.node, (n) => ({ ...n, view: n.view.filter((e) => e.id !== step.id) }));
+  }
+}
+
+function asMaster(entry: NodeEntry, slots: NodeEntry["slots"]): NodeEntry {
+  const { masterId: _former, ...rest } = entry;
+  return { ...rest, role: "master", slots };
+}
+
+/** Gossip at its end: everybody in touch knows everybody, by their own word, and nobody is in doubt. */
+export function settle(observation: ClusterObservation): ClusterObservation {
+  const alive = observation.nodes.filter((n) => n.answering);
+  const groups = new Map<AnsweringNode, Set<AnsweringNode>>(alive.map((n) => [n, new Set([n])]));
+  for (const a of alive) {
+    for (const b of alive) {
+      if (a === b || !(knows(a, b) || knows(b, a))) continue;
+      const merged = new Set([...(groups.get(a) ?? []), ...(groups.get(b) ?? [])]);
+      for (const n of merged) groups.set(n, merged);
+    }
+  }
+  return {
+    nodes: observation.nodes.map((node) => {
+      if (!node.answering) return node;
+      const group = groups.get(node) ?? new Set([node]);
+      const present = new Set([...group].map((n) => n.id));
+      const others = node.view.filter((e) => !present.has(e.id) && !e.handshake);
+      const view = [...group].map((n): NodeEntry => ({ ...self(n), address: n.endpoint.address, port: n.endpoint.port, busPort: n.endpoint.busPort, myself: n === node, health: "ok", linked: true, noaddr: false, openSlots: n === node ? self(n).openSlots : [] }));
+      const covered = [...group].reduce((sum, n) => sum + countSlots(self(n).slots), 0) === SLOT_COUNT;
+      return { ...node, view: [...view, ...others], state: covered ? "ok" : "fail", replication: { ...node.replication, linkUp: true } };
+    }),
+  };
+}

@@ -1,0 +1,38 @@
+import type { NodeEndpoint } from "../config/types";
+import type { Engine } from "../spec/spec";
+import type { TopologyPlan } from "../topology/plan";
+
+/** Where formation is to get to. Plain data: a pure function of the declaration and the nodes' endpoints. */
+export interface FormationGoal {
+  /** The cluster's name. */
+  readonly cluster: string;
+  readonly engine: Engine;
+  readonly plan: TopologyPlan;
+  /** Endpoint of every node of the plan, by node name. */
+  readonly endpoints: Readonly<Record<string, NodeEndpoint>>;
+  /** Live settings that every node must report: directive → value as CONFIG GET prints it. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** `cluster-node-timeout` as declared, in milliseconds. */
+  readonly nodeTimeoutMilliseconds: number;
+}
+
+/**
+ * A node that belongs to the cluster, kept in the stack's state through failures. An entry goes only after its
+ * retirement was verified: a node whose replacement was interrupted is still ours in the next run, never foreign.
+ */
+export interface Member {
+  /** Stable node name, as planned. */
+  readonly name: string;
+  /** The ID that the server made, 40 hex digits. */
+  readonly id: string;
+  readonly endpoint: NodeEndpoint;
+  /** `stale`: an ID that the named node no longer has, because its nodes.conf was lost; to be forgotten everywhere. */
+  readonly state: "member" | "stale";
+}
+
+/** What is remembered between runs; everything else is observed. */
+export interface History {
+  readonly members: readonly Member[];
+  /** Full coverage was proved once. From then on an unowned slot means lost data, not an unfinished formation. */
+  readonly verified: boolean;
+}

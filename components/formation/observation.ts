@@ -1,0 +1,68 @@
+import type { NodeEndpoint } from "../config/types";
+import type { NodeEntry, OpenSlot } from "./clusterNodes";
+
+/** The cluster as every node itself reports it, at one moment. Nothing is merged or judged here. */
+export interface ClusterObservation {
+  /** In the order of the plan. */
+  readonly nodes: readonly NodeObservation[];
+}
+
+export type NodeObservation = AnsweringNode | SilentNode;
+
+/** A node that did not answer. That says nothing about whether it still serves. */
+export interface SilentNode {
+  readonly answering: false;
+  readonly name: string;
+  readonly endpoint: NodeEndpoint;
+  /** Why, in the words of the operating system or the server. */
+  readonly reason: string;
+}
+
+export interface AnsweringNode {
+  readonly answering: true;
+  readonly name: string;
+  readonly endpoint: NodeEndpoint;
+  readonly id: string;
+  readonly server: { readonly name: "redis" | "valkey"; readonly version: string; readonly clusterEnabled: boolean };
+  /** Every node that this one knows, itself included. Handshakes are entries too. */
+  readonly view: readonly NodeEntry[];
+  /** `cluster_state`. */
+  readonly state: "ok" | "fail";
+  readonly currentEpoch: number;
+  /** Keys in its database, a replica's copies included (DBSIZE). */
+  readonly keys: number;
+  readonly memory: { readonly usedBytes: number; readonly maxBytes: number };
+  readonly replication: {
+    /** `master_link_status:up`; true for a master. */
+    readonly linkUp: boolean;
+    /** Loading a dataset or taking a full copy from its master. */
+    readonly syncing: boolean;
+    /** `master_repl_offset`: position in the replication stream. */
+    readonly offset: number;
+    /** Seconds since the last word from its master; 0 for a master. */
+    readonly lagSeconds: number;
+  };
+  /** Values of the directives that were asked for, as CONFIG GET prints them. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+/** The node's own line in its own view. */
+export function self(node: AnsweringNode): NodeEntry {
+  const entry = node.view.find((e) => e.myself);
+  if (!entry) throw new Error(`${node.name} does not list itself in CLUSTER NODES`);
+  return entry;
+}
+
+export function answering(observation: ClusterObservation): AnsweringNode[] {
+  return observation.nodes.filter((n) => n.answering);
+}
+
+export function openSlotsOf(node: AnsweringNode): readonly OpenSlot[] {
+  return self(node).openSlots;
+}
+
+/** Empty and alone: it knows nobody, owns no slot, holds no key and never took part in anything. */
+export function isBlank(node: AnsweringNode): boolean {
+  const own = self(node);
+  return node.keys === 0 && own.role === "master" && own.slots.length === 0 && own.openSlots.length === 0 && node.view.length === 1;
+}

@@ -1,0 +1,109 @@
+import type { NodeEndpoint } from "../config/types";
+import { parseClusterNodes } from "./clusterNodes";
+import type { FormationGoal } from "./goal";
+import type { AnsweringNode, ClusterObservation, NodeObservation } from "./observation";
+import type { Answer, Command, Connections } from "./wire";
+
+/** Asks every node of the goal, all at once. Sends reading commands only. */
+export async function observe(goal: FormationGoal, connections: Connections): Promise<ClusterObservation> {
+  const nodes = goal.plan.shards.flatMap((s) => s.nodes);
+  const settings = [...new Set([...Object.keys(goal.settings), "cluster-node-timeout"])].sort();
+  return {
+    nodes: await Promise.all(
+      nodes.map((node) => {
+        const endpoint = goal.endpoints[node.name];
+        if (!endpoint) throw new Error(`no endpoint is known for node ${node.name}`);
+        return observeNode(node.name, endpoint, settings, connections);
+      }),
+    ),
+  };
+}
+
+export async function observeNode(name: string, endpoint: NodeEndpoint, settings: readonly string[], connections: Connections): Promise<NodeObservation> {
+  const commands: Command[] = [["CLUSTER", "MYID"], ["CLUSTER", "NODES"], ["CLUSTER", "INFO"], ["INFO"], ["DBSIZE"], ["CONFIG", "GET", ...settings]];
+  const answers = await connections.send(endpoint, commands);
+  const info = answers[3];
+  if (info?.ok) {
+    const fields = parseInfo(String(info.value));
+    // Without cluster mode every CLUSTER command fails; that is an answer too, and a finding of its own.
+    if (fields["cluster_enabled"] === "0") return withoutCluster(name, endpoint, fields);
+  }
+  const failed = answers.find((a) => !a.ok);
+  if (failed && !failed.ok) return { answering: false, name, endpoint, reason: reasonOf(failed.error) };
+  const [id, view, clusterInfo, serverInfo, keys, config] = answers.map((a: Answer) => (a.ok ? a.value : undefined));
+  const cluster = parseInfo(String(clusterInfo));
+  const fields = parseInfo(String(serverInfo));
+  return {
+    ...basics(name, endpoint, fields),
+    id: String(id),
+    view: parseClusterNodes(String(view)),
+    state: cluster["cluster_state"] === "ok" ? "ok" : "fail",
+    currentEpoch: Number(cluster["cluster_current_epoch"] ?? 0),
+    keys: Number(keys),
+    settings: pairs(config),
+  };
+}
+
+function basics(name: string, endpoint: NodeEndpoint, fields: Record<string, string>) {
+  const valkey = fields["valkey_version"];
+  const replica = fields["role"] === "slave";
+  return {
+    answering: true as const,
+    name,
+    endpoint,
+    server: {
+      name: valkey === undefined ? ("redis" as const) : ("valkey" as const),
+      version: valkey ?? fields["redis_version"] ?? "",
+      clusterEnabled: fields["cluster_enabled"] === "1",
+    },
+    memory: { usedBytes: Number(fields["used_memory"] ?? 0), maxBytes: Number(fields["maxmemory"] ?? 0) },
+    replication: {
+      linkUp: !replica || fields["master_link_status"] === "up",
+      syncing: fields["master_sync_in_progress"] === "1" || fields["loading"] === "1",
+      offset: Number((replica ? fields["slave_repl_offset"] : fields["master_repl_offset"]) ?? 0),
+      lagSeconds: replica ? Math.max(0, Number(fields["master_last_io_seconds_ago"] ?? 0)) : 0,
+    },
+  };
+}
+
+function withoutCluster(name: string, endpoint: NodeEndpoint, fields: Record<string, string>): AnsweringNode {
+  const id = `no-cluster-mode:${name}`;
+  const own = { id, address: endpoint.address, port: endpoint.port, busPort: 0, role: "master" as const, myself: true, health: "ok" as const };
+  return {
+    ...basics(name, endpoint, fields),
+    id,
+    view: [{ ...own, handshake: false, noaddr: false, configEpoch: 0, linked: true, slots: [], openSlots: [] }],
+    state: "fail",
+    currentEpoch: 0,
+    keys: 0,
+    settings: {},
+  };
+}
+
+/** What went wrong, short enough for one line. */
+export function reasonOf(error: Error): string {
+  const code = (error as { code?: string }).code;
+  if (code === "ECONNREFUSED") return "connection refused (no server listens there)";
+  if (code === "ETIMEDOUT" || /timed? ?out/i.test(error.message)) return "no answer in time";
+  if (/^LOADING/.test(error.message)) return "still loading its data";
+  return error.message || code || error.name;
+}
+
+/** The `name:value` lines of INFO and CLUSTER INFO. */
+export function parseInfo(text: string): Record<string, string> {
+  const fields: Record<string, string> = {};
+  for (const line of text.split(/\r?\n/)) {
+    const colon = line.indexOf(":");
+    if (colon > 0 && !line.startsWith("#")) fields[line.slice(0, colon)] = line.slice(colon + 1);
+  }
+  return fields;
+}
+
+/** CONFIG GET: a flat list of names and values, or a map in RESP3. */
+function pairs(value: unknown): Record<string, string> {
+  if (value instanceof Map) return Object.fromEntries([...value].map(([k, v]) => [String(k), String(v)]));
+  if (!Array.isArray(value)) return Object.fromEntries(Object.entries((value ?? {}) as object).map(([k, v]) => [k, String(v)]));
+  const settings: Record<string, string> = {};
+  for (let i = 0; i + 1 < value.length; i += 2) settings[String(value[i])] = String(value[i + 1]);
+  return settings;
+}

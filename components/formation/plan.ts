@@ -1,0 +1,141 @@
+import { assess, differingSettings, staleMembers } from "./assess";
+import type { FormationGoal, History, Member } from "./goal";
+import { type ShardLayout, crowdedZones, layoutOf, zonesOf } from "./layout";
+import { planMeetings } from "./meetings";
+import { type AnsweringNode, type ClusterObservation, answering, isBlank, self } from "./observation";
+import { type Refusal, refusals } from "./refusals";
+import { expandSlots, toRanges } from "./slots";
+import { type Standing, standingOf } from "./standing";
+import type { Step } from "./steps";
+
+/** What to do next. One bounded batch; the next answer comes from a new observation. */
+export type Plan =
+  | { readonly kind: "act"; readonly phase: Phase; readonly steps: readonly Step[] }
+  /** Nothing to do but let the cluster settle. */
+  | { readonly kind: "wait"; readonly reasons: readonly string[] }
+  | { readonly kind: "refuse"; readonly refusals: readonly Refusal[] }
+  | { readonly kind: "done" };
+
+export type Phase = "assign" | "join" | "replicate" | "retire" | "settings" | "balance";
+
+/**
+ * While a cluster forms, its nodes exchange views several times a second instead of every few seconds. Only used
+ * while no node owns a slot or a key, never written to a file, and put back before formation ends.
+ */
+export const FORMING_NODE_TIMEOUT_MILLISECONDS = 500;
+
+export interface PlanOptions {
+  /** Meet every missing pair instead of trusting gossip: for a formation that does not move. */
+  readonly insist?: boolean;
+}
+
+/**
+ * Decides the next batch of steps. Pure: the same goal, members and observation give the same plan, in the same order.
+ * The order of the questions is the order of safety: refuse, join, assign, replicate, forget, settings, zones.
+ */
+export function plan(goal: FormationGoal, history: History, observation: ClusterObservation, options: PlanOptions = {}): Plan {
+  const { members } = history;
+  const standing = standingOf(goal, history, observation);
+  const refused = refusals(goal, members, observation, standing);
+  if (refused.length > 0) return { kind: "refuse", refusals: refused };
+
+  const alive = answering(observation);
+  const layout = layoutOf(goal, observation);
+  const batches: [Phase, Step[]][] = [
+    ["assign", assignSlots(goal, layout, alive, standing)],
+    ["join", planMeetings(goal, alive, options.insist ?? false)],
+    ["replicate", planReplicas(layout)],
+    ["retire", forgetStale(members, alive)],
+  ];
+  for (const [phase, steps] of batches) if (steps.length > 0) return { kind: "act", phase, steps };
+
+  const findings = assess(goal, members, observation);
+  if (findings.length === 0) return { kind: "done" };
+  // Settings and leadership wait until the cluster is whole: neither may disturb one that is still settling.
+  const unsettled = findings.filter((f) => f.kind !== "setting-differs" && f.kind !== "crowded-zone");
+  if (unsettled.length > 0) return { kind: "wait", reasons: unsettled.map((f) => f.message) };
+  const settings = alive.flatMap((node) => settingSteps(goal, node, standing.formed));
+  if (settings.length > 0) return { kind: "act", phase: "settings", steps: settings };
+  const failover = spreadLeaders(goal, layout);
+  if (failover) return { kind: "act", phase: "balance", steps: [failover] };
+  return { kind: "wait", reasons: findings.map((f) => f.message) };
+}
+
+/**
+ * Blank nodes get their slots before they meet: each then counts as a majority of one and never sees a minority, which
+ * saves the wait that Redis imposes on masters coming out of one (half a second to five, by node timeout). It is safe
+ * because every node was just seen to be blank or to own exactly its planned slots, and all these are disjoint.
+ */
+function assignSlots(goal: FormationGoal, layout: readonly ShardLayout[], alive: readonly AnsweringNode[], standing: Standing): Step[] {
+  if (standing.formed || !standing.keyless) return [];
+  const steps: Step[] = [];
+  if (alive.every(isBlank) && goal.nodeTimeoutMilliseconds > FORMING_NODE_TIMEOUT_MILLISECONDS) {
+    for (const node of alive) {
+      if (node.settings["cluster-node-timeout"] === String(FORMING_NODE_TIMEOUT_MILLISECONDS)) continue;
+      steps.push({ do: "setTemporary", node: node.name, settings: { "cluster-node-timeout": String(FORMING_NODE_TIMEOUT_MILLISECONDS) } });
+    }
+  }
+  const free = new Set(expandSlots(standing.free));
+  layout.forEach(({ planned, leader }, index) => {
+    const node = leader ?? alive.find((n) => n.name === planned.nodes[0]?.name);
+    if (!node || self(node).role !== "master") return;
+    // Distinct epochs from the start: masters with equal ones would renumber themselves for a while.
+    if (isBlank(node) && node.currentEpoch === 0) steps.push({ do: "setConfigEpoch", node: node.name, epoch: index + 1 });
+    const missing = toRanges(expandSlots(planned.slots).filter((slot) => free.has(slot)));
+    if (missing.length > 0) steps.push({ do: "addSlotsRange", node: node.name, shard: planned.name, slots: missing });
+  });
+  return steps;
+}
+
+/** Nodes that should follow their shard's leader and do not yet; each as soon as it knows the leader. */
+function planReplicas(layout: readonly ShardLayout[]): Step[] {
+  return layout.flatMap(({ planned, leader, strays }) => {
+    if (!leader) return [];
+    return strays
+      .filter((stray) => {
+        const own = self(stray);
+        const known = stray.view.find((e) => e.id === leader.id);
+        const empty = own.role === "replica" || (own.slots.length === 0 && stray.keys === 0);
+        return empty && known !== undefined && !known.handshake && known.role === "master";
+      })
+      .map((stray): Step => ({ do: "replicate", node: stray.name, shard: planned.name, master: leader.name, masterId: leader.id }));
+  });
+}
+
+/**
+ * Former IDs of nodes that lost their nodes.conf, on every node within the minute that the blacklist lasts. Not while
+ * one still owns slots in anybody's view: its replica needs it to be known as failed in order to be elected.
+ */
+function forgetStale(members: readonly Member[], alive: readonly AnsweringNode[]): Step[] {
+  return staleMembers(members, alive).flatMap((member) => {
+    const entries = alive.flatMap((n) => n.view.filter((e) => e.id === member.id));
+    if (entries.length === 0 || entries.some((e) => e.slots.length > 0)) return [];
+    if (alive.some((n) => self(n).masterId === member.id)) return [];
+    return alive.map((n): Step => ({ do: "forget", node: n.name, id: member.id, formerName: member.name }));
+  });
+}
+
+function settingSteps(goal: FormationGoal, node: AnsweringNode, persist: boolean): Step[] {
+  const wrong = Object.entries(differingSettings(goal, node)).map(([name, { want }]) => [name, want] as const);
+  return wrong.length === 0 ? [] : [{ do: "setConfig", node: node.name, settings: Object.fromEntries(wrong), persist }];
+}
+
+/** One graceful failover that takes a leader out of a crowded zone; preferably back to where the plan has it. */
+function spreadLeaders(goal: FormationGoal, layout: readonly ShardLayout[]): Step | undefined {
+  if (!goal.plan.promises.mastersKeepMajority) return undefined;
+  const zones = zonesOf(goal);
+  const crowded = crowdedZones(goal, layout)[0];
+  if (!crowded) return undefined;
+  const led = new Map<string, number>();
+  for (const { leader } of layout) if (leader) led.set(zones.get(leader.name) ?? "", (led.get(zones.get(leader.name) ?? "") ?? 0) + 1);
+  const candidates = layout
+    .filter(({ leader }) => leader && zones.get(leader.name) === crowded.zone)
+    .flatMap(({ planned, leader, replicas }) =>
+      replicas
+        .filter((r) => r.replication.linkUp && zones.get(r.name) !== crowded.zone)
+        .map((r) => ({ planned, leader, replica: r, home: planned.nodes[0]?.name === r.name, load: led.get(zones.get(r.name) ?? "") ?? 0 })),
+    )
+    .sort((a, b) => Number(b.home) - Number(a.home) || a.load - b.load || (a.replica.name < b.replica.name ? -1 : 1));
+  const best = candidates[0];
+  return best && best.leader && { do: "failover", node: best.replica.name, shard: best.planned.name, from: best.leader.name };
+}

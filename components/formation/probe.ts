@@ -1,0 +1,54 @@
+import { randomUUID } from "node:crypto";
+import { keySlot } from "../spec/keySlot";
+import type { FormationGoal } from "./goal";
+import type { ShardLayout } from "./layout";
+import { type Access, openClusterClient } from "./wire";
+
+/** A probe key that outlives a killed run is gone after this long by itself. */
+const PROBE_TTL_MILLISECONDS = 60_000;
+
+/**
+ * Writes, reads and removes one key in every shard, through an ordinary cluster client that knows one node only and
+ * finds the rest by itself, as an application does.
+ * @throws Error that names the shard and the server's answer
+ */
+export async function probe(goal: FormationGoal, layout: readonly ShardLayout[], access: Access, clientName: string): Promise<void> {
+  const seeds = Object.values(goal.endpoints);
+  const client = openClusterClient(seeds, access, clientName);
+  const errors: string[] = [];
+  let clientError: Error | undefined;
+  client.on("error", (error: Error) => {
+    clientError = error;
+  });
+  try {
+    await client.connect();
+    const token = randomUUID();
+    await Promise.all(
+      layout.map(async ({ planned, slots }) => {
+        const slot = slots[0]?.start;
+        if (slot === undefined) return;
+        const key = keyInSlot(slot, token);
+        try {
+          await client.set(key, token, "PX", PROBE_TTL_MILLISECONDS);
+          const read = await client.get(key);
+          if (read !== token) errors.push(`${planned.name}: a key just written read back as ${JSON.stringify(read)}`);
+          await client.del(key);
+        } catch (error) {
+          errors.push(`${planned.name}: ${error instanceof Error ? error.message : String(error)}`);
+        }
+      }),
+    );
+  } catch (error) {
+    errors.push(clientError?.message ?? (error instanceof Error ? error.message : String(error)));
+  } finally {
+    client.disconnect();
+  }
+  if (errors.length > 0) throw new Error(`the cluster is formed, but a client cannot use all of it: ${errors.sort().join("; ")}`);
+}
+
+function keyInSlot(slot: number, token: string): string {
+  for (let n = 0; ; n++) {
+    const tag = n.toString(36);
+    if (keySlot(`{${tag}}`) === slot) return `pulumi-redis-cluster:probe:{${tag}}:${token}`;
+  }
+}

@@ -1,0 +1,161 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
+import { diagnose } from "./diagnose";
+import { execute } from "./execute";
+import type { FormationGoal, History, Member } from "./goal";
+import { type ShardLayout, layoutOf, viewSignature } from "./layout";
+import { EXECUTOR_PREFIX, executorAhead, takeTurn, AnotherActor } from "./lock";
+import { type ClusterObservation, answering } from "./observation";
+import { observe } from "./observe";
+import { type Plan, plan } from "./plan";
+import { probe } from "./probe";
+import { progressLine } from "./progress";
+import type { Refusal } from "./refusals";
+import { type Access, Connections } from "./wire";
+
+export interface ReconcileOptions {
+  readonly access: Access;
+  /** One line for a person; called when there is something new to say. */
+  readonly onProgress: (line: string) => void;
+  /** A reason to stop between two commands, such as that the engine is gone; undefined to go on. */
+  readonly stopReason?: () => string | undefined;
+  /** How long nothing may change before the run gives up, in milliseconds. Default: four node timeouts, 15 s to 120 s. */
+  readonly patienceMilliseconds?: number;
+}
+
+export interface Reconciled {
+  readonly members: readonly Member[];
+  readonly observation: ClusterObservation;
+  readonly layout: readonly ShardLayout[];
+}
+
+/** The run ended before the goal. Carries the members as last known, so that none is forgotten. */
+export class FormationFailed extends Error {
+  readonly members: readonly Member[];
+  readonly refusals: readonly Refusal[];
+  constructor(message: string, members: readonly Member[], refusals: readonly Refusal[] = [], cause?: unknown) {
+    super(message, { cause });
+    this.name = "FormationFailed";
+    this.members = members;
+    this.refusals = refusals;
+  }
+}
+
+/**
+ * Brings the cluster to the goal: observe, plan, execute one bounded batch, observe again, until nothing differs; then
+ * prove it through an ordinary client. Safe to kill at any point and to run again.
+ * @throws FormationFailed with what was seen and what to do
+ */
+export async function reconcile(goal: FormationGoal, history: History, options: ReconcileOptions): Promise<Reconciled> {
+  const connections = new Connections(`${EXECUTOR_PREFIX}${randomUUID()}`, options.access);
+  const run: Run = { goal, connections, options, members: history.members, verified: history.verified, said: "" };
+  try {
+    const observation = await converge(run);
+    const layout = layoutOf(goal, observation);
+    await probe(goal, layout, options.access, connections.clientName);
+    return { members: currentMembers(run.members, observation), observation, layout };
+  } catch (error) {
+    if (error instanceof FormationFailed) throw error;
+    throw new FormationFailed(error instanceof Error ? error.message : String(error), run.members, [], error);
+  } finally {
+    connections.close();
+  }
+}
+
+interface Run {
+  readonly goal: FormationGoal;
+  readonly connections: Connections;
+  readonly options: ReconcileOptions;
+  readonly verified: boolean;
+  members: readonly Member[];
+  said: string;
+}
+
+async function converge(run: Run): Promise<ClusterObservation> {
+  const { goal, connections, options } = run;
+  const patience = options.patienceMilliseconds ?? Math.min(120_000, Math.max(15_000, 4 * goal.nodeTimeoutMilliseconds));
+  const order = goal.plan.shards.flatMap((s) => s.nodes).flatMap((n) => goal.endpoints[n.name] ?? []);
+  await takeTurn(order, connections, patience, options.onProgress);
+  let moved = Date.now();
+  let before = "";
+  for (;;) {
+    const stop = options.stopReason?.();
+    if (stop) throw new FormationFailed(`stopped between two steps: ${stop}; run \`up\` again to go on`, run.members);
+    const began = Date.now();
+    const observation = await observe(goal, connections);
+    const members = rememberMembers(run.members, observation);
+    const still = Date.now() - moved;
+    const next = plan(goal, { members, verified: run.verified }, observation, { insist: still > patience / 4 });
+    // What is refused is not ours to remember.
+    if (next.kind !== "refuse") run.members = members;
+    say(run, observation, next);
+    if (next.kind === "done") return observation;
+    if (next.kind === "refuse" && !(mayPass(next.refusals) && still < patience)) throw refused(next.refusals, run.members);
+    const now = signature(observation);
+    if (now !== before) {
+      before = now;
+      moved = Date.now();
+    } else if (still >= patience) {
+      throw await stalled(run, observation, next, still);
+    }
+    if (next.kind === "act") {
+      const ahead = await executorAhead(order, connections);
+      if (ahead) throw new AnotherActor(ahead);
+      await execute(next.steps, goal.endpoints, connections);
+    }
+    // Looking costs the servers as much as us: never look for longer than not.
+    await setTimeout(next.kind === "act" ? 0 : Math.min(200, Math.max(15, Date.now() - began)));
+  }
+}
+
+/** Silence may be a server that is just starting; everything else does not pass by waiting. */
+function mayPass(refusals: readonly Refusal[]): boolean {
+  return refusals.every((r) => r.kind === "silent-node");
+}
+
+function refused(refusals: readonly Refusal[], members: readonly Member[]): FormationFailed {
+  const lines = refusals.map((r) => `${r.message}\n    → ${r.remedy}`);
+  return new FormationFailed(`nothing was changed, because\n  ${lines.join("\n  ")}`, members, refusals);
+}
+
+async function stalled(run: Run, observation: ClusterObservation, next: Plan, still: number): Promise<FormationFailed> {
+  const open = next.kind === "wait" ? next.reasons : next.kind === "act" ? next.steps.map((s) => `${s.node} does not carry out ${s.do}`) : [];
+  const shown = open.length > 12 ? [...open.slice(0, 12), `and ${open.length - 12} more`] : open;
+  const causes = await diagnose(run.goal, observation);
+  return new FormationFailed(
+    [`nothing has moved for ${Math.round(still / 1000)} s:`, ...shown.map((line) => `  ${line}`), ...causes.map((line) => `  → ${line}`)].join("\n"),
+    run.members,
+  );
+}
+
+/** What may change while the cluster settles, as text; unchanged text means no progress. */
+function signature(observation: ClusterObservation): string {
+  return answering(observation)
+    .map((n) => [n.id, n.state, viewSignature(n), n.view.map((e) => `${e.id}${e.handshake}${e.health}${e.linked}`).join(), n.replication.linkUp, n.replication.syncing && n.replication.offset, JSON.stringify(n.settings)].join("|"))
+    .join("\n");
+}
+
+function say(run: Run, observation: ClusterObservation, next: Plan): void {
+  if (next.kind === "refuse" && !mayPass(next.refusals)) return;
+  const line = progressLine(run.goal, observation);
+  if (line !== run.said) run.options.onProgress(line);
+  run.said = line;
+}
+
+/** Adds what answers now. A former ID of a node stays, marked stale, until nobody lists it any more. */
+export function rememberMembers(members: readonly Member[], observation: ClusterObservation): Member[] {
+  const alive = answering(observation);
+  const byId = new Map(members.map((m) => [m.id, m]));
+  for (const node of alive) {
+    if (node.id.startsWith("no-cluster-mode:")) continue;
+    for (const m of members) if (m.name === node.name && m.id !== node.id) byId.set(m.id, { ...m, state: "stale" });
+    byId.set(node.id, { name: node.name, id: node.id, endpoint: node.endpoint, state: "member" });
+  }
+  return [...byId.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
+}
+
+/** After verification: stale IDs that nobody lists are gone for good. */
+function currentMembers(members: readonly Member[], observation: ClusterObservation): Member[] {
+  const known = new Set(answering(observation).flatMap((n) => n.view.map((e) => e.id)));
+  return rememberMembers(members, observation).filter((m) => m.state === "member" || known.has(m.id));
+}

@@ -1,0 +1,46 @@
+import { connect } from "node:net";
+
+const LOOK_EVERY_MILLISECONDS = 500;
+
+/**
+ * Notices that the engine which started this provider process is gone, as after a SIGKILL: nobody will hear of what we
+ * do, so work stops between two commands. The process is adopted by another parent, or the engine's address (the last
+ * argument of Pulumi's dynamic provider) refuses connections.
+ */
+export class EngineWatch {
+  readonly #parent = process.ppid;
+  #gone: string | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  start(): this {
+    this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MILLISECONDS);
+    this.#timer.unref();
+    return this;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Why to stop, or undefined while the engine is there. */
+  reason(): string | undefined {
+    if (process.ppid !== this.#parent) this.#gone ??= "the Pulumi engine that started this run has ended";
+    return this.#gone;
+  }
+
+  #look(): void {
+    const address = /^(127\.0\.0\.1|localhost|\[::1\]):(\d+)$/.exec(process.argv.at(-1) ?? "");
+    if (!address?.[1] || this.#gone) return;
+    const socket = connect({ host: address[1].replace(/[[\]]/g, ""), port: Number(address[2]) });
+    socket.once("connect", () => socket.destroy());
+    socket.once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ECONNREFUSED") this.#gone = "the Pulumi engine that started this run does not answer any more";
+    });
+    socket.unref();
+  }
+}
+
+/** Nobody is left to answer to, and nothing is left to do: a provider without its engine must not linger. */
+export function leaveIfOrphaned(watch: EngineWatch): void {
+  if (watch.reason()) process.exit(75);
+}

@@ -1,0 +1,45 @@
+import type { SlotRange } from "../topology/plan";
+import { countSlots, formatRanges } from "./slots";
+
+/**
+ * Everything that can be done to a running cluster. Each step is idempotent: done twice, or found done already, it
+ * changes nothing. Named after its command.
+ */
+export type Step =
+  | { readonly do: "setTemporary"; readonly node: string; readonly settings: Readonly<Record<string, string>> }
+  | { readonly do: "setConfigEpoch"; readonly node: string; readonly epoch: number }
+  | { readonly do: "addSlotsRange"; readonly node: string; readonly shard: string; readonly slots: readonly SlotRange[] }
+  | { readonly do: "meet"; readonly node: string; readonly peer: string; readonly address: string; readonly port: number; readonly busPort: number }
+  | { readonly do: "replicate"; readonly node: string; readonly shard: string; readonly master: string; readonly masterId: string }
+  | { readonly do: "failover"; readonly node: string; readonly shard: string; readonly from: string }
+  | { readonly do: "forget"; readonly node: string; readonly id: string; readonly formerName: string }
+  | { readonly do: "setConfig"; readonly node: string; readonly settings: Readonly<Record<string, string>>; readonly persist: boolean };
+
+/** A step for a reader, without its node. */
+export function describeStep(step: Step): string {
+  switch (step.do) {
+    case "setTemporary":
+      return `while forming: ${formatSettings(step.settings)}`;
+    case "setConfigEpoch":
+      return `set config epoch ${step.epoch}`;
+    case "addSlotsRange":
+      return `assign slots ${formatRanges(step.slots)} (${countSlots(step.slots)})`;
+    case "meet":
+      return `meet ${step.peer}`;
+    case "replicate":
+      return `replicate ${step.master}`;
+    case "failover":
+      return `take leadership from ${step.from} (graceful failover, no data loss, a pause of milliseconds for writers)`;
+    case "forget":
+      return `forget former ID ${step.id.slice(0, 8)}… of ${step.formerName}`;
+    case "setConfig":
+      return `set ${formatSettings(step.settings)}`;
+  }
+}
+
+function formatSettings(settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name} ${value === "" ? '""' : value}`)
+    .join(", ");
+}

@@ -1,0 +1,111 @@
+import Redis, { Cluster } from "ioredis";
+import type { NodeEndpoint } from "../config/types";
+
+/** How to speak to the nodes. Nothing of it is ever logged. */
+export interface Access {
+  readonly username?: string;
+  readonly password?: string;
+}
+
+/** One command: its name and arguments. */
+export type Command = readonly [string, ...(string | number)[]];
+
+/** The answer of a server, or why there is none. */
+export type Answer = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: Error };
+
+const CONNECT_TIMEOUT_MILLISECONDS = 5_000;
+const COMMAND_TIMEOUT_MILLISECONDS = 15_000;
+
+/**
+ * Connections to the nodes of one cluster, made when needed and made again after a loss; one a node. The only place,
+ * with `openClusterClient`, that knows the client library.
+ */
+export class Connections {
+  readonly #open = new Map<string, Redis>();
+  readonly #access: Access;
+  /** What CLIENT LIST shows of us on every node. */
+  readonly clientName: string;
+
+  constructor(clientName: string, access: Access = {}) {
+    this.clientName = clientName;
+    this.#access = access;
+  }
+
+  /** Sends all commands in one go and answers in their order. Never throws; a lost connection fails what was not answered. */
+  async send(endpoint: NodeEndpoint, commands: readonly Command[]): Promise<Answer[]> {
+    if (commands.length === 0) return [];
+    try {
+      const client = await this.#client(endpoint);
+      const pipeline = client.pipeline();
+      for (const [name, ...args] of commands) pipeline.call(name, ...args);
+      const replies = (await pipeline.exec()) ?? [];
+      return commands.map((_, i): Answer => {
+        const [error, value] = replies[i] ?? [new Error("no answer"), undefined];
+        return error ? { ok: false, error } : { ok: true, value };
+      });
+    } catch (error) {
+      return commands.map((): Answer => ({ ok: false, error: error instanceof Error ? error : new Error(String(error)) }));
+    }
+  }
+
+  async #client(endpoint: NodeEndpoint): Promise<Redis> {
+    const key = `${endpoint.address}:${endpoint.port}`;
+    const known = this.#open.get(key);
+    if (known?.status === "ready") return known;
+    known?.disconnect();
+    const client = new Redis({
+      host: endpoint.address,
+      port: endpoint.port,
+      ...(this.#access.username === undefined ? {} : { username: this.#access.username }),
+      ...(this.#access.password === undefined ? {} : { password: this.#access.password }),
+      connectionName: this.clientName,
+      connectTimeout: CONNECT_TIMEOUT_MILLISECONDS,
+      commandTimeout: COMMAND_TIMEOUT_MILLISECONDS,
+      // A node that is loading or alone is to be observed as it is, and a lost one reported, not waited for here.
+      lazyConnect: true,
+      enableReadyCheck: false,
+      enableOfflineQueue: true,
+      maxRetriesPerRequest: 0,
+      retryStrategy: () => null,
+      disableClientInfo: true,
+    });
+    // The cause of a failed connection arrives as an event; connect() itself only says "Connection is closed".
+    let cause: Error | undefined;
+    client.on("error", (error: Error) => {
+      cause = error;
+    });
+    this.#open.set(key, client);
+    try {
+      await client.connect();
+    } catch (error) {
+      throw cause ?? error;
+    }
+    return client;
+  }
+
+  close(): void {
+    for (const client of this.#open.values()) client.disconnect();
+    this.#open.clear();
+  }
+}
+
+/** An ordinary cluster client, as applications use it; for verification. */
+export function openClusterClient(seeds: readonly NodeEndpoint[], access: Access, clientName: string): Cluster {
+  return new Cluster(
+    seeds.map(({ address, port }) => ({ host: address, port })),
+    {
+      lazyConnect: true,
+      enableReadyCheck: true,
+      clusterRetryStrategy: (attempt) => (attempt > 20 ? null : 100),
+      slotsRefreshTimeout: CONNECT_TIMEOUT_MILLISECONDS,
+      redisOptions: {
+        ...(access.username === undefined ? {} : { username: access.username }),
+        ...(access.password === undefined ? {} : { password: access.password }),
+        connectionName: clientName,
+        connectTimeout: CONNECT_TIMEOUT_MILLISECONDS,
+        commandTimeout: COMMAND_TIMEOUT_MILLISECONDS,
+        disableClientInfo: true,
+      },
+    },
+  );
+}
