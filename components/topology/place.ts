@@ -44,13 +44,10 @@ export function nodeName(cluster: string, shard: number, zone: string, count: nu
   return `${cluster}-${shard}-${zone}${count > 1 ? `-${count}` : ""}`;
 }
 
-/** All slots in contiguous ranges, as even as can be: at most one slot more in one shard than in another. */
+/** All slots in contiguous ranges, at most one slot more in one shard than in another; rounded as `redis-cli --cluster create` does. */
 export function splitSlots(shards: number): SlotRange[][] {
-  const start = (index: number): number => Math.floor((index * SLOT_COUNT) / shards);
-  return Array.from({ length: shards }, (_, index) => {
-    const range = { start: start(index), end: start(index + 1) - 1 };
-    return range.end < range.start ? [] : [range];
-  });
+  const start = (index: number): number => Math.round((index * SLOT_COUNT) / shards);
+  return Array.from({ length: shards }, (_, index) => [{ start: start(index), end: start(index + 1) - 1 }]);
 }
 
 /** Which zone rules a placement holds. A shard without a replica promises nothing, so that nothing is demanded of it. */

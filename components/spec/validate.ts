@@ -1,0 +1,185 @@
+import type { RedisClusterArgs } from "./args";
+import { checkShape, type Shape } from "./checkShape";
+import { checkEngine, checkMemory, checkPersistence } from "./checkValues";
+import { DEFAULTS, platformDefaults } from "./defaults";
+import { Problems, readBoolean, readInteger, readObject, readWord, refuseUnknownKeys, show } from "./reader";
+import type { ClusterSpec, Engine, Problem } from "./spec";
+
+/** What the platform knows and the arguments do not say. */
+export interface PlatformFacts {
+  /** `local`, `docker`, `aws`, `kubernetes`, `existing`. */
+  readonly platform: string;
+  /** As the user gave them, in any order; duplicates and bad names are reported here. */
+  readonly zones: readonly string[];
+  /** The argument that zones come from, for messages. Default: `zones`. */
+  readonly zonesProperty?: string;
+  /** What runs where the arguments name no engine. */
+  readonly defaultEngine: Engine;
+  /** Memory of one node in bytes, where the platform knows it. */
+  readonly nodeMemoryBytes?: number;
+  /** Names of the arguments that this platform adds to the common ones. */
+  readonly platformArguments?: readonly string[];
+  /** How many nodes share an address, and so count ports up from the first: for so many nodes on so many zones. Default: 1. */
+  readonly portsPerAddress?: (nodes: number, zones: number) => number;
+  /** Judges `redisConfig`, names in lower case, for this engine: unknown and managed directives. */
+  readonly checkRedisConfig: (redisConfig: Readonly<Record<string, string>>, engine: Engine) => readonly Problem[];
+}
+
+export interface Validation {
+  /** Absent where there is any error. */
+  readonly spec: ClusterSpec | undefined;
+  /** Errors and warnings, in the order of the checks. */
+  readonly problems: Problem[];
+}
+
+const ARGUMENTS: readonly (keyof RedisClusterArgs)[] = [
+  "masters",
+  "replicasPerMaster",
+  "engine",
+  "port",
+  "maxmemory",
+  "nodeMemory",
+  "maxmemoryPolicy",
+  "persistence",
+  "minReplicasToWrite",
+  "minReplicasMaxLagSeconds",
+  "nodeTimeoutMilliseconds",
+  "requireFullCoverage",
+  "allowReadsWhenDown",
+  "replicaValidityFactor",
+  "redisConfig",
+  "dataOnDestroy",
+];
+
+/**
+ * Checks a declaration and completes it with the defaults. Nothing is thrown: all problems are reported together, each
+ * with what it got, what is allowed and what to do. Values of wrong types (plain JavaScript) are problems too.
+ */
+export function validateSpec(name: string, args: RedisClusterArgs, facts: PlatformFacts): Validation {
+  const problems = new Problems();
+  const given: RedisClusterArgs = readObject(problems, "args", args);
+  refuseUnknownKeys(problems, "", given, [...ARGUMENTS, ...(facts.platformArguments ?? [])]);
+
+  const shape = checkShape(problems, name, given, facts.zones, facts.zonesProperty ?? "zones");
+  const engine = checkEngine(problems, given.engine, facts.defaultEngine);
+  const port = checkPort(problems, given.port, facts, shape);
+  const persistence = checkPersistence(problems, given.persistence, shape.replicasPerMaster);
+  const memory = checkMemory(problems, given, persistence.mode, facts.nodeMemoryBytes);
+  const guarantees = checkGuarantees(problems, given, shape.replicasPerMaster);
+  const redisConfig = checkRedisConfig(problems, given.redisConfig, engine, facts);
+  const spec: ClusterSpec = {
+    name,
+    platform: facts.platform,
+    engine,
+    ...shape,
+    port,
+    ...memory,
+    persistence,
+    ...guarantees,
+    redisConfig,
+    dataOnDestroy: readWord(problems, "dataOnDestroy", given.dataOnDestroy, platformDefaults(facts.platform).dataOnDestroy, ["keep", "delete"]),
+  };
+  const failed = problems.list.some(({ severity }) => severity === "error");
+  return { spec: failed ? undefined : spec, problems: problems.list };
+}
+
+/** The bus port is this much above the client port. */
+const BUS_OFFSET = 10000;
+const MOST_PORT = 65535 - BUS_OFFSET;
+/** From here on Linux gives ports to outgoing connections, so that a bus port may be taken before the server starts. */
+const EPHEMERAL_FROM = 32768;
+
+function checkPort(problems: Problems, value: unknown, facts: PlatformFacts, { masters, replicasPerMaster, zones }: Shape): number {
+  const { port: fallback } = platformDefaults(facts.platform);
+  const port = readInteger(problems, "port", value, fallback, {
+    least: 1,
+    use: `use 1 to ${MOST_PORT}`,
+    most: MOST_PORT,
+    useLess: `use ${MOST_PORT} or less, since the bus port is ${BUS_OFFSET} above and ends at 65535`,
+  });
+  const ports = facts.portsPerAddress?.(masters * (replicasPerMaster + 1), Math.max(1, zones.length)) ?? 1;
+  const last = port + ports - 1;
+  const named = ports > 1 ? `${port} makes the last of ${ports} ports on one address ${last}` : `${port}`;
+  const use = `use ${EPHEMERAL_FROM - BUS_OFFSET - ports} or less`;
+  if (last > MOST_PORT) {
+    problems.error("port", `${named}, and its bus port would be above 65535; ${use}`);
+  } else if (last + BUS_OFFSET >= EPHEMERAL_FROM) {
+    const message = `${named}, so its bus port is ${last + BUS_OFFSET}: the system gives ports from ${EPHEMERAL_FROM} on to outgoing connections; ${use}`;
+    // On a machine of its own few connections go out; on a developer's one of them sits there sooner or later.
+    if (facts.platform === "local") problems.error("port", message);
+    else problems.warn("port", message);
+  } else if (port < 1024 && facts.platform === "local") {
+    problems.warn("port", `${port} is below 1024, which only root may listen on; use 1024 or more`);
+  }
+  return port;
+}
+
+type Guarantees = Pick<
+  ClusterSpec,
+  "minReplicasToWrite" | "minReplicasMaxLagSeconds" | "nodeTimeoutMilliseconds" | "requireFullCoverage" | "allowReadsWhenDown" | "replicaValidityFactor"
+>;
+
+function checkGuarantees(problems: Problems, args: RedisClusterArgs, replicas: number): Guarantees {
+  const minReplicasToWrite = readInteger(problems, "minReplicasToWrite", args.minReplicasToWrite, DEFAULTS.minReplicasToWrite, {
+    least: 0,
+    use: "use 0 (off) or more",
+  });
+  if (minReplicasToWrite > replicas) {
+    problems.error("minReplicasToWrite", `${minReplicasToWrite} is more than the ${replicas} replicas of a master, so every write would be refused; use ${replicas} or less, or more replicas`);
+  } else if (minReplicasToWrite > 0 && minReplicasToWrite === replicas) {
+    const which = replicas === 1 ? "the only replica" : `any of the ${replicas} replicas`;
+    problems.warn("minReplicasToWrite", `${minReplicasToWrite} with replicasPerMaster: ${replicas} means that the loss of ${which} stops the writes of its shard, and so does a failover until the lost node is back; use replicasPerMaster: ${replicas + 1} to write on`);
+  }
+  const nodeTimeoutMilliseconds = readInteger(problems, "nodeTimeoutMilliseconds", args.nodeTimeoutMilliseconds, DEFAULTS.nodeTimeoutMilliseconds, {
+    least: 500,
+    // Nodes look at each other ten times a second, and a fork of some gigabytes stops a server for 100 ms and more.
+    use: "use 500 or more: below, a fork or a slow command looks like a lost node",
+    most: 3_600_000,
+    useLess: "use 3600000 (an hour) or less",
+  });
+  if (nodeTimeoutMilliseconds < 2000) {
+    problems.warn("nodeTimeoutMilliseconds", `${nodeTimeoutMilliseconds} is low: a slow command, a fork or a busy machine may cause a failover that nobody needs; use 2000 or more`);
+  } else if (nodeTimeoutMilliseconds > 60_000) {
+    problems.warn("nodeTimeoutMilliseconds", `${nodeTimeoutMilliseconds} is high: a lost master's slots stay down for at least that long; use 60000 or less`);
+  }
+  return {
+    minReplicasToWrite,
+    minReplicasMaxLagSeconds: readInteger(problems, "minReplicasMaxLagSeconds", args.minReplicasMaxLagSeconds, DEFAULTS.minReplicasMaxLagSeconds, {
+      least: 1,
+      use: "use 1 or more, since 0 would switch minReplicasToWrite off",
+      most: 2 ** 31 - 1,
+    }),
+    nodeTimeoutMilliseconds,
+    requireFullCoverage: readBoolean(problems, "requireFullCoverage", args.requireFullCoverage, DEFAULTS.requireFullCoverage),
+    allowReadsWhenDown: readBoolean(problems, "allowReadsWhenDown", args.allowReadsWhenDown, DEFAULTS.allowReadsWhenDown),
+    replicaValidityFactor: readInteger(problems, "replicaValidityFactor", args.replicaValidityFactor, DEFAULTS.replicaValidityFactor, {
+      least: 0,
+      use: "use 0 (always valid) or more",
+      most: 2 ** 31 - 1,
+    }),
+  };
+}
+
+function checkRedisConfig(problems: Problems, value: unknown, engine: Engine, facts: PlatformFacts): Record<string, string> {
+  const config = new Map<string, string>();
+  for (const [directive, setting] of Object.entries(readObject(problems, "redisConfig", value))) {
+    if (setting === undefined) continue;
+    const name = directive.toLowerCase();
+    const property = `redisConfig.${name}`;
+    if (!/^[a-z0-9-]+$/.test(name)) {
+      problems.error("redisConfig", `${show(directive)} is not a directive's name; use letters, digits and hyphens, as in redis.conf`);
+    } else if (typeof setting !== "string") {
+      const text = typeof setting === "boolean" ? (setting ? "yes" : "no") : show(setting);
+      problems.error(property, `got ${show(setting)} (${typeof setting}); must be a string, as in redis.conf${typeof setting === "object" ? "" : `: write "${text}"`}`);
+    } else if (/[\r\n\0]/.test(setting)) {
+      problems.error(property, `${show(setting)} has a line break in it; use one line, one directive`);
+    } else if (config.has(name)) {
+      problems.error(property, "is given twice, in capitals and in small letters; give it once");
+    } else {
+      config.set(name, setting);
+    }
+  }
+  const sorted = Object.fromEntries([...config].sort(([a], [b]) => (a < b ? -1 : 1)));
+  problems.list.push(...facts.checkRedisConfig(sorted, engine));
+  return sorted;
+}
