@@ -34,3 +34,13 @@ export interface InventoryNode {
   /** As it was when `verifiedAt` was taken; failovers move it. */
   role: string;
 }
+
+/** Counts changes of the shape of `ClusterInventory`. */
+export const INVENTORY_VERSION = 1;
+
+/** How applications log in; always a secret output. */
+export interface ClusterCredentials {
+  username: string;
+  /** Absent where the server asks for none, as on `local`. */
+  password?: string;
+}

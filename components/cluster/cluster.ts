@@ -1,0 +1,101 @@
+import * as pulumi from "@pulumi/pulumi";
+import { clusterDirectives, normalizeSetting } from "../config";
+import type { NodeEndpoint } from "../config/types";
+import type { ClusterSpec } from "../spec/spec";
+import { place } from "../topology/place";
+import type { TopologyPlan } from "../topology/plan";
+import type { Declaration } from "./declare";
+import { INVENTORY_VERSION, type ClusterCredentials, type ClusterInventory } from "./inventory";
+import type { PlatformNode } from "./platform";
+import { ClusterFormation, NodeGuard } from "./resources";
+
+/** Shards have room for this many nodes in the numbering of nodes, so that adding replicas renumbers nobody. */
+const NODES_PER_SHARD = 8;
+
+/**
+ * A Redis or Valkey cluster: nodes in zones, made by a platform, formed into one cluster and verified. Platforms
+ * extend it with arguments of their own; outputs are the same everywhere.
+ */
+export class RedisCluster extends pulumi.ComponentResource {
+  /** What the cluster is: shards, nodes, zones, addresses, slots. Versioned, and without any secret. */
+  readonly inventory: pulumi.Output<ClusterInventory>;
+  /** How to log in, as a secret. */
+  readonly credentials: pulumi.Output<ClusterCredentials>;
+  /** `address:port` of every node, for clients that find the rest by themselves. Known as soon as the nodes are. */
+  readonly seeds: pulumi.Output<string[]>;
+
+  protected constructor(type: string, name: string, { spec, warnings, platform }: Declaration, opts?: pulumi.ComponentResourceOptions) {
+    super(type, name, {}, opts);
+    for (const { message } of warnings) pulumi.log.warn(message, this);
+
+    const plan = place(spec);
+    const nodes = this.#declareNodes(spec, plan, { spec, warnings, platform });
+    const endpoints = pulumi.all(Object.fromEntries([...nodes].map(([node, { endpoint }]) => [node, endpoint])));
+    const formation = new ClusterFormation(
+      name,
+      {
+        cluster: name,
+        engine: spec.engine,
+        plan,
+        endpoints,
+        settings: liveSettings(spec),
+        nodeTimeoutMilliseconds: spec.nodeTimeoutMilliseconds,
+        access: {},
+      },
+      { parent: this, dependsOn: [...nodes.values()].map((n) => n.guard) },
+    );
+
+    this.inventory = pulumi.all([formation.shards, formation.verifiedAt]).apply(([shards, verifiedAt]) => ({
+      version: INVENTORY_VERSION,
+      name,
+      platform: spec.platform,
+      engine: spec.engine,
+      zones: [...plan.zones],
+      shards,
+      nodeTimeoutMilliseconds: spec.nodeTimeoutMilliseconds,
+      survives: plan.survives,
+      verifiedAt,
+    }));
+    this.credentials = pulumi.secret({ username: "default" });
+    this.seeds = endpoints.apply((all) => Object.values(all).map(({ address, port }) => `${address}:${port}`).sort());
+    this.registerOutputs({ inventory: this.inventory, credentials: this.credentials, seeds: this.seeds });
+  }
+
+  /** Every node with its guard, chained: replicas first, then those that lead by plan, so that a roll ends with leaders. */
+  #declareNodes(spec: ClusterSpec, plan: TopologyPlan, { platform }: Declaration): Map<string, DeclaredNode> {
+    const directives = clusterDirectives(spec);
+    const numbered = plan.shards.flatMap((shard, i) => shard.nodes.map((node, k) => ({ node, leads: k === 0, ordinal: i * NODES_PER_SHARD + k })));
+    const inRollingOrder = [...numbered.filter((n) => !n.leads), ...numbered.filter((n) => n.leads)];
+    const declared = new Map<string, DeclaredNode>();
+    let before: NodeGuard[] = [];
+    for (const { node, ordinal } of inRollingOrder) {
+      const made = platform.declareNode({ spec, node, ordinal, directives, parent: this, after: before });
+      const guard = new NodeGuard(
+        `${node.name}-guard`,
+        {
+          cluster: spec.name,
+          node: node.name,
+          endpoint: made.endpoint,
+          instance: made.instance,
+          dataOnDestroy: spec.dataOnDestroy,
+          replicasPerMaster: spec.replicasPerMaster,
+          access: {},
+        },
+        { parent: this, dependsOn: [made.machine] },
+      );
+      declared.set(node.name, { ...made, guard });
+      before = [guard];
+    }
+    return new Map([...declared].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+}
+
+interface DeclaredNode extends PlatformNode {
+  readonly endpoint: pulumi.Output<NodeEndpoint>;
+  readonly guard: NodeGuard;
+}
+
+/** What formation sets and watches on every node: as CONFIG GET prints it. */
+export function liveSettings(spec: ClusterSpec): Record<string, string> {
+  return Object.fromEntries(clusterDirectives(spec).live.map(({ name, value }) => [name, normalizeSetting(name, value)]));
+}
