@@ -5,6 +5,8 @@ import { DEFAULTS, platformDefaults } from "./defaults";
 import { Problems, readBoolean, readInteger, readObject, readWord, refuseUnknownKeys, show } from "./reader";
 import type { ClusterSpec, Engine, Problem } from "./spec";
 
+export { formatProblem, formatProblems } from "./formatProblems";
+
 /** What the platform knows and the arguments do not say. */
 export interface PlatformFacts {
   /** `local`, `docker`, `aws`, `kubernetes`, `existing`. */

@@ -18,31 +18,36 @@ export function zoneOrders(shards: number, nodesPerShard: number, zones: number)
   });
 }
 
+/** The replicas whose zones are spread: further ones fill what is left, and little would be gained. */
+const SPREAD_REPLICAS = 2;
+
 /** One renaming of the zones for every block, each the best continuation of those before it. */
 function blockNames(blocks: number, zones: number, square: readonly (readonly number[])[]): number[][] {
   const candidates = renamings(zones);
-  const apart: number[] = new Array<number>(zones * zones).fill(0);
-  const chosen: number[][] = [];
-  for (let block = 0; block < blocks; block++) {
-    let best = candidates[0] ?? [];
-    let bestCost = Number.POSITIVE_INFINITY;
-    for (const name of candidates) {
-      // How crowded the pairs (zone of the master, zone of its first replica) would be: sum of squares, by increments.
-      let cost = 0;
-      for (const row of square) cost += apart[pair(name, row, zones)] ?? 0;
-      if (cost < bestCost) [best, bestCost] = [name, cost];
-    }
-    for (const row of square) {
-      const index = pair(best, row, zones);
-      apart[index] = (apart[index] ?? 0) + 1;
-    }
-    chosen.push(best);
-  }
-  return chosen;
-}
+  const columns = Array.from({ length: Math.min(SPREAD_REPLICAS, zones - 1) }, (_, index) => index + 1);
+  // For each replica: how often a master's zone and its replica's zone have met.
+  const met = columns.map(() => new Array<number>(zones * zones).fill(0));
+  const pairs = (name: readonly number[], column: number): number[] =>
+    square.map((row) => (name[row[0] ?? 0] ?? 0) * zones + (name[row[column] ?? 0] ?? 0));
+  // What the choice adds to the sum of squares, which is least where all pairs meet equally often.
+  const cost = (name: readonly number[]): number[] =>
+    columns.map((column, index) => pairs(name, column).reduce((sum, pair) => sum + (met[index]?.[pair] ?? 0), 0));
 
-function pair(name: readonly number[], row: readonly number[], zones: number): number {
-  return (name[row[0] ?? 0] ?? 0) * zones + (name[row[1] ?? row[0] ?? 0] ?? 0);
+  return Array.from({ length: blocks }, () => {
+    let best = candidates[0] ?? [];
+    let least = cost(best);
+    for (const name of candidates) {
+      const costs = cost(name);
+      // The first replica is the likeliest to take over; the second decides between equals.
+      const difference = costs.map((value, index) => value - (least[index] ?? 0)).find((value) => value !== 0) ?? 0;
+      if (difference < 0) [best, least] = [name, costs];
+    }
+    columns.forEach((column, index) => {
+      const counts = met[index] ?? [];
+      for (const pair of pairs(best, column)) counts[pair] = (counts[pair] ?? 0) + 1;
+    });
+    return best;
+  });
 }
 
 /** Renamings to choose from, the identity first: all of them up to five zones, a regular family beyond. */
