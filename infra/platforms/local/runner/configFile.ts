@@ -1,0 +1,24 @@
+import { createHash } from "node:crypto";
+import * as path from "node:path";
+import { endpointDirectives, renderRedisConf, storageDirectives } from "../../../../components/config";
+import { FILES, writeAtomic } from "./folder";
+import type { NodeInputs } from "./types";
+import { canonical } from "./unknown";
+
+/** Writes the file for a new process: what boots it, and the live settings as they are declared now. */
+export function writeConfigFile(folder: string, node: NodeInputs): void {
+  const { address, port, busPort } = node;
+  const directives = [
+    ...node.boot,
+    ...node.live,
+    ...endpointDirectives({ address, port, busPort }),
+    ...storageDirectives({ dir: folder }),
+  ];
+  writeAtomic(path.join(folder, FILES.config), renderRedisConf(directives));
+}
+
+/** Of everything that a running process cannot change any more; a process with the same one needs no replacement. */
+export function fingerprint(node: NodeInputs): string {
+  const { boot, engine, address, port, busPort } = node;
+  return createHash("sha256").update(canonical({ boot, engine, address, port, busPort })).digest("hex").slice(0, 16);
+}

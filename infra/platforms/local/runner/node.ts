@@ -1,0 +1,185 @@
+import * as fs from "node:fs";
+import * as path from "node:path";
+import type { ResourceRunner } from "../../../../components/cluster/shim";
+import { fingerprint, writeConfigFile } from "./configFile";
+import { systemFailure } from "./failures";
+import {
+  deriveToken,
+  FILES,
+  readInstanceRecord,
+  readVolumeRecord,
+  removeInstanceRecord,
+  resolveVolume,
+  writeInstanceRecord,
+} from "./folder";
+import { choosePlace, NoPort, type Place } from "./place";
+import { portProblem } from "./ports";
+import { say } from "./say";
+import { recordOf, serverOf, startServer, stopServer } from "./server";
+import type { NodeDeclaration, NodeInputs, NodeOutputs } from "./types";
+import { hasUnknown, same } from "./unknown";
+
+type Runner = Omit<ResourceRunner<NodeInputs, NodeOutputs>, "check"> & {
+  check(
+    olds: Partial<NodeInputs>,
+    news: NodeDeclaration,
+  ): Promise<{ inputs: NodeInputs; failures: { property: string; reason: string }[] }>;
+};
+
+/** What a process is made of: a change of any of these replaces it, in place and one node at a time. */
+function rolledBy(olds: Partial<NodeInputs>, news: Omit<NodeInputs, "instance">): string[] {
+  const changed: string[] = [];
+  const compare = (name: string, old: unknown, now: unknown) => {
+    if (!hasUnknown(now) && !hasUnknown(old) && !same(old, now)) changed.push(name);
+  };
+  compare("boot", olds.boot, news.boot);
+  compare("engine", olds.engine, news.engine);
+  compare("address", olds.address, news.address);
+  compare("port", olds.port, news.port);
+  compare("volume", olds.volume?.path, news.volume.path);
+  return changed;
+}
+
+/** A redis-server process on this machine. Its data are another resource, so that it can be replaced without losing them. */
+export const LocalNode: Runner = {
+  async check(olds, news) {
+    const { hints, ...declared } = news;
+    // Nothing to decide yet; asked again with real values.
+    if (hasUnknown(hints) || hasUnknown(news.volume.path) || hasUnknown(news.zone))
+      return { inputs: news as unknown as NodeInputs, failures: [] };
+    const folder = resolveVolume(news.volume.path);
+    const record = readInstanceRecord(folder);
+    let place: Place;
+    try {
+      const interrupted =
+        record && record.zone === news.zone
+          ? { ...record, portBase: hints.fixedPorts ? hints.firstPort : 0 }
+          : undefined;
+      place = await choosePlace(
+        folder,
+        news.zone,
+        hints,
+        olds.instance === undefined ? interrupted : sameZone(olds, news) ? olds : undefined,
+      );
+    } catch (error) {
+      if (!(error instanceof NoPort)) throw error;
+      return {
+        inputs: news as unknown as NodeInputs,
+        failures: [{ property: "port", reason: `${news.name}: ${error.message}` }],
+      };
+    }
+    const placed = { ...declared, ...place };
+    const instance =
+      olds.instance === undefined
+        ? deriveToken(news.volume.path, record?.instance)
+        : rolledBy(olds, placed).length > 0
+          ? deriveToken(olds.instance, rollingParts(placed))
+          : olds.instance;
+    return { inputs: { ...placed, instance }, failures: [] };
+  },
+
+  async diff(_id, olds, news) {
+    const replaces = rolledBy(olds, news);
+    // Another binary of the same version, as after moving the checkout, is noted and used at the next start: not worth one.
+    const noted =
+      !same([olds.serverPath, olds.instance], [news.serverPath, news.instance]) ||
+      (!hasUnknown(news.volume) && !same(olds.volume, news.volume));
+    return { changes: replaces.length > 0 || noted || !olds.running, replaces, deleteBeforeReplace: true };
+  },
+
+  async create(inputs) {
+    await ensureRunning(inputs, "new");
+    return { id: `${inputs.name}-${inputs.instance}`, outs: { ...inputs, running: true } };
+  },
+
+  async read(id, props) {
+    const folder = resolveVolume(props.volume.path);
+    const running = readInstanceRecord(folder)?.instance === props.instance && serverOf(folder) !== undefined;
+    return { id, props: { ...props, running } };
+  },
+
+  async update(_id, _olds, news) {
+    await ensureRunning(news, "kept");
+    return { outs: { ...news, running: true } };
+  },
+
+  async delete(_id, props) {
+    const folder = resolveVolume(props.volume.path);
+    const record = readInstanceRecord(folder);
+    const server = serverOf(folder);
+    // A successor has taken the folder over (or someone else uses it): what runs there now is not ours to end.
+    const successor = record
+      ? record.instance !== props.instance
+      : readVolumeRecord(folder)?.token !== props.volume.token;
+    if (successor) {
+      if (server) say(props.name, "server left alone, it belongs to another instance", { pid: server.pid });
+      return;
+    }
+    if (server) await stopServer(props.name, server);
+    removeInstanceRecord(folder);
+  },
+};
+
+function sameZone(olds: Partial<NodeInputs>, news: NodeDeclaration): boolean {
+  return olds.zone === news.zone;
+}
+
+function rollingParts(node: Omit<NodeInputs, "instance">): unknown {
+  return [node.boot, node.engine, node.address, node.port, node.volume.path];
+}
+
+/**
+ * Brings the node's server up, from wherever the last run got to: it may run already (a run was killed before it could
+ * say so), run with settings that were given up, or be gone.
+ *
+ * @param file `new`: write redis.conf anew. `kept`: CONFIG REWRITE has put live settings into it, so use it as it is.
+ */
+async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<void> {
+  const folder = resolveVolume(node.volume.path);
+  requireVolume(folder, node);
+  if (await adopt(folder, node)) return;
+  const config = path.join(folder, FILES.config);
+  const context = {
+    node: node.name,
+    folder,
+    address: node.address,
+    server: node.serverPath,
+    log: path.join(folder, FILES.log),
+  };
+  const problem = await portProblem(node.address, node.port);
+  if (problem) throw new Error(`${node.name} did not start: ${problem}; end that process, then run again`);
+  try {
+    if (file === "new" || !fs.existsSync(config)) writeConfigFile(folder, node);
+    await startServer(folder, node);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code) throw systemFailure(context, error);
+    // A run that was thought dead may have started the same server meanwhile, and won.
+    if (await adopt(folder, node)) return;
+    throw error;
+  }
+}
+
+/** Takes over the server that runs on the node's data, if it is what is wanted; ends it if it is not. */
+async function adopt(folder: string, node: NodeInputs): Promise<boolean> {
+  const server = serverOf(folder);
+  if (!server) return false;
+  if (readInstanceRecord(folder)?.fingerprint === fingerprint(node)) {
+    writeInstanceRecord(folder, recordOf(node, server));
+    return true;
+  }
+  say(node.name, "ending a server that an interrupted run left on this node's data", { pid: server.pid });
+  await stopServer(node.name, server);
+  return false;
+}
+
+function requireVolume(folder: string, node: NodeInputs): void {
+  const volume = readVolumeRecord(folder);
+  if (!volume)
+    throw new Error(
+      `${node.name} did not start: its data folder ${folder} is missing; run \`pulumi refresh\`, then \`pulumi up\` to make it again`,
+    );
+  if (volume.token !== node.volume.token)
+    throw new Error(
+      `${node.name} did not start: ${folder} belongs to another volume (${volume.owner}); set \`directory\` to another folder`,
+    );
+}

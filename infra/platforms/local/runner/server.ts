@@ -1,0 +1,142 @@
+import { spawn } from "node:child_process";
+import * as fs from "node:fs";
+import * as net from "node:net";
+import * as path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { FILES, type InstanceRecord, readInstanceRecord, writeInstanceRecord } from "./folder";
+import { fingerprint } from "./configFile";
+import { type FailureContext, logSince, startFailure, systemFailure } from "./failures";
+import { findMarked, isAlive, type ProcessName, processMark, startTime } from "./processes";
+import { say } from "./say";
+import type { NodeInputs } from "./types";
+
+const START_MILLISECONDS = 60_000;
+/** Long enough to write a large snapshot; a server that ends sooner is not waited for. */
+const STOP_MILLISECONDS = 60_000;
+const SAY_EVERY_MILLISECONDS = 5_000;
+const LOG_BYTES = 10_000_000;
+
+/** The server that runs on a folder's data: as written down, else found by its mark (a kill came before the writing). */
+export function serverOf(folder: string): ProcessName | undefined {
+  if (!fs.existsSync(folder)) return undefined;
+  const record = readInstanceRecord(folder);
+  if (record?.pid !== undefined && record.startTime !== undefined) {
+    const written = { pid: record.pid, startTime: record.startTime };
+    if (isAlive(written)) return written;
+  }
+  return findMarked(processMark(folder))[0];
+}
+
+export function recordOf(node: NodeInputs, server?: ProcessName): InstanceRecord {
+  const { instance, zone, address, port } = node;
+  return { instance, fingerprint: fingerprint(node), zone, address, port, ...server };
+}
+
+/**
+ * Starts the server and waits until it answers. It lives in a session of its own, so that neither the end of `pulumi`
+ * nor Ctrl-C in its terminal ends it, and gets a bare environment: ours may hold passphrases.
+ */
+export async function startServer(folder: string, node: NodeInputs): Promise<void> {
+  const log = path.join(folder, FILES.log);
+  const context: FailureContext = { node: node.name, folder, address: node.address, server: node.serverPath, log };
+  // Before the start, so that a process whose start is never written down is still known by fingerprint and mark.
+  writeInstanceRecord(folder, recordOf(node));
+  if (fs.existsSync(log) && fs.statSync(log).size > LOG_BYTES) fs.renameSync(log, `${log}.1`);
+  const descriptor = fs.openSync(log, "a", 0o600);
+  const offset = fs.fstatSync(descriptor).size;
+  const title = `{title} ${processMark(folder)} {listen-addr} {server-mode}`;
+  const child = spawn(node.serverPath, [path.join(folder, FILES.config), "--proc-title-template", title], {
+    cwd: folder,
+    detached: true,
+    stdio: ["ignore", descriptor, descriptor],
+    env: bareEnvironment(),
+  });
+  fs.closeSync(descriptor);
+  let ending: string | undefined;
+  let refused: unknown;
+  child.once("exit", (code, signal) => {
+    ending = signal ? `was ended by ${signal}` : `ended with exit code ${code}`;
+  });
+  child.once("error", (error) => {
+    refused = error;
+  });
+  child.unref();
+  const started = child.pid === undefined ? undefined : startTime(child.pid);
+  if (child.pid !== undefined && started !== undefined) {
+    writeInstanceRecord(folder, recordOf(node, { pid: child.pid, startTime: started }));
+  }
+  const deadline = Date.now() + START_MILLISECONDS;
+  for (let attempt = 0; ; attempt++) {
+    // An error of starting arrives in the next turn of the event loop, hence the pause before the look.
+    await delay(attempt < 20 ? 5 : 50);
+    if (refused) throw systemFailure(context, refused);
+    if (ending) throw startFailure(context, logSince(log, offset), ending);
+    if (await answers(node.address, node.port)) break;
+    if (Date.now() > deadline) {
+      child.kill("SIGKILL");
+      throw startFailure(
+        context,
+        logSince(log, offset),
+        `gave no answer on ${node.address}:${node.port} for ${START_MILLISECONDS / 1000} s`,
+      );
+    }
+  }
+}
+
+/** Ends a server that is ours: politely, so that it saves; with SIGKILL after a time, saying so. */
+export async function stopServer(name: string, server: ProcessName, patience = STOP_MILLISECONDS): Promise<void> {
+  const begun = Date.now();
+  let told = begun;
+  signal(server, "SIGTERM");
+  for (let attempt = 0; isAlive(server); attempt++) {
+    const now = Date.now();
+    if (now - begun > patience) {
+      say(name, "server does not end, killing it", { pid: server.pid, seconds: Math.round((now - begun) / 1000) });
+      signal(server, "SIGKILL");
+      for (let wait = 0; isAlive(server) && wait < 100; wait++) await delay(50);
+      if (isAlive(server))
+        throw new Error(`${name}: the server (pid ${server.pid}) survives SIGKILL; look at it with ps, then run again`);
+      return;
+    }
+    if (now - told > SAY_EVERY_MILLISECONDS) {
+      told = now;
+      say(name, "waiting for the server to save and end", {
+        pid: server.pid,
+        seconds: Math.round((now - begun) / 1000),
+      });
+    }
+    await delay(attempt < 20 ? 5 : 50);
+  }
+}
+
+function signal(server: ProcessName, kind: NodeJS.Signals): void {
+  try {
+    // Looked at right before: the pid may belong to another process by now.
+    if (isAlive(server)) process.kill(server.pid, kind);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** Any answer counts: a server that loads its data, or wants a password first, is up. */
+function answers(address: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect({ host: address, port });
+    const finish = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(1000, () => finish(false));
+    socket.once("error", () => finish(false));
+    socket.once("close", () => finish(false));
+    socket.once("data", (data) => finish(/^[+-]/.test(data.toString("latin1"))));
+    socket.write("PING\r\n");
+  });
+}
+
+function bareEnvironment(): NodeJS.ProcessEnv {
+  const kept = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
+  return Object.fromEntries(
+    kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
+}
