@@ -23,6 +23,9 @@ export interface FormationGoal {
 export interface Member {
   /** Stable node name, as planned. */
   readonly name: string;
+  /** The shard it belongs to, by name. */
+  readonly shard: string;
+  readonly zone: string;
   /** The ID that the server made, 40 hex digits. */
   readonly id: string;
   readonly endpoint: NodeEndpoint;

@@ -54,7 +54,7 @@ export function plan(goal: FormationGoal, history: History, observation: Cluster
   // Settings and leadership wait until the cluster is whole: neither may disturb one that is still settling.
   const unsettled = findings.filter((f) => f.kind !== "setting-differs" && f.kind !== "crowded-zone");
   if (unsettled.length > 0) return { kind: "wait", reasons: unsettled.map((f) => f.message) };
-  const settings = alive.flatMap((node) => settingSteps(goal, node, standing.formed));
+  const settings = alive.flatMap((node) => settingSteps(goal, node, history.verified));
   if (settings.length > 0) return { kind: "act", phase: "settings", steps: settings };
   const failover = spreadLeaders(goal, layout);
   if (failover) return { kind: "act", phase: "balance", steps: [failover] };

@@ -53,7 +53,7 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
     const observation = await converge(run);
     const layout = layoutOf(goal, observation);
     await probe(goal, layout, options.access, connections.clientName);
-    return { members: currentMembers(run.members, observation), observation, layout };
+    return { members: currentMembers(goal, run.members, observation), observation, layout };
   } catch (error) {
     if (error instanceof FormationFailed) throw error;
     throw new FormationFailed(error instanceof Error ? error.message : String(error), run.members, [], error);
@@ -83,7 +83,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
     if (stop) throw new FormationFailed(`stopped between two steps: ${stop}; run \`up\` again to go on`, run.members);
     const began = Date.now();
     const observation = await observe(goal, connections);
-    const members = rememberMembers(run.members, observation);
+    const members = rememberMembers(goal, run.members, observation);
     const still = Date.now() - moved;
     const next = plan(goal, { members, verified: run.verified }, observation, { insist: still > patience / 4 });
     // What is refused is not ours to remember.
@@ -143,19 +143,21 @@ function say(run: Run, observation: ClusterObservation, next: Plan): void {
 }
 
 /** Adds what answers now. A former ID of a node stays, marked stale, until nobody lists it any more. */
-export function rememberMembers(members: readonly Member[], observation: ClusterObservation): Member[] {
+export function rememberMembers(goal: FormationGoal, members: readonly Member[], observation: ClusterObservation): Member[] {
   const alive = answering(observation);
   const byId = new Map(members.map((m) => [m.id, m]));
+  const planned = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));
   for (const node of alive) {
     if (node.id.startsWith("no-cluster-mode:")) continue;
     for (const m of members) if (m.name === node.name && m.id !== node.id) byId.set(m.id, { ...m, state: "stale" });
-    byId.set(node.id, { name: node.name, id: node.id, endpoint: node.endpoint, state: "member" });
+    const { shard = "", zone = "" } = planned.get(node.name) ?? {};
+    byId.set(node.id, { name: node.name, shard, zone, id: node.id, endpoint: node.endpoint, state: "member" });
   }
   return [...byId.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
 }
 
 /** After verification: stale IDs that nobody lists are gone for good. */
-function currentMembers(members: readonly Member[], observation: ClusterObservation): Member[] {
+function currentMembers(goal: FormationGoal, members: readonly Member[], observation: ClusterObservation): Member[] {
   const known = new Set(answering(observation).flatMap((n) => n.view.map((e) => e.id)));
-  return rememberMembers(members, observation).filter((m) => m.state === "member" || known.has(m.id));
+  return rememberMembers(goal, members, observation).filter((m) => m.state === "member" || known.has(m.id));
 }
