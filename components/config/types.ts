@@ -23,3 +23,36 @@ export interface NodeEndpoint {
   /** Announced host name, where there is one. */
   readonly hostname?: string;
 }
+
+/** Where a node keeps things, on its own file system. */
+export interface NodeStorage {
+  /** The data folder: snapshots, append-only files, nodes.conf. */
+  readonly dir: string;
+  readonly pidfile?: string;
+  /** Default: standard output. */
+  readonly logfile?: string;
+}
+
+/** Files of a node's TLS, on its own file system. */
+export interface TlsSettings {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly caFile: string;
+  /** Whether clients show a certificate too: `yes`, `no`, `optional`. Default: `yes`. */
+  readonly authClients?: "yes" | "no" | "optional";
+}
+
+/** One user of users.acl. */
+export interface AclUser {
+  readonly name: string;
+  /** SHA-256 of each password, 64 hex digits in lower case. Several while passwords are rotated. */
+  readonly passwordHashes: readonly string[];
+  /** Patterns of keys: `session:*`; with `%R~` or `%W~` before it for reading or writing only. Default: none. */
+  readonly keys?: readonly string[];
+  /** Patterns of pub/sub channels. Default: none. */
+  readonly channels?: readonly string[];
+  /** Rules in their order, the later ones on top: `+@read`, `-@dangerous`, `+cluster|slots`. Default: none. */
+  readonly commands?: readonly string[];
+  /** Default: true. */
+  readonly enabled?: boolean;
+}
