@@ -1,0 +1,63 @@
+import { defineConfig } from "vitest/config";
+import type { Reporter, TestModule } from "vitest/node";
+
+/** Ends every run with one plain line, for people and for CI: `12 passed, 0 failed, 1 skipped`. */
+class ClosingLine implements Reporter {
+  onTestRunEnd(modules: readonly TestModule[], unhandled: readonly unknown[]): void {
+    const counts = { passed: 0, failed: unhandled.length, skipped: 0 };
+    for (const module of modules) {
+      const tests = [...module.children.allTests()];
+      for (const test of tests) {
+        const { state } = test.result();
+        counts[state === "pending" ? "skipped" : state]++;
+      }
+      // A file that breaks before or beside its tests has failed, whatever its tests say.
+      if (module.state() === "failed" && !tests.some((test) => test.result().state === "failed")) counts.failed++;
+    }
+    // After the reporters before it have written theirs, so that it is the last line.
+    process.once("exit", () => {
+      process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
+    });
+  }
+}
+
+const SECOND = 1000;
+
+export default defineConfig({
+  test: {
+    reporters: ["default", new ClosingLine()],
+    passWithNoTests: true,
+    coverage: {
+      provider: "v8",
+      include: ["components/**/*.ts", "infra/platforms/**/*.ts"],
+      reporter: ["text-summary", "html", "json-summary"],
+      reportsDirectory: "coverage",
+    },
+    projects: [
+      // Pure code: many files at once.
+      project("unit", ["test/unit/**/*.test.ts"], { timeout: 10 * SECOND, group: 0 }),
+      project("property", ["test/property/**/*.test.ts"], { timeout: 120 * SECOND, group: 0 }),
+      // Real processes: one file after the other, since CI has two cores and these tests measure time.
+      project("engine", ["test/engine/**/*.test.ts"], { timeout: 120 * SECOND, group: 1, alone: true }),
+      project("cluster", ["test/cluster/**/*.test.ts"], { timeout: 180 * SECOND, group: 2, alone: true }),
+      ...(process.env.FULL
+        ? [project("full", ["test/full/**/*.test.ts"], { timeout: 1800 * SECOND, group: 3, alone: true })]
+        : []),
+    ],
+  },
+});
+
+function project(name: string, include: string[], how: { timeout: number; group: number; alone?: boolean }) {
+  return {
+    extends: true as const,
+    test: {
+      name,
+      include,
+      testTimeout: how.timeout,
+      hookTimeout: how.timeout,
+      maxWorkers: how.alone ? 1 : 2,
+      fileParallelism: !how.alone,
+      sequence: { groupOrder: how.group },
+    },
+  };
+}
