@@ -1,27 +1,49 @@
-import { describeState, type Event, type Listener, type StepInfo } from "./events";
-import { isDefaultProvider } from "./resource";
+import type { Event, Listener } from "./events";
+import { isDefaultProvider, type State, stackType } from "./resource";
 import type { Operation } from "./steps";
+import { isObject, redact } from "./values";
 
-/** `preview --json`: steps, diagnostics and counts, in the CLI's shape. */
+interface DigestStep {
+  op: Operation;
+  urn: string;
+  provider?: string;
+  oldState?: object;
+  newState?: object;
+  replaceReasons?: string[];
+  detailedDiff: null;
+}
+
+/** `preview --json`: steps, diagnostics and counts, in the CLI's shape. Without the duration: equal previews are equal. */
 export class Digest {
-  readonly #steps: { urn: string; op: Operation; step: StepInfo }[] = [];
+  readonly #steps: DigestStep[] = [];
   readonly #diagnostics: object[] = [];
   #counts: Partial<Record<Operation, number>> = {};
-  #seconds = 0;
 
   readonly listener: Listener = (event: Event) => {
     switch (event.kind) {
-      case "pre":
-        if (!isDefaultProvider(event.step.urn) && event.step.op !== "refresh") this.#steps.push({ urn: event.step.urn, op: event.step.op, step: event.step });
+      case "pre": {
+        const { op, urn, type, keys, old, new: next } = event.step;
+        if (isDefaultProvider(urn) || op === "refresh" || (op === "same" && type !== stackType)) return;
+        const provider = next?.provider ?? old?.provider;
+        this.#steps.push({
+          op,
+          urn,
+          ...(provider ? { provider } : {}),
+          ...(old ? { oldState: resource(old) } : {}),
+          ...(next ? { newState: resource(next) } : {}),
+          ...(keys?.length ? { replaceReasons: [...keys] } : {}),
+          detailedDiff: null,
+        });
         return;
+      }
       case "diagnostic": {
         const { urn, message, severity, ephemeral } = event.diagnostic;
-        if (severity !== "debug" && !ephemeral) this.#diagnostics.push({ ...(urn ? { urn } : {}), message: `${message}\n`, severity });
+        if (severity === "debug" || ephemeral) return;
+        this.#diagnostics.push({ ...(urn ? { urn } : {}), ...(severity === "error" || severity === "warning" ? { prefix: `${severity}: ` } : {}), message: `${message.trimEnd()}\n`, severity });
         return;
       }
       case "summary":
         this.#counts = event.summary.changes;
-        this.#seconds = event.summary.seconds;
         return;
       default:
         return;
@@ -29,20 +51,20 @@ export class Digest {
   };
 
   toJson(config: Record<string, string>): string {
-    const steps = this.#steps.map(({ urn, op, step }) => ({
-      op,
-      urn,
-      ...(step.old?.provider || step.new?.provider ? { provider: step.new?.provider ?? step.old?.provider } : {}),
-      ...(step.old ? { oldState: describeState(step.old) } : {}),
-      ...(step.new ? { newState: describeState(step.new) } : {}),
-      ...(step.keys?.length ? { replaceReasons: [...step.keys] } : {}),
-      detailedDiff: null,
-    }));
-    // Siblings run at once; which came first is chance and must not make two equal previews differ.
-    const position = new Map<string, number>();
-    for (const { urn } of [...steps].sort((a, b) => (a.urn < b.urn ? -1 : 1))) if (!position.has(urn)) position.set(urn, position.size);
-    steps.sort((a, b) => (position.get(a.urn) ?? 0) - (position.get(b.urn) ?? 0));
-    const digest = { config, steps, diagnostics: this.#diagnostics, duration: this.#seconds * 1e9, changeSummary: this.#counts };
-    return JSON.stringify(digest, null, 4);
+    // Siblings run at once: by URN, so that chance does not make two equal previews differ. The sort is stable, and the
+    // steps of one resource stay in their order.
+    const rank = (step: DigestStep) => (step.urn.includes(`::${stackType}::`) ? 0 : 1);
+    this.#steps.sort((a, b) => rank(a) - rank(b) || (a.urn < b.urn ? -1 : a.urn > b.urn ? 1 : 0));
+    const diagnostics = this.#diagnostics.length > 0 ? { diagnostics: this.#diagnostics } : {};
+    return JSON.stringify({ config, steps: this.#steps, ...diagnostics, changeSummary: this.#counts }, null, 4);
   }
+}
+
+/** As it is when the step begins, in the field order of the CLI, what is empty left out. */
+function resource(state: State): object {
+  const { urn, custom, id, type, inputs, outputs, parent, ...rest } = state;
+  const fields = { urn, custom, id, type, inputs: redact(inputs), outputs: outputs && redact(outputs), parent, ...rest };
+  const empty = (value: unknown) =>
+    value === undefined || value === "" || (Array.isArray(value) && value.length === 0) || (isObject(value) && Object.keys(value).length === 0);
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => !empty(value)));
 }

@@ -85,12 +85,11 @@ export class Display {
     if (isDefaultProvider(step.urn) || step.op === "same" || step.op === "refresh") return;
     if (isOutputsOnly(step) || step.op === "create-replacement" || step.op === "delete-replaced") return;
     if (this.#planned.some(({ urn }) => urn === step.urn)) return;
-    const verb = step.op === "replace" && step.keys?.length ? `replace [${[...step.keys].sort().join(", ")}]` : step.op;
-    this.#planned.push({ urn: step.urn, line: this.#line(step, verb), details: this.#options.showDiff ? diffLines(step) : [] });
+    this.#planned.push({ urn: step.urn, line: this.#line(step, step.op), details: this.#options.showDiff ? diffLines(step) : [] });
   }
 
   #line(step: StepInfo, status: string): string {
-    return ` ${signs[step.op].padEnd(2)} ${typeOf(step.urn)} ${nameOf(step.urn)} ${status}`.trimEnd();
+    return ` ${signs[step.op].padEnd(2)} ${typeOf(step.urn)} ${nameOf(step.urn)} ${status} ${changedInputs(step)}`.trimEnd();
   }
 
   #diagnose(diagnostic: Diagnostic): void {
@@ -176,6 +175,19 @@ function compareUrns(a: string, b: string): number {
   const rank = (urn: string) => (typeOf(urn) === stackType ? 0 : 1);
   const collate = (x: string, y: string) => x.localeCompare(y, "en", { numeric: true });
   return rank(a) - rank(b) || collate(qualifiedTypeOf(a), qualifiedTypeOf(b)) || collate(nameOf(a), nameOf(b));
+}
+
+/** `[diff: +added,~changed,-removed]`, by the names of the inputs. */
+function changedInputs(step: StepInfo): string {
+  if (!step.old || !step.new || !["update", "replace", "create-replacement"].includes(step.op)) return "";
+  const [old, next] = [step.old.inputs, step.new.inputs];
+  const keys = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort();
+  const signed = keys.flatMap((key) => {
+    if (old[key] === undefined) return [`+${key}`];
+    if (next[key] === undefined) return [`-${key}`];
+    return deepEquals(old[key], next[key]) ? [] : [`~${key}`];
+  });
+  return signed.length > 0 ? `[diff: ${signed.join(",")}]` : "";
 }
 
 function label(diagnostic: Diagnostic): string {

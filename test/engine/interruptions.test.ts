@@ -1,0 +1,90 @@
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { type Bench, createBench, engines, until } from "./lifecycle";
+
+// Proves what is left when a run is killed or asked to stop. The same tests run on the CLI where one is on PATH.
+
+const slow = [{ name: "a" }, { name: "b", sleep: 3000, after: ["a"] }, { name: "c", after: ["b"] }];
+const quick = [{ name: "a" }, { name: "b", after: ["a"] }, { name: "c", after: ["b"] }];
+
+describe.each(engines)("on %s", (engine) => {
+  let bench: Bench;
+  afterEach(() => bench.dispose());
+
+  test("a killed run keeps what it completed, stays locked, and warns until told to forget", { timeout: 120_000 }, async () => {
+    bench = await createBench(engine);
+    const run = bench.start("up", slow);
+    await until(() => bench.calls().includes("create b"));
+    process.kill(run.pid, "SIGKILL");
+    expect((await run.result).signal).toBe("SIGKILL");
+    expect(await bench.names()).toEqual(["a"]);
+    const { deployment } = await bench.workspace.exportStack();
+    expect(deployment.pending_operations?.map(({ type, resource }) => `${type} ${String(resource.urn).split("::").pop()}`)).toEqual(["creating b"]);
+
+    const locked = await bench.run("up", quick);
+    expect(locked.ok).toBe(false);
+    expect(locked.stderr + locked.stdout).toContain("the stack is currently locked");
+    expect(locked.calls).toEqual([]);
+
+    expect((await bench.workspace.command(["cancel", "--stack", "dev", "--yes"])).ok).toBe(true);
+    const resumed = await bench.run("up", quick);
+    expect(resumed.ok, resumed.stdout + resumed.stderr).toBe(true);
+    expect(resumed.stdout).toContain("pending operations from previous deployment");
+    expect(resumed.calls.filter((call) => call.startsWith("create "))).toEqual(["create b", "create c"]);
+    expect(await bench.names()).toEqual(["a", "b", "c"]);
+
+    // The warning stays: only a human can know what the first create left behind.
+    expect((await bench.run("up", quick)).stdout).toContain("pending operations");
+    expect((await bench.run("refresh", quick, { flags: ["--clear-pending-creates"] })).ok).toBe(true);
+    expect((await bench.run("up", quick)).stdout).not.toContain("pending operations");
+  });
+
+  test("an orphaned provider finishes what it was doing", { timeout: 60_000 }, async () => {
+    bench = await createBench(engine);
+    const run = bench.start("up", slow);
+    await until(() => bench.calls().includes("create b"));
+    process.kill(run.pid, "SIGKILL");
+    await run.result;
+    await until(() => bench.calls().includes("created b"));
+  });
+
+  test("SIGINT lets the running step finish, starts no other, and unlocks", { timeout: 60_000 }, async () => {
+    bench = await createBench(engine);
+    const run = bench.start("up", slow);
+    await until(() => bench.calls().includes("create b"));
+    process.kill(run.pid, "SIGINT");
+    const result = await run.result;
+    expect(result.ok).toBe(false);
+    expect(bench.calls().filter((call) => call.startsWith("create"))).toEqual(["create a", "created a", "create b", "created b"]);
+    expect(await bench.names()).toEqual(["a", "b"]);
+    const next = await bench.run("up", quick);
+    expect(next.ok, next.stdout + next.stderr).toBe(true);
+    expect(next.stdout).not.toContain("pending operations");
+  });
+});
+
+describe("the lock", () => {
+  let bench: Bench;
+  afterEach(() => bench.dispose());
+
+  test("names the holder, and says what to do when that is gone", { timeout: 60_000 }, async () => {
+    bench = await createBench("hermetic");
+    const run = bench.start("up", slow);
+    await until(() => bench.calls().includes("create b"));
+    const busy = await bench.workspace.command(["destroy", "--yes", "--stack", "dev"]);
+    expect(busy.exitCode).toBe(255);
+    expect(busy.stderr).toContain(`(pid ${run.pid})`);
+    expect(busy.stderr).toContain("wait for the other process");
+    process.kill(run.pid, "SIGKILL");
+    await run.result;
+    const orphaned = await bench.workspace.command(["destroy", "--yes", "--stack", "dev"]);
+    expect(orphaned.stderr).toContain("the process that took it is gone");
+    expect(orphaned.stderr).toContain("`cancel`");
+    // A number that another process has by now does not keep the lock alive.
+    const file = path.join(bench.workspace.backend, ".hermetic", "locks", "test", "dev.json");
+    const holder = JSON.parse(fs.readFileSync(file, "utf8"));
+    fs.writeFileSync(file, JSON.stringify({ ...holder, pid: process.pid }));
+    expect((await bench.workspace.command(["destroy", "--yes", "--stack", "dev"])).stderr).toContain("is gone");
+  });
+});
