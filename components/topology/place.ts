@@ -15,9 +15,12 @@ const SLOT_COUNT = 16384;
  *  3. Masters even over the zones, and all nodes even over the zones: at most one more in one zone than in another.
  *
  * And stable: for fixed zones, the placement of m masters is part of that of m + 1, and of r replicas part of that of
- * r + 1, first nodes included. So scaling moves no node that is there. For up to 11 zones no rule costs another one.
- * From 12 zones on, stability, 1, 2 and even masters hold as well; all nodes together may then differ by two or three
- * between zones. The replicas of the masters of one zone are spread over the other zones.
+ * r + 1, first nodes included. So scaling moves no node that is there. The replicas of the masters of one zone are
+ * spread over the other zones, which share its work when it goes.
+ *
+ * Up to 11 zones no rule costs another one. From 12 zones on not all can hold at every size, and only the evenness of
+ * all nodes gives way: with more than two replicas on 12 zones, and any on 13 and more, two zones may differ by two
+ * nodes (by three with more than five replicas).
  *
  * @param spec a validated declaration: zones distinct and sorted, at least one.
  */

@@ -15,13 +15,32 @@
 export function zoneSquare(zones: number): readonly (readonly number[])[] {
   const known = cache.get(zones);
   if (known) return known;
-  const square = zones <= LARGEST_BALANCED ? balancedSquare(zones) : spreadSquare(zones);
+  const square = zones <= LARGEST_BALANCED ? balancedSquare(zones) : zones === 12 ? TWELVE : spreadSquare(zones);
   cache.set(zones, square);
   return square;
 }
 
-/** Up to this many zones all three rules hold for every shape; beyond, the third is relaxed. */
+/** Up to this many zones all three rules hold for every shape; beyond, the third gives way. */
 export const LARGEST_BALANCED = 11;
+
+/**
+ * Twelve zones have no balanced square: a constraint solver shows that four columns are already impossible. This one,
+ * found by it, is balanced in its first three columns (two replicas) and within two beyond.
+ */
+const TWELVE = [
+  [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+  [10, 8, 7, 6, 9, 11, 1, 2, 3, 0, 5, 4],
+  [5, 11, 4, 2, 0, 7, 3, 9, 10, 6, 8, 1],
+  [3, 9, 6, 11, 8, 10, 0, 1, 5, 4, 7, 2],
+  [7, 4, 10, 1, 5, 2, 9, 8, 11, 3, 6, 0],
+  [6, 2, 9, 7, 3, 4, 8, 11, 0, 10, 1, 5],
+  [11, 5, 0, 8, 10, 1, 4, 6, 2, 7, 3, 9],
+  [8, 3, 1, 5, 7, 9, 10, 0, 4, 2, 11, 6],
+  [2, 0, 11, 4, 1, 6, 5, 3, 7, 8, 9, 10],
+  [9, 6, 3, 10, 11, 8, 2, 4, 1, 5, 0, 7],
+  [1, 10, 8, 9, 2, 0, 7, 5, 6, 11, 4, 3],
+  [4, 7, 5, 0, 6, 3, 11, 10, 9, 1, 2, 8],
+];
 
 const cache = new Map<number, readonly (readonly number[])[]>();
 
@@ -71,8 +90,8 @@ function balancedSquare(size: number): number[][] {
 }
 
 /**
- * For more zones than a balanced square is known for: rows are rotations, started where the golden ratio spreads them
- * best. Rows and columns stay exact; the nodes of an incomplete block may differ by more than one between zones.
+ * For 13 zones and more: rows are rotations, started where the golden ratio spreads them best. Rows and columns stay
+ * exact; the nodes of an incomplete block may differ by two between zones (by three with more than five replicas).
  */
 function spreadSquare(size: number): number[][] {
   const golden = (Math.sqrt(5) - 1) / 2;

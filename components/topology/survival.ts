@@ -8,7 +8,9 @@ export type SurvivalSettings = Pick<ClusterSpec, "minReplicasToWrite" | "require
  * A verdict is for the worst single loss, after the failover had its time: "survives" means every key, not most keys.
  */
 export function judge(shards: readonly PlannedShard[], zones: readonly string[], settings: SurvivalSettings): Survival {
-  const names = shards.flatMap(({ nodes }) => nodes.map(({ name }) => name));
+  // One node's loss shows in its own shard alone, and hits the shard with the fewest nodes hardest: its leader or another.
+  const [smallest] = [...shards].sort((a, b) => a.nodes.length - b.nodes.length);
+  const names = (smallest?.nodes ?? []).slice(0, 2).map(({ name }) => name);
   const inZone = (zone: string): Set<string> =>
     new Set(shards.flatMap(({ nodes }) => nodes.filter((node) => node.zone === zone).map(({ name }) => name)));
   return {
