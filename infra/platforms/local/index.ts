@@ -1,3 +1,2 @@
-export { LOCAL_DEFAULTS, type LocalRedisClusterArgs } from "./args";
-export { type LocalPlatformOptions, localPlatform } from "./platform";
-export { type FoundServer, findServer } from "./server";
+export type { LocalRedisClusterArgs } from "./args";
+export { LocalRedisCluster } from "./cluster";

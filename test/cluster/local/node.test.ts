@@ -174,7 +174,11 @@ describe("replacing", () => {
     await withData(node);
     const changed = { ...declared, boot: [...declared.boot, { name: "tcp-backlog", value: "128" }] };
     const news = await bench.checkNode(changed, node);
-    expect(await LocalNode.diff("id", node, news)).toEqual({ changes: true, replaces: ["boot"], deleteBeforeReplace: true });
+    expect(await LocalNode.diff("id", node, news)).toEqual({
+      changes: true,
+      replaces: ["boot"],
+      deleteBeforeReplace: true,
+    });
     expect(await bench.checkNode(changed, node)).toEqual(news);
     await LocalNode.delete("id", node);
     const { outs } = await LocalNode.create(news);
@@ -189,7 +193,9 @@ describe("replacing", () => {
     const live = await bench.checkNode({ ...declared, live: [{ name: "maxmemory", value: "1000000" }] }, node);
     expect(await LocalNode.diff("id", node, live)).toMatchObject({ changes: false });
     const hints = { ...declared.hints, firstPort: declared.hints.firstPort + 1, address: "127.0.9.1" };
-    expect(await LocalNode.diff("id", node, await bench.checkNode({ ...declared, hints }, node))).toMatchObject({ changes: false });
+    expect(await LocalNode.diff("id", node, await bench.checkNode({ ...declared, hints }, node))).toMatchObject({
+      changes: false,
+    });
     const moved = await bench.checkNode({ ...declared, serverPath: "/elsewhere/redis-server" }, node);
     expect(await LocalNode.diff("id", node, moved)).toMatchObject({ changes: true, replaces: [] });
     const pid = pidOf(node);
@@ -216,13 +222,17 @@ describe("errors name the cause and what to do", () => {
     const squatter = net.createServer();
     await new Promise<void>((resolve) => squatter.listen({ host: inputs.address, port: inputs.port }, resolve));
     try {
-      await expect(LocalNode.create(inputs)).rejects.toThrow(new RegExp(`port ${inputs.port} of ${inputs.address} is in use by`));
+      await expect(LocalNode.create(inputs)).rejects.toThrow(
+        new RegExp(`port ${inputs.port} of ${inputs.address} is in use by`),
+      );
       expect(findMarked(processMark(volume.path))).toHaveLength(0);
       // A preview that comes later looks for another one, unless the user asked for exactly this.
       expect((await bench.checkNode(declared)).port).toBe(inputs.port + 1000);
       const fixed = { ...declared, hints: { ...declared.hints, fixedPorts: true } };
       const pid = process.platform === "linux" ? `pid ${process.pid}` : "";
-      await expect(bench.checkNode(fixed)).rejects.toThrow(new RegExp(`node-0: port ${inputs.port} of .*${pid}.*choose another \`port\``));
+      await expect(bench.checkNode(fixed)).rejects.toThrow(
+        new RegExp(`node-0: port ${inputs.port} of .*${pid}.*choose another \`port\``),
+      );
     } finally {
       await new Promise((resolve) => squatter.close(resolve));
     }
@@ -246,14 +256,18 @@ describe("errors name the cause and what to do", () => {
 
   test("a directive that the server does not know", async () => {
     const declared = bench.node(await bench.createVolume(), { boot: [{ name: "no-such-directive", value: "1" }] });
-    await expect(bench.createNode(declared)).rejects.toThrow(/does not take this line of its configuration: "no-such-directive 1"/);
+    await expect(bench.createNode(declared)).rejects.toThrow(
+      /does not take this line of its configuration: "no-such-directive 1"/,
+    );
     expect(findMarked(processMark(declared.volume.path))).toHaveLength(0);
   });
 
   test("a data folder that was removed", async () => {
     const volume = await bench.createVolume();
     fs.rmSync(volume.path, { recursive: true });
-    await expect(bench.createNode(bench.node(volume))).rejects.toThrow(/data folder .* is missing; run `pulumi refresh`/);
+    await expect(bench.createNode(bench.node(volume))).rejects.toThrow(
+      /data folder .* is missing; run `pulumi refresh`/,
+    );
   });
 
   test("data that cannot be loaded", async () => {

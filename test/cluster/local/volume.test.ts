@@ -63,7 +63,9 @@ describe("a data folder", () => {
     await expect(bench.createVolume(declared)).rejects.toThrow(/holds files that this program did not make/);
     fs.rmSync(path.join(declared.path, "precious"));
     await bench.createVolume(declared);
-    await expect(bench.createVolume({ ...declared, owner: "other/stack/cluster/node-0" })).rejects.toThrow(/belongs to project\/stack/);
+    await expect(bench.createVolume({ ...declared, owner: "other/stack/cluster/node-0" })).rejects.toThrow(
+      /belongs to project\/stack/,
+    );
   });
 
   test("ends a server that was left on it before it goes", async () => {
@@ -89,16 +91,20 @@ describe.skipIf(!canMount)("a full disk", () => {
   afterEach(() => execFileSync("umount", ["-l", disk]));
 
   test("is named by folder, and nothing is left running", async () => {
-    const volume = await bench.createVolume(bench.volume("node-0", { path: path.join(disk, "stack", "cluster", "node-0") }));
+    const volume = await bench.createVolume(
+      bench.volume("node-0", { path: path.join(disk, "stack", "cluster", "node-0") }),
+    );
     try {
       fs.writeFileSync(path.join(disk, "ballast"), Buffer.alloc(1 << 20));
     } catch {
       // full now, as wanted
     }
-    await expect(bench.createNode(bench.node(volume))).rejects.toThrow(/no space left on the disk that holds .*; free some, or set `directory`/);
-    await expect(bench.createVolume(bench.volume("node-1", { path: path.join(disk, "stack", "cluster", "node-1") }))).rejects.toThrow(
-      /no space left on the disk/,
+    await expect(bench.createNode(bench.node(volume))).rejects.toThrow(
+      /no space left on the disk that holds .*; free some, or set `directory`/,
     );
+    await expect(
+      bench.createVolume(bench.volume("node-1", { path: path.join(disk, "stack", "cluster", "node-1") })),
+    ).rejects.toThrow(/no space left on the disk/);
   });
 });
 

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import * as path from "node:path";
-import { endpointDirectives, renderRedisConf, storageDirectives } from "../../../../components/config";
+import { endpointDirectives, storageDirectives } from "../../../../components/config/nodeDirectives";
+import { renderRedisConf } from "../../../../components/config/redisConf";
 import { FILES, writeAtomic } from "./folder";
 import type { NodeInputs } from "./types";
 import { canonical } from "./unknown";
@@ -8,10 +9,13 @@ import { canonical } from "./unknown";
 /** Writes the file for a new process: what boots it, and the live settings as they are declared now. */
 export function writeConfigFile(folder: string, node: NodeInputs): void {
   const { address, port, busPort } = node;
+  const endpoint = endpointDirectives({ address, port, busPort });
+  // Ours last: of two lines with the same name the later one holds.
   const directives = [
     ...node.boot,
     ...node.live,
-    ...endpointDirectives({ address, port, busPort }),
+    ...endpoint.boot,
+    ...endpoint.live,
     ...storageDirectives({ dir: folder }),
   ];
   writeAtomic(path.join(folder, FILES.config), renderRedisConf(directives));

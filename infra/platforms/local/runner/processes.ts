@@ -40,8 +40,10 @@ export function processMark(folder: string): string {
 /** Servers that run on a folder's data, found by their mark: usually one or none. */
 export function findMarked(mark: string): ProcessName[] {
   const found: ProcessName[] = [];
+  // As the program was called, and as it then calls itself. A line that merely quotes the mark (grep, a shell) is neither.
+  const own = new RegExp(`${mark} (\\{listen-addr\\}|\\S+:\\d+) `);
   for (const { pid, command } of commands()) {
-    if (!command.includes(mark) || pid === process.pid) continue;
+    if (!own.test(`${command} `)) continue;
     // A server's forked children carry its mark too, and end by themselves: "redis-rdb-bgsave …", "redis-aof-rewrite …".
     if (/^(redis|valkey)-(?!server)/.test(command)) continue;
     const started = startTime(pid);
