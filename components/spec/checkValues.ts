@@ -31,20 +31,29 @@ export function checkEngine(problems: Problems, value: unknown, fallback: Engine
   const version = readText(problems, "engine.version", given.version);
   if (version === undefined) {
     if (name !== fallback.name) {
-      problems.error("engine.version", `missing for ${name} (this platform's own default is ${fallback.name} ${fallback.version}); give one, such as "${VERIFIED[name].at(-1)}"`);
+      problems.error(
+        "engine.version",
+        `missing for ${name} (this platform's own default is ${fallback.name} ${fallback.version}); give one, such as "${VERIFIED[name].at(-1)}"`,
+      );
     }
     return { name, version: fallback.version };
   }
   const [, major, minor] = /^(\d+)\.(\d+)(?:\.\d+)?$/.exec(version) ?? [];
   const [leastMajor, leastMinor] = LEAST_VERSION[name];
   if (major === undefined || minor === undefined) {
-    problems.error("engine.version", `${show(version)} is not a version; use two or three numbers, such as "${VERIFIED[name].at(-1)}"`);
+    problems.error(
+      "engine.version",
+      `${show(version)} is not a version; use two or three numbers, such as "${VERIFIED[name].at(-1)}"`,
+    );
     return { name, version: fallback.version };
   }
   if (Number(major) < leastMajor || (Number(major) === leastMajor && Number(minor) < leastMinor)) {
     problems.error("engine.version", `${name} ${version} is too old; use ${leastMajor}.${leastMinor} or later`);
   } else if (!VERIFIED[name].includes(`${Number(major)}.${Number(minor)}`)) {
-    problems.warn("engine.version", `${name} ${version} is unverified: tests run against ${name} ${VERIFIED[name].join(" and ")}; try it on a stack of its own first`);
+    problems.warn(
+      "engine.version",
+      `${name} ${version} is unverified: tests run against ${name} ${VERIFIED[name].join(" and ")}; try it on a stack of its own first`,
+    );
   }
   return { name, version };
 }
@@ -53,16 +62,30 @@ export function checkPersistence(problems: Problems, value: unknown, replicasPer
   const given: { [K in keyof PersistenceArgs]: unknown } = readObject(problems, "persistence", value);
   refuseUnknownKeys(problems, "persistence.", given, ["mode", "savePoints", "appendfsync"]);
   const mode = readWord(problems, "persistence.mode", given.mode, DEFAULTS.persistence.mode, PERSISTENCE_MODES);
-  const appendfsync = readWord(problems, "persistence.appendfsync", given.appendfsync, DEFAULTS.persistence.appendfsync, APPENDFSYNC);
+  const appendfsync = readWord(
+    problems,
+    "persistence.appendfsync",
+    given.appendfsync,
+    DEFAULTS.persistence.appendfsync,
+    APPENDFSYNC,
+  );
   const snapshots = mode === "rdb" || mode === "hybrid";
   const savePoints = checkSavePoints(problems, given.savePoints);
-  if (given.savePoints !== undefined && !snapshots) problems.warn("persistence.savePoints", `has no effect in mode "${mode}"; use "rdb" or "hybrid", or leave it out`);
+  if (given.savePoints !== undefined && !snapshots)
+    problems.warn("persistence.savePoints", `has no effect in mode "${mode}"; use "rdb" or "hybrid", or leave it out`);
   if (given.appendfsync !== undefined && (mode === "none" || mode === "rdb")) {
     problems.warn("persistence.appendfsync", `has no effect in mode "${mode}"; use "aof" or "hybrid", or leave it out`);
   }
-  if (mode === "rdb" && savePoints.length === 0) problems.error("persistence.savePoints", 'none in mode "rdb" keeps nothing on disk; give one or more, or say mode "none"');
+  if (mode === "rdb" && savePoints.length === 0)
+    problems.error(
+      "persistence.savePoints",
+      'none in mode "rdb" keeps nothing on disk; give one or more, or say mode "none"',
+    );
   if (mode === "none" && replicasPerMaster > 0) {
-    problems.warn("persistence.mode", '"none": a master that restarts before its replica took over comes back empty, and its replica then empties itself too; use "hybrid", or only for data that may be lost');
+    problems.warn(
+      "persistence.mode",
+      '"none": a master that restarts before its replica took over comes back empty, and its replica then empties itself too; use "hybrid", or only for data that may be lost',
+    );
   }
   return { mode, savePoints: snapshots ? savePoints : [], appendfsync };
 }
@@ -83,7 +106,9 @@ function checkSavePoints(problems: Problems, value: unknown): SavePointArgs[] {
       return readInteger(problems, `${property}.${key}`, number ?? null, 1, rule);
     };
     // A point that is no object was reported as such; its missing members would only repeat that.
-    return problems.list.length > before ? { seconds: 1, changes: 1 } : { seconds: read("seconds", seconds), changes: read("changes", changes) };
+    return problems.list.length > before
+      ? { seconds: 1, changes: 1 }
+      : { seconds: read("seconds", seconds), changes: read("changes", changes) };
   });
 }
 
@@ -95,29 +120,59 @@ export interface Memory {
 /** Less is a forgotten unit: an empty server takes more than this for itself. */
 const LEAST_MAXMEMORY = 1024 ** 2;
 
-export function checkMemory(problems: Problems, args: RedisClusterArgs, mode: string, platformBytes: number | undefined): Memory {
-  const maxmemoryPolicy = readWord(problems, "maxmemoryPolicy", args.maxmemoryPolicy, DEFAULTS.maxmemoryPolicy, MAXMEMORY_POLICIES);
+export function checkMemory(
+  problems: Problems,
+  args: RedisClusterArgs,
+  mode: string,
+  platformBytes: number | undefined,
+): Memory {
+  const maxmemoryPolicy = readWord(
+    problems,
+    "maxmemoryPolicy",
+    args.maxmemoryPolicy,
+    DEFAULTS.maxmemoryPolicy,
+    MAXMEMORY_POLICIES,
+  );
   const declaredNode = readSize(problems, "nodeMemory", args.nodeMemory);
   if (declaredNode !== undefined && platformBytes !== undefined && declaredNode > platformBytes) {
-    problems.error("nodeMemory", `${args.nodeMemory} is more than the ${describeSize(platformBytes)} that the machine has; use ${formatSize(platformBytes)} or less`);
+    problems.error(
+      "nodeMemory",
+      `${args.nodeMemory} is more than the ${describeSize(platformBytes)} that the machine has; use ${formatSize(platformBytes)} or less`,
+    );
   }
   const nodeBytes = declaredNode ?? platformBytes;
   const given = readSize(problems, "maxmemory", args.maxmemory);
   const computed = nodeBytes === undefined ? 0 : maxmemoryFor(nodeBytes, mode);
-  if (nodeBytes !== undefined && computed === 0) problems.error("nodeMemory", `${describeSize(nodeBytes)} is too little for any data; use 64mb or more`);
+  if (nodeBytes !== undefined && computed === 0)
+    problems.error("nodeMemory", `${describeSize(nodeBytes)} is too little for any data; use 64mb or more`);
   const maxmemoryBytes = given ?? computed;
 
   if (given !== undefined && given > 0 && given < LEAST_MAXMEMORY) {
-    problems.error("maxmemory", `${show(args.maxmemory)} is ${given} bytes, less than an empty server takes; was a unit forgotten (${given}mb)?`);
+    problems.error(
+      "maxmemory",
+      `${show(args.maxmemory)} is ${given} bytes, less than an empty server takes; was a unit forgotten (${given}mb)?`,
+    );
   } else if (given !== undefined && nodeBytes !== undefined && given > nodeBytes) {
-    problems.error("maxmemory", `${args.maxmemory} is more than the node's memory of ${describeSize(nodeBytes)}; use ${formatSize(computed)} or less, or leave it out to have it computed`);
+    problems.error(
+      "maxmemory",
+      `${args.maxmemory} is more than the node's memory of ${describeSize(nodeBytes)}; use ${formatSize(computed)} or less, or leave it out to have it computed`,
+    );
   } else if (given !== undefined && given > computed && computed > 0) {
-    problems.warn("maxmemory", `${args.maxmemory} leaves too little of the node's ${describeSize(nodeBytes ?? 0)} for replication buffers and forks; use ${formatSize(computed)} or less`);
+    problems.warn(
+      "maxmemory",
+      `${args.maxmemory} leaves too little of the node's ${describeSize(nodeBytes ?? 0)} for replication buffers and forks; use ${formatSize(computed)} or less`,
+    );
   } else if (given === 0 && nodeBytes !== undefined) {
-    problems.warn("maxmemory", `0 is no limit: the system may kill a server that outgrows the node's ${describeSize(nodeBytes)}; leave it out to have ${formatSize(computed)} computed`);
+    problems.warn(
+      "maxmemory",
+      `0 is no limit: the system may kill a server that outgrows the node's ${describeSize(nodeBytes)}; leave it out to have ${formatSize(computed)} computed`,
+    );
   }
   if (maxmemoryBytes === 0 && maxmemoryPolicy !== "noeviction" && nodeBytes === undefined) {
-    problems.warn("maxmemoryPolicy", `"${maxmemoryPolicy}" has no effect without a limit; give maxmemory or nodeMemory`);
+    problems.warn(
+      "maxmemoryPolicy",
+      `"${maxmemoryPolicy}" has no effect without a limit; give maxmemory or nodeMemory`,
+    );
   }
   return { maxmemoryBytes, maxmemoryPolicy };
 }
@@ -126,6 +181,7 @@ function readSize(problems: Problems, property: string, value: unknown): number 
   const text = readText(problems, property, value);
   if (text === undefined) return undefined;
   const bytes = parseSize(text);
-  if (bytes === undefined) problems.error(property, `${show(text)} is not a size; use ${SIZE_SYNTAX}, such as "512mb" or "10gb"`);
+  if (bytes === undefined)
+    problems.error(property, `${show(text)} is not a size; use ${SIZE_SYNTAX}, such as "512mb" or "10gb"`);
   return bytes;
 }

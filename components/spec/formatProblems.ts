@@ -8,7 +8,8 @@ import type { Problem } from "./spec";
 export function formatProblems(name: string, problems: readonly Problem[]): string {
   const errors = problems.filter(({ severity }) => severity === "error");
   const warnings = problems.filter(({ severity }) => severity === "warning");
-  const lines = (list: readonly Problem[], prefix: string): string[] => list.map((problem) => `  ${prefix}${formatProblem(problem)}`);
+  const lines = (list: readonly Problem[], prefix: string): string[] =>
+    list.map((problem) => `  ${prefix}${formatProblem(problem)}`);
   const [noun, listed] = errors.length > 0 ? ["problem", errors] : ["warning", warnings];
   const head = `${listed.length} ${noun}${listed.length === 1 ? "" : "s"} with "${name}":`;
   if (listed.length === 0) return "";

@@ -61,8 +61,10 @@ export function sizeCluster(request: SizingRequest): Sizing {
   const candidates = request.candidates ?? (request.nodeMemoryBytes === undefined ? [] : [request.nodeMemoryBytes]);
   requireFigure("dataBytes", dataBytes);
   requireFigure("replicasPerMaster", replicasPerMaster);
-  if (!Number.isInteger(replicasPerMaster)) throw new RangeError(`replicasPerMaster: ${replicasPerMaster} is not a whole number`);
-  if (candidates.length === 0) throw new RangeError("nodeMemoryBytes: give the memory of one node, or candidates to choose from");
+  if (!Number.isInteger(replicasPerMaster))
+    throw new RangeError(`replicasPerMaster: ${replicasPerMaster} is not a whole number`);
+  if (candidates.length === 0)
+    throw new RangeError("nodeMemoryBytes: give the memory of one node, or candidates to choose from");
   for (const bytes of candidates) requireFigure("nodeMemoryBytes", bytes);
 
   const sizings = candidates

@@ -44,13 +44,20 @@ function isOutput(value: unknown): boolean {
 
 /** What to do about a value of the wrong type, as JavaScript lets it through. */
 function wrongType(value: unknown, wanted: string, hint = ""): string {
-  if (isOutput(value)) return `got an Output; must be a plain ${wanted}, because it decides what is created: read it before, from configuration`;
+  if (isOutput(value))
+    return `got an Output; must be a plain ${wanted}, because it decides what is created: read it before, from configuration`;
   const kind = value === null ? "" : Array.isArray(value) ? " (a list)" : ` (${typeof value})`;
   return `got ${show(value)}${kind}; must be ${/^[aeiou]/.test(wanted) ? "an" : "a"} ${wanted}${hint}`;
 }
 
 /** A whole number within its bounds; the default stands in for a wrong one, so that the other checks can go on. */
-export function readInteger(problems: Problems, property: string, value: unknown, fallback: number, rule: IntegerRule): number {
+export function readInteger(
+  problems: Problems,
+  property: string,
+  value: unknown,
+  fallback: number,
+  rule: IntegerRule,
+): number {
   if (value === undefined) return fallback;
   if (typeof value !== "number") {
     const quoted = typeof value === "string" && /^-?\d+$/.test(value.trim());
@@ -78,7 +85,13 @@ export function readBoolean(problems: Problems, property: string, value: unknown
 }
 
 /** One of some words. Case is part of the word, as in redis.conf's own enumerations written by this component. */
-export function readWord<W extends string>(problems: Problems, property: string, value: unknown, fallback: W, words: readonly W[]): W {
+export function readWord<W extends string>(
+  problems: Problems,
+  property: string,
+  value: unknown,
+  fallback: W,
+  words: readonly W[],
+): W {
   if (value === undefined) return fallback;
   const found = words.find((word) => word === value);
   if (found !== undefined) return found;
@@ -88,7 +101,10 @@ export function readWord<W extends string>(problems: Problems, property: string,
     return fallback;
   }
   const meant = closest(value, words);
-  problems.error(property, `${show(value)} is not known; use one of ${list}${meant ? ` (did you mean "${meant}"?)` : ""}`);
+  problems.error(
+    property,
+    `${show(value)} is not known; use one of ${list}${meant ? ` (did you mean "${meant}"?)` : ""}`,
+  );
   return fallback;
 }
 

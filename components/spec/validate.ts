@@ -79,7 +79,13 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
     persistence,
     ...guarantees,
     redisConfig,
-    dataOnDestroy: readWord(problems, "dataOnDestroy", given.dataOnDestroy, platformDefaults(facts.platform).dataOnDestroy, ["keep", "delete"]),
+    dataOnDestroy: readWord(
+      problems,
+      "dataOnDestroy",
+      given.dataOnDestroy,
+      platformDefaults(facts.platform).dataOnDestroy,
+      ["keep", "delete"],
+    ),
   };
   const failed = problems.list.some(({ severity }) => severity === "error");
   return { spec: failed ? undefined : spec, problems: problems.list };
@@ -91,7 +97,12 @@ const MOST_PORT = 65535 - BUS_OFFSET;
 /** From here on Linux gives ports to outgoing connections, so that a bus port may be taken before the server starts. */
 const EPHEMERAL_FROM = 32768;
 
-function checkPort(problems: Problems, value: unknown, facts: PlatformFacts, { masters, replicasPerMaster, zones }: Shape): number {
+function checkPort(
+  problems: Problems,
+  value: unknown,
+  facts: PlatformFacts,
+  { masters, replicasPerMaster, zones }: Shape,
+): number {
   const { port: fallback } = platformDefaults(facts.platform);
   const port = readInteger(problems, "port", value, fallback, {
     least: 1,
@@ -118,61 +129,123 @@ function checkPort(problems: Problems, value: unknown, facts: PlatformFacts, { m
 
 type Guarantees = Pick<
   ClusterSpec,
-  "minReplicasToWrite" | "minReplicasMaxLagSeconds" | "nodeTimeoutMilliseconds" | "requireFullCoverage" | "allowReadsWhenDown" | "replicaValidityFactor"
+  | "minReplicasToWrite"
+  | "minReplicasMaxLagSeconds"
+  | "nodeTimeoutMilliseconds"
+  | "requireFullCoverage"
+  | "allowReadsWhenDown"
+  | "replicaValidityFactor"
 >;
 
 function checkGuarantees(problems: Problems, args: RedisClusterArgs, replicas: number): Guarantees {
-  const minReplicasToWrite = readInteger(problems, "minReplicasToWrite", args.minReplicasToWrite, DEFAULTS.minReplicasToWrite, {
-    least: 0,
-    use: "use 0 (off) or more",
-  });
+  const minReplicasToWrite = readInteger(
+    problems,
+    "minReplicasToWrite",
+    args.minReplicasToWrite,
+    DEFAULTS.minReplicasToWrite,
+    {
+      least: 0,
+      use: "use 0 (off) or more",
+    },
+  );
   if (minReplicasToWrite > replicas) {
-    problems.error("minReplicasToWrite", `${minReplicasToWrite} is more than the ${replicas} replicas of a master, so every write would be refused; use ${replicas} or less, or more replicas`);
+    problems.error(
+      "minReplicasToWrite",
+      `${minReplicasToWrite} is more than the ${replicas} ${replicas === 1 ? "replica" : "replicas"} of a master, so every write would be refused; use ${replicas} or less, or more replicas`,
+    );
   } else if (minReplicasToWrite > 0 && minReplicasToWrite === replicas) {
     const which = replicas === 1 ? "the only replica" : `any of the ${replicas} replicas`;
-    problems.warn("minReplicasToWrite", `${minReplicasToWrite} with replicasPerMaster: ${replicas} means that the loss of ${which} stops the writes of its shard, and so does a failover until the lost node is back; use replicasPerMaster: ${replicas + 1} to write on`);
+    problems.warn(
+      "minReplicasToWrite",
+      `${minReplicasToWrite} with replicasPerMaster: ${replicas} means that the loss of ${which} stops the writes of its shard, and so does a failover until the lost node is back; use replicasPerMaster: ${replicas + 1} to write on`,
+    );
   }
-  const nodeTimeoutMilliseconds = readInteger(problems, "nodeTimeoutMilliseconds", args.nodeTimeoutMilliseconds, DEFAULTS.nodeTimeoutMilliseconds, {
-    least: 500,
-    // Nodes look at each other ten times a second, and a fork of some gigabytes stops a server for 100 ms and more.
-    use: "use 500 or more: below, a fork or a slow command looks like a lost node",
-    most: 3_600_000,
-    useLess: "use 3600000 (an hour) or less",
-  });
+  const nodeTimeoutMilliseconds = readInteger(
+    problems,
+    "nodeTimeoutMilliseconds",
+    args.nodeTimeoutMilliseconds,
+    DEFAULTS.nodeTimeoutMilliseconds,
+    {
+      least: 500,
+      // Nodes look at each other ten times a second, and a fork of some gigabytes stops a server for 100 ms and more.
+      use: "use 500 or more: below, a fork or a slow command looks like a lost node",
+      most: 3_600_000,
+      useLess: "use 3600000 (an hour) or less",
+    },
+  );
   if (nodeTimeoutMilliseconds < 2000) {
-    problems.warn("nodeTimeoutMilliseconds", `${nodeTimeoutMilliseconds} is low: a slow command, a fork or a busy machine may cause a failover that nobody needs; use 2000 or more`);
+    problems.warn(
+      "nodeTimeoutMilliseconds",
+      `${nodeTimeoutMilliseconds} is low: a slow command, a fork or a busy machine may cause a failover that nobody needs; use 2000 or more`,
+    );
   } else if (nodeTimeoutMilliseconds > 60_000) {
-    problems.warn("nodeTimeoutMilliseconds", `${nodeTimeoutMilliseconds} is high: a lost master's slots stay down for at least that long; use 60000 or less`);
+    problems.warn(
+      "nodeTimeoutMilliseconds",
+      `${nodeTimeoutMilliseconds} is high: a lost master's slots stay down for at least that long; use 60000 or less`,
+    );
   }
   return {
     minReplicasToWrite,
-    minReplicasMaxLagSeconds: readInteger(problems, "minReplicasMaxLagSeconds", args.minReplicasMaxLagSeconds, DEFAULTS.minReplicasMaxLagSeconds, {
-      least: 1,
-      use: "use 1 or more, since 0 would switch minReplicasToWrite off",
-      most: 2 ** 31 - 1,
-    }),
+    minReplicasMaxLagSeconds: readInteger(
+      problems,
+      "minReplicasMaxLagSeconds",
+      args.minReplicasMaxLagSeconds,
+      DEFAULTS.minReplicasMaxLagSeconds,
+      {
+        least: 1,
+        use: "use 1 or more, since 0 would switch minReplicasToWrite off",
+        most: 2 ** 31 - 1,
+      },
+    ),
     nodeTimeoutMilliseconds,
-    requireFullCoverage: readBoolean(problems, "requireFullCoverage", args.requireFullCoverage, DEFAULTS.requireFullCoverage),
-    allowReadsWhenDown: readBoolean(problems, "allowReadsWhenDown", args.allowReadsWhenDown, DEFAULTS.allowReadsWhenDown),
-    replicaValidityFactor: readInteger(problems, "replicaValidityFactor", args.replicaValidityFactor, DEFAULTS.replicaValidityFactor, {
-      least: 0,
-      use: "use 0 (always valid) or more",
-      most: 2 ** 31 - 1,
-    }),
+    requireFullCoverage: readBoolean(
+      problems,
+      "requireFullCoverage",
+      args.requireFullCoverage,
+      DEFAULTS.requireFullCoverage,
+    ),
+    allowReadsWhenDown: readBoolean(
+      problems,
+      "allowReadsWhenDown",
+      args.allowReadsWhenDown,
+      DEFAULTS.allowReadsWhenDown,
+    ),
+    replicaValidityFactor: readInteger(
+      problems,
+      "replicaValidityFactor",
+      args.replicaValidityFactor,
+      DEFAULTS.replicaValidityFactor,
+      {
+        least: 0,
+        use: "use 0 (always valid) or more",
+        most: 2 ** 31 - 1,
+      },
+    ),
   };
 }
 
-function checkRedisConfig(problems: Problems, value: unknown, engine: Engine, facts: PlatformFacts): Record<string, string> {
+function checkRedisConfig(
+  problems: Problems,
+  value: unknown,
+  engine: Engine,
+  facts: PlatformFacts,
+): Record<string, string> {
   const config = new Map<string, string>();
   for (const [directive, setting] of Object.entries(readObject(problems, "redisConfig", value))) {
     if (setting === undefined) continue;
     const name = directive.toLowerCase();
     const property = `redisConfig.${name}`;
     if (!/^[a-z0-9-]+$/.test(name)) {
-      problems.error("redisConfig", `${show(directive)} is not a directive's name; use letters, digits and hyphens, as in redis.conf`);
+      problems.error(
+        "redisConfig",
+        `${show(directive)} is not a directive's name; use letters, digits and hyphens, as in redis.conf`,
+      );
     } else if (typeof setting !== "string") {
       const text = typeof setting === "boolean" ? (setting ? "yes" : "no") : show(setting);
-      problems.error(property, `got ${show(setting)} (${typeof setting}); must be a string, as in redis.conf${typeof setting === "object" ? "" : `: write "${text}"`}`);
+      problems.error(
+        property,
+        `got ${show(setting)} (${typeof setting}); must be a string, as in redis.conf${typeof setting === "object" ? "" : `: write "${text}"`}`,
+      );
     } else if (/[\r\n\0]/.test(setting)) {
       problems.error(property, `${show(setting)} has a line break in it; use one line, one directive`);
     } else if (config.has(name)) {

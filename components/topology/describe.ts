@@ -6,9 +6,17 @@ import type { PlannedNode, PlannedShard, SlotRange, TopologyPlan, Verdict } from
  * @param endpoints `address:port` by node name, where the platform knows them before the nodes exist.
  * @param title what the summary line starts with, such as `sessions: valkey 9.1`. Default: the cluster's name.
  */
-export function describeTopology(plan: TopologyPlan, endpoints?: ReadonlyMap<string, string>, title?: string): string[] {
+export function describeTopology(
+  plan: TopologyPlan,
+  endpoints?: ReadonlyMap<string, string>,
+  title?: string,
+): string[] {
   const cluster = clusterOf(plan);
-  return [summary(plan, title === undefined ? `${cluster}:` : `${title},`), ...table(plan, cluster, endpoints), ...describeSurvival(plan)];
+  return [
+    summary(plan, title === undefined ? `${cluster}:` : `${title},`),
+    ...table(plan, cluster, endpoints),
+    ...describeSurvival(plan),
+  ];
 }
 
 /** The cluster's name, which starts every node's name. */
@@ -23,9 +31,15 @@ function summary({ shards, zones }: TopologyPlan, start: string): string {
   return `${start} ${count(shards.length, "master")}, ${each}, ${count(zones.length, "zone")}`;
 }
 
-function table({ shards }: TopologyPlan, cluster: string, endpoints: ReadonlyMap<string, string> | undefined): string[] {
+function table(
+  { shards }: TopologyPlan,
+  cluster: string,
+  endpoints: ReadonlyMap<string, string> | undefined,
+): string[] {
   const replicas = Math.max(0, ...shards.map(({ nodes }) => nodes.length - 1));
-  const numbered = Array.from({ length: replicas }, (_, index) => (replicas === 1 ? "replica" : `replica ${index + 1}`));
+  const numbered = Array.from({ length: replicas }, (_, index) =>
+    replicas === 1 ? "replica" : `replica ${index + 1}`,
+  );
   const rows = shards.map((shard) => row(shard, cluster, endpoints));
   return align([["shard", "slots", "master", ...numbered], ...rows]).map((line) => `  ${line}`);
 }
@@ -59,7 +73,9 @@ export function describeSurvival({ survives }: Pick<TopologyPlan, "survives">): 
   const bad = verdicts.filter(([, { reads, writes }]) => !(reads && writes));
   const lines: string[] = [];
   if (good.length > 0) {
-    const what = good.map(([loss, { reads, writes }]) => `${loss}: ${[reads && "reads", writes && "writes"].filter(Boolean).join(" and ")}`);
+    const what = good.map(
+      ([loss, { reads, writes }]) => `${loss}: ${[reads && "reads", writes && "writes"].filter(Boolean).join(" and ")}`,
+    );
     lines.push(`survives the loss of ${what.join(" · ")}`);
   }
   for (const [loss, { reads, reason }] of bad) {
@@ -71,8 +87,16 @@ export function describeSurvival({ survives }: Pick<TopologyPlan, "survives">): 
 /** Columns padded to the widest cell; nothing after the last. */
 function align(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = [];
-  for (const cells of rows) cells.forEach((cell, index) => { widths[index] = Math.max(widths[index] ?? 0, cell.length); });
-  return rows.map((cells) => cells.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join("  ").trimEnd());
+  for (const cells of rows)
+    cells.forEach((cell, index) => {
+      widths[index] = Math.max(widths[index] ?? 0, cell.length);
+    });
+  return rows.map((cells) =>
+    cells
+      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
 }
 
 function count(number: number, noun: string): string {

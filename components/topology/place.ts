@@ -58,7 +58,8 @@ export function promisesOf(shards: readonly PlannedShard[], zones: readonly stri
   const replicated = shards.filter(({ nodes }) => nodes.length > 1);
   const mastersIn = (zone: string): number => shards.filter(({ nodes }) => nodes[0]?.zone === zone).length;
   return {
-    shardsSpanZones: replicated.length > 0 && replicated.every(({ nodes }) => new Set(nodes.map(({ zone }) => zone)).size > 1),
+    shardsSpanZones:
+      replicated.length > 0 && replicated.every(({ nodes }) => new Set(nodes.map(({ zone }) => zone)).size > 1),
     mastersKeepMajority: zones.every((zone) => mastersIn(zone) * 2 < shards.length),
   };
 }

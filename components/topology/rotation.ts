@@ -58,8 +58,12 @@ function renamings(zones: number): number[][] {
     for (let turn = 0; turn < zones; turn++) {
       const affine = Array.from({ length: zones }, (_, zone) => (zone * factor + turn) % zones);
       // The same modulo zones + 1, for where that is prime and `zones` is not.
-      const power = Array.from({ length: zones }, (_, zone) => ((((zone + 1) * factor) % (zones + 1)) - 1 + turn) % zones);
-      for (const name of [affine, power]) if (new Set(name).size === zones && !name.includes(-1)) found.set(name.join(), name);
+      const power = Array.from(
+        { length: zones },
+        (_, zone) => ((((zone + 1) * factor) % (zones + 1)) - 1 + turn) % zones,
+      );
+      for (const name of [affine, power])
+        if (new Set(name).size === zones && !name.includes(-1)) found.set(name.join(), name);
     }
   }
   return [...found.values()];

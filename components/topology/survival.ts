@@ -14,8 +14,16 @@ export function judge(shards: readonly PlannedShard[], zones: readonly string[],
   const inZone = (zone: string): Set<string> =>
     new Set(shards.flatMap(({ nodes }) => nodes.filter((node) => node.zone === zone).map(({ name }) => name)));
   return {
-    oneNode: worst(names.map((name) => afterLosing(shards, new Set([name]), `node ${name}`, settings)), "node", shards),
-    oneZone: worst(zones.map((zone) => afterLosing(shards, inZone(zone), `zone ${zone}`, settings)), "zone", shards),
+    oneNode: worst(
+      names.map((name) => afterLosing(shards, new Set([name]), `node ${name}`, settings)),
+      "node",
+      shards,
+    ),
+    oneZone: worst(
+      zones.map((zone) => afterLosing(shards, inZone(zone), `zone ${zone}`, settings)),
+      "zone",
+      shards,
+    ),
   };
 }
 
@@ -40,7 +48,8 @@ function afterLosing(
   const hasMajority = shards.length - mastersLost >= majority;
   const gone = shards.filter((_, index) => left[index] === 0);
   const short = shards.filter(
-    (_, index) => (left[index] ?? 0) < (shards[index]?.nodes.length ?? 0) && (left[index] ?? 0) - 1 < settings.minReplicasToWrite,
+    (_, index) =>
+      (left[index] ?? 0) < (shards[index]?.nodes.length ?? 0) && (left[index] ?? 0) - 1 < settings.minReplicasToWrite,
   );
 
   if (gone.length === shards.length) return { reads: false, writes: false, because: `${what} holds all nodes` };
@@ -52,7 +61,11 @@ function afterLosing(
       : hasMajority
         ? "the other shards go on"
         : "and the other shards are left without a majority";
-    return { reads: false, writes: false, because: `${what} holds every copy of the slots of ${first}${others}; ${rest}` };
+    return {
+      reads: false,
+      writes: false,
+      because: `${what} holds every copy of the slots of ${first}${others}; ${rest}`,
+    };
   }
   if (!hasMajority) {
     const reads = settings.allowReadsWhenDown;
@@ -61,7 +74,9 @@ function afterLosing(
       writes: false,
       because:
         `${what} holds ${mastersLost} of ${shards.length} masters, so the rest has no majority: nothing fails over and writes stop` +
-        (reads ? "; reads go on from the copies that are left (allowReadsWhenDown)" : ", and reads too, without allowReadsWhenDown"),
+        (reads
+          ? "; reads go on from the copies that are left (allowReadsWhenDown)"
+          : ", and reads too, without allowReadsWhenDown"),
     };
   }
   if (short.length > 0) {
@@ -93,7 +108,8 @@ function worst(outcomes: readonly Outcome[], kind: "node" | "zone", shards: read
 }
 
 function whySurvived(kind: "node" | "zone", shards: readonly PlannedShard[]): string {
-  if (kind === "node") return `a replica takes over, voted for by the other ${shards.length - 1} of ${shards.length} masters`;
+  if (kind === "node")
+    return `a replica takes over, voted for by the other ${shards.length - 1} of ${shards.length} masters`;
   const inOneZone = new Map<string, number>();
   for (const { nodes } of shards) {
     const zone = nodes[0]?.zone ?? "";

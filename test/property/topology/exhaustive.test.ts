@@ -71,7 +71,8 @@ function shardChoices(perShard: number, zones: number, most: number): { first: n
 describe("every small shape is as good as the best of all placements", () => {
   const shapes: [number, number, number][] = [];
   for (let zones = 1; zones <= 5; zones++) {
-    for (let replicas = 0; replicas <= 3; replicas++) for (let masters = 1; masters <= 7; masters++) shapes.push([masters, replicas, zones]);
+    for (let replicas = 0; replicas <= 3; replicas++)
+      for (let masters = 1; masters <= 7; masters++) shapes.push([masters, replicas, zones]);
   }
 
   test(`all ${shapes.length} shapes of up to 7 masters, 3 replicas and 5 zones`, () => {
@@ -83,7 +84,12 @@ describe("every small shape is as good as the best of all placements", () => {
         mastersWidth: spread(plan.zones, masterZones(plan)).width,
         nodesWidth: spread(plan.zones, nodeZones(plan)).width,
       };
-      expect({ masters, replicas, zones, ...reached }).toEqual({ masters, replicas, zones, ...optimum(masters, replicas + 1, zones) });
+      expect({ masters, replicas, zones, ...reached }).toEqual({
+        masters,
+        replicas,
+        zones,
+        ...optimum(masters, replicas + 1, zones),
+      });
     }
   });
 });

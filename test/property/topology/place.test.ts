@@ -12,7 +12,10 @@ const shape = fc.record({
   zones: fc.integer({ min: 1, max: 12 }),
 });
 
-function holds(property: (plan: TopologyPlan, of: { masters: number; replicas: number; zones: number }) => void, runs = RUNS): void {
+function holds(
+  property: (plan: TopologyPlan, of: { masters: number; replicas: number; zones: number }) => void,
+  runs = RUNS,
+): void {
   fc.assert(
     fc.property(shape, (of) => property(place(specOf(of.masters, of.replicas, of.zones)), of)),
     { seed, numRuns: runs },

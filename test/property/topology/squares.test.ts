@@ -40,7 +40,11 @@ describe("zone squares", () => {
   });
 
   test("squares are identity: a changed one would move nodes of clusters that exist", () => {
-    const pinned = [3, 4, 5, 6].map((size) => zoneSquare(size).map((row) => row.join("")).join(" "));
+    const pinned = [3, 4, 5, 6].map((size) =>
+      zoneSquare(size)
+        .map((row) => row.join(""))
+        .join(" "),
+    );
     expect(pinned).toEqual([
       "012 120 201",
       "0123 2301 1032 3210",

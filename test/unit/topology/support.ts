@@ -1,7 +1,12 @@
 import type { ClusterSpec } from "../../../components/spec/spec";
 
 /** A validated declaration of this shape, zones named `zone-a`, `zone-b`, … in sorted order. */
-export function specOf(masters: number, replicasPerMaster: number, zones: number, more: Partial<ClusterSpec> = {}): ClusterSpec {
+export function specOf(
+  masters: number,
+  replicasPerMaster: number,
+  zones: number,
+  more: Partial<ClusterSpec> = {},
+): ClusterSpec {
   return {
     name: "sessions",
     platform: "local",
