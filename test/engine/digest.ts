@@ -30,7 +30,8 @@ export class Digest {
           urn,
           ...(provider ? { provider } : {}),
           ...(old ? { oldState: resource(old) } : {}),
-          ...(next ? { newState: resource(next) } : {}),
+          // Without the times, which a preview sets as an update would.
+          ...(next ? { newState: resource({ ...next, created: "", modified: "" }) } : {}),
           ...(keys?.length ? { replaceReasons: [...keys] } : {}),
           detailedDiff: null,
         });

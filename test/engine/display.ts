@@ -58,11 +58,11 @@ export class Display {
   readonly listener: Listener = (event: Event) => {
     switch (event.kind) {
       case "pre":
-        if (!event.step.planning && running[event.step.op]) this.#live(event.step, `${running[event.step.op]}...`);
+        if (!event.step.planning && event.step.op !== "refresh" && running[event.step.op]) this.#live(event.step, `${running[event.step.op]}...`);
         return;
       case "out":
         if (event.step.planning) this.#plan(event.step);
-        else if (finished[event.step.op] && !isOutputsOnly(event.step)) this.#live(event.step, finished[event.step.op]);
+        else if (finished[event.step.op] && !isUnchangedByRefresh(event.step)) this.#live(event.step, finished[event.step.op]);
         return;
       case "failed":
         this.#live(event.step, `**${running[event.step.op]} failed**`);
@@ -83,7 +83,7 @@ export class Display {
 
   #plan(step: StepInfo): void {
     if (isDefaultProvider(step.urn) || step.op === "same" || step.op === "refresh") return;
-    if (isOutputsOnly(step) || step.op === "create-replacement" || step.op === "delete-replaced") return;
+    if (step.op === "create-replacement" || step.op === "delete-replaced") return;
     if (this.#planned.some(({ urn }) => urn === step.urn)) return;
     this.#planned.push({ urn: step.urn, line: this.#line(step, step.op), details: this.#options.showDiff ? diffLines(step) : [] });
   }
@@ -179,8 +179,8 @@ function compareUrns(a: string, b: string): number {
 
 /** `[diff: +added,~changed,-removed]`, by the names of the inputs. */
 function changedInputs(step: StepInfo): string {
-  if (!step.old || !step.new || !["update", "replace", "create-replacement"].includes(step.op)) return "";
-  const [old, next] = [step.old.inputs, step.new.inputs];
+  if (!step.old || !step.new || !["update", "replace", "create-replacement", "refresh"].includes(step.op)) return "";
+  const [old, next] = step.op === "refresh" ? [step.old.outputs ?? {}, step.new.outputs ?? {}] : [step.old.inputs, step.new.inputs];
   const keys = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort();
   const signed = keys.flatMap((key) => {
     if (old[key] === undefined) return [`+${key}`];
@@ -195,9 +195,9 @@ function label(diagnostic: Diagnostic): string {
   return diagnostic.severity === "warning" ? "warning: " : "";
 }
 
-/** A component's second message, with its outputs, is no news of its own. */
-function isOutputsOnly(step: StepInfo): boolean {
-  return step.op === "same" || (step.op === "update" && !step.logical);
+/** Most of what is read before an update is as it was: nobody wants a line for each. */
+function isUnchangedByRefresh(step: StepInfo): boolean {
+  return step.op === "refresh" && step.new !== undefined && deepEquals(step.old?.outputs ?? {}, step.new.outputs ?? {});
 }
 
 function show(value: Value | undefined): string {

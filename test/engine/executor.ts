@@ -24,7 +24,12 @@ export class Executor {
   }
 
   submit(chain: Step[]): Promise<void> {
-    const run = this.#runChain(chain);
+    const run = this.#runChain(chain).catch((error: unknown) => {
+      // Not a step that failed but the engine itself, such as a state that cannot be written: nothing more may be done.
+      this.sawError = true;
+      this.#deployment.events.error(String(error));
+      this.#deployment.stop();
+    });
     this.#running.add(run);
     void run.finally(() => this.#running.delete(run));
     return run;

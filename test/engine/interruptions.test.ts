@@ -49,6 +49,36 @@ describe.each(engines)("on %s", (engine) => {
     await until(() => bench.calls().includes("created b"));
   });
 
+  test("a replacement interrupted between delete and create is completed, not begun again", { timeout: 120_000 }, async () => {
+    bench = await createBench(engine);
+    const inPlace = (version: string, sleep?: number) => [
+      { name: "machine", version, sleep, replaceOn: ["version"], options: { deleteBeforeReplace: true } },
+      { name: "guard", links: ["machine"], replaceOn: ["links"], options: { deleteBeforeReplace: true } },
+      { name: "next", version, after: ["guard"], replaceOn: ["version"], options: { deleteBeforeReplace: true } },
+    ];
+    await bench.run("up", inPlace("1"));
+    const run = bench.start("up", inPlace("2", 3000));
+    await until(() => bench.calls().includes("create machine"));
+    process.kill(run.pid, "SIGKILL");
+    await run.result;
+    expect(bench.calls()).toEqual(["delete guard", "delete machine", "create machine"]);
+    const { deployment } = await bench.workspace.exportStack();
+    const pending = deployment.resources?.filter((resource) => resource.pendingReplacement).map(({ urn }) => String(urn).split("::").pop());
+    expect(pending?.sort()).toEqual(["guard", "machine"]);
+    await until(() => bench.calls().includes("created machine"));
+
+    await bench.workspace.command(["cancel", "--stack", "dev", "--yes"]);
+    // A refresh does not ask for what is known to be deleted.
+    const refreshed = await bench.run("refresh", inPlace("2"));
+    expect(refreshed.calls).toEqual(["read next"]);
+    const resumed = await bench.run("up", inPlace("2"));
+    expect(resumed.ok, resumed.stdout + resumed.stderr).toBe(true);
+    const steps = resumed.calls.filter((call) => !call.startsWith("created"));
+    // The machine's delete is not called again, but that of its dependant is: a guard must bear to be deleted twice.
+    expect(steps).toEqual(["delete guard", "create machine", "create guard", "delete next", "create next"]);
+    expect(await bench.names()).toEqual(["machine", "guard", "next"]);
+  });
+
   test("SIGINT lets the running step finish, starts no other, and unlocks", { timeout: 60_000 }, async () => {
     bench = await createBench(engine);
     const run = bench.start("up", slow);
