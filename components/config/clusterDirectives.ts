@@ -2,6 +2,7 @@ import type { ClusterSpec } from "../spec/spec";
 import { canonicalName, type DirectiveTable, directiveTable } from "./directives";
 import { isManaged } from "./managed";
 import { mergeBufferLimits } from "./normalize";
+import { MULTIPLE } from "./redisConf";
 import type { Directive, DirectiveSplit } from "./types";
 
 const MIB = 1024 * 1024;
@@ -21,7 +22,9 @@ export function clusterDirectives(spec: ClusterSpec): DirectiveSplit {
   for (const [given, value] of Object.entries(spec.redisConfig)) {
     const name = given.toLowerCase();
     const before = chosen.get(name)?.value ?? "";
-    put(name, name === "client-output-buffer-limit" ? mergeBufferLimits(before, value) : value);
+    if (name === "client-output-buffer-limit") put(name, mergeBufferLimits(before, value));
+    // CONFIG SET splits lists at each single blank, and takes two for an empty word.
+    else put(name, MULTIPLE.has(name) ? value.trim().replace(/\s+/g, " ") : value);
   }
   for (const [name, value] of Object.entries(managed(spec))) put(name, value);
   return splitDirectives([...chosen.values()], table);

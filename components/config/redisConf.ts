@@ -23,7 +23,7 @@ function renderDirective({ name, value }: Directive): string[] {
 }
 
 /** Directives whose value is a list of words. Of every other one a value with blanks is one word, quoted. */
-const MULTIPLE = new Set([
+export const MULTIPLE: ReadonlySet<string> = new Set([
   "bind",
   "client-output-buffer-limit",
   "latency-tracking-info-percentiles",

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
@@ -141,16 +141,16 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     };
     const failure = await untilAnswering(address, port, child, options.timeoutMilliseconds ?? 10_000);
     if (failure === undefined) {
-      const connect = (credentials = {}) => {
+      const open: RunningServer["connect"] = (credentials = {}) => {
         const client = new Redis({ host: address, port, lazyConnect: false, enableReadyCheck: false, maxRetriesPerRequest: 1, ...credentials });
         client.on("error", () => {});
         clients.push(client);
         return client;
       };
-      return { port, address, dir, process: child, log: () => text, connect, stop };
+      return { port, address, dir, process: child, log: () => text, connect: open, stop };
     }
     await stop("SIGKILL");
-    const taken = /Address already in use|Could not create server TCP listening socket|Failed listening on port/.test(text);
+    const taken = /Address already in use|Could not create server TCP listening socket|Failed listening on port/.test(`${failure}\n${text}`);
     if (taken && options.port === undefined && attempt < 5) continue;
     throw new Error(`${server.engine} ${server.version} did not start (${failure}):\n${text.trim()}`);
   }
@@ -172,27 +172,34 @@ function portIn(options: StartOptions): number | undefined {
   return port === 0 ? undefined : port;
 }
 
-/** Polls with a bare PING; NOAUTH is an answer too. */
+/** Polls until PING is answered; that a password is wanted is an answer too. */
 async function untilAnswering(address: string, port: number, child: ChildProcess, timeout: number): Promise<string | undefined> {
   const deadline = Date.now() + timeout;
   while (running.has(child)) {
-    const client = new Redis({ host: address, port, lazyConnect: true, enableReadyCheck: false, retryStrategy: null, connectTimeout: 1_000 });
-    client.on("error", () => {});
-    try {
-      await client.connect();
-      // The answer must come from this process, not from one that already had the port.
-      const pid = /process_id:(\d+)/.exec(await client.info("server"))?.[1];
-      if (pid === String(child.pid)) return undefined;
-      return `another server answers on port ${port}`;
-    } catch (error) {
-      if (error instanceof Error && /NOAUTH|NOPERM/.test(error.message)) return undefined;
-    } finally {
-      client.disconnect();
-    }
+    const answer = await ask(address, port);
+    // The answer must come from this process, not from one that already had the port.
+    const pid = /process_id:(\d+)/.exec(answer)?.[1];
+    if (pid !== undefined && pid !== String(child.pid)) return `Address already in use: another server answers on port ${port}`;
+    if (/^(\+PONG|-NOAUTH|-NOPERM)/.test(answer)) return undefined;
     if (Date.now() > deadline) return `no answer within ${timeout} ms`;
     await new Promise((resolve) => setTimeout(resolve, 15));
   }
   return `exit code ${child.exitCode ?? child.signalCode ?? "unknown"}`;
+}
+
+/** A bare socket, because a client library has more to say at first than a server without users' rights answers. */
+function ask(address: string, port: number): Promise<string> {
+  return new Promise((resolve) => {
+    let text = "";
+    const socket = connect({ host: address, port, timeout: 1_000 });
+    socket.on("data", (data) => {
+      text += data.toString();
+    });
+    socket.on("connect", () => socket.write("PING\r\nINFO server\r\nQUIT\r\n"));
+    socket.on("timeout", () => socket.destroy());
+    socket.on("error", () => {});
+    socket.on("close", () => resolve(text));
+  });
 }
 
 /** Below 22768 the bus port (10000 higher) stays out of Linux's ephemeral range, where any connection may take it. */
