@@ -1,0 +1,100 @@
+// up, preview, refresh, destroy: with the right engine, state and server, and what a person needs afterwards.
+
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { chooseEngine, engineEnvironment } from "./engine.mjs";
+import { capture, foreground, LOCAL, PROJECT, readJson, say, Trouble, writeFileAtomic } from "./project.mjs";
+import { ensureRedisServer } from "./servers.mjs";
+import { pulumiSettings } from "./settings.mjs";
+
+const DEFAULT_STACK = "local";
+
+/** @param {"up" | "preview" | "refresh" | "destroy"} command */
+export async function stackCommand(command, given) {
+  const { stack, rest } = splitStack(given);
+  const { env, state, ownBackend } = pulumiSettings(stack);
+  const server = await ensureRedisServer({ log: say });
+  env.REDIS_SERVER ??= server.path;
+  const engine = await chooseEngine({ stack, state });
+  const run = { engine, env: engineEnvironment(engine, env) };
+  if (engine.isNew) await createStack(run, stack, state);
+  const flags = ["--stack", stack, ...rest];
+  // One command is enough where state and cluster are this checkout's own; elsewhere the CLI asks, as it does for everyone.
+  if (ownBackend && command !== "preview" && !rest.some((flag) => ["--yes", "-y", "--preview-only"].includes(flag)))
+    flags.push("--yes");
+  const code = await foreground(engine.file, [...engine.args, command, ...flags], { env: run.env });
+  if (command === "destroy" && code === 0) rmSync(inventoryFile(stack), { force: true });
+  if (command === "up" && code === 0 && !rest.includes("--preview-only")) await afterUp(run, stack, server);
+  return code;
+}
+
+/** @returns the inventory that the last `up` of a stack left for `status` */
+export function inventoryOf(given) {
+  const { stack, rest } = splitStack(given);
+  const file = inventoryFile(stack);
+  if (!existsSync(file))
+    throw new Trouble(
+      `stack ${stack} has no cluster yet; npm run up${stack === DEFAULT_STACK ? "" : ` -- --stack ${stack}`} makes one`,
+    );
+  return { file, rest };
+}
+
+export function inventoryFile(stack) {
+  return join(LOCAL, "inventory", `${stack}.json`);
+}
+
+function splitStack(given) {
+  let stack = process.env.PULUMI_STACK || DEFAULT_STACK;
+  const rest = [];
+  for (let i = 0; i < given.length; i++) {
+    const match = /^(?:--stack|-s)(?:=(.+))?$/.exec(given[i]);
+    if (!match) rest.push(given[i]);
+    else if (match[1]) stack = match[1];
+    else if (given[i + 1] !== undefined) stack = given[++i];
+    else throw new Trouble(`${given[i]} needs a name, as in --stack ${DEFAULT_STACK}`);
+  }
+  if (!/^[A-Za-z0-9_.-]+(\/[A-Za-z0-9_.-]+){0,2}$/.test(stack))
+    throw new Trouble(`"${stack}" cannot be a stack's name; letters, digits, "-", "_" and "." can be in one`);
+  return { stack, rest };
+}
+
+async function createStack({ engine, env }, stack, state) {
+  const args =
+    engine.kind === "cli" ? ["stack", "select", "--create", stack, "--non-interactive"] : ["stack", "init", stack];
+  const code = await foreground(engine.file, [...engine.args, ...args], { env, stdio: ["inherit", 2, 2] });
+  if (code !== 0)
+    throw new Trouble(
+      `stack ${stack} could not be made${state ? ` in ${state}` : ""}; the engine's messages are above`,
+    );
+}
+
+async function afterUp({ engine, env }, stack, server) {
+  const text = await capture(
+    engine.file,
+    [...engine.args, "stack", "output", "inventory", "--json", "--stack", stack],
+    { env },
+  );
+  if (!text) return;
+  writeFileAtomic(inventoryFile(stack), text, 0o600);
+  const inventory = readJson(inventoryFile(stack));
+  const node = inventory?.shards?.[0]?.nodes?.[0];
+  if (!node) return;
+  const cli = server.cliPath ? shorten(server.cliPath) : "redis-cli";
+  const all = inventory.shards
+    .flatMap((shard) => shard.nodes.slice(0, 1))
+    .map(({ address, port }) => `{ host: "${address}", port: ${port} }`);
+  process.stdout.write(`
+To use it:
+  ${cli} -c -h ${node.address} -p ${node.port}
+
+  import { Cluster } from "ioredis";
+  const redis = new Cluster([${all.join(", ")}]);
+  await redis.set("greeting", "hello");
+
+npm run status shows it, npm run destroy removes it.
+`);
+}
+
+function shorten(path) {
+  return path.startsWith(`${PROJECT}/`) ? path.slice(PROJECT.length + 1) : path;
+}
