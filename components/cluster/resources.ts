@@ -15,7 +15,7 @@ export class ClusterFormation extends pulumi.dynamic.Resource {
   declare readonly verifiedAt: pulumi.Output<string>;
 
   constructor(name: string, inputs: Inputs<FormationInputs>, opts: pulumi.CustomResourceOptions) {
-    const outputs = { members: undefined, shards: undefined, issues: undefined, verifiedAt: undefined };
+    const outputs = { members: undefined, shards: undefined, issues: undefined, unfinished: undefined, verifiedAt: undefined };
     super(frozenProvider(RUNNER, "ClusterFormation"), name, { ...outputs, ...inputs }, opts, "redis-cluster", "ClusterFormation");
   }
 }

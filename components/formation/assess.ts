@@ -1,3 +1,4 @@
+import { normalizeSetting } from "../config";
 import type { FormationGoal, Member } from "./goal";
 import { claims, crowdedZones, layoutOf, viewSignature, zonesOf } from "./layout";
 import { type AnsweringNode, type ClusterObservation, answering, openSlotsOf, self } from "./observation";
@@ -164,7 +165,9 @@ function roles(goal: FormationGoal, observation: ClusterObservation, report: Rep
 export function differingSettings(goal: FormationGoal, node: AnsweringNode): Record<string, { is: string; want: string }> {
   const wrong: Record<string, { is: string; want: string }> = {};
   for (const name of Object.keys(goal.settings).sort()) {
-    const is = node.settings[name];
+    const reported = node.settings[name];
+    // Versions print the same value differently: `slave` for `replica`, sizes with or without a unit.
+    const is = reported === undefined ? undefined : normalizeSetting(name, reported);
     const want = goal.settings[name];
     if (want !== undefined && is !== undefined && is !== want) wrong[name] = { is, want };
   }

@@ -7,7 +7,7 @@ import type { Answer, Command, Connections } from "./wire";
 /** Asks every node of the goal, all at once. Sends reading commands only. */
 export async function observe(goal: FormationGoal, connections: Connections): Promise<ClusterObservation> {
   const nodes = goal.plan.shards.flatMap((s) => s.nodes);
-  const settings = [...new Set([...Object.keys(goal.settings), "cluster-node-timeout"])].sort();
+  const settings = Object.keys(goal.settings).sort();
   return {
     nodes: await Promise.all(
       nodes.map((node) => {
@@ -20,7 +20,7 @@ export async function observe(goal: FormationGoal, connections: Connections): Pr
 }
 
 export async function observeNode(name: string, endpoint: NodeEndpoint, settings: readonly string[], connections: Connections): Promise<NodeObservation> {
-  const commands: Command[] = [["CLUSTER", "MYID"], ["CLUSTER", "NODES"], ["CLUSTER", "INFO"], ["INFO"], ["DBSIZE"], ["CONFIG", "GET", ...settings]];
+  const commands: Command[] = [["CLUSTER", "MYID"], ["CLUSTER", "NODES"], ["CLUSTER", "INFO"], ["INFO"], ["DBSIZE"], ["CONFIG", "GET", "cluster-node-timeout", ...settings]];
   const answers = await connections.send(endpoint, commands);
   const info = answers[3];
   if (info?.ok) {

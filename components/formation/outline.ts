@@ -26,6 +26,8 @@ function topology(goal: FormationGoal): string[] {
 export interface Evidence {
   /** The cluster as just observed; undefined where no node could be asked. */
   readonly observation: ClusterObservation | undefined;
+  /** What the last run stopped at; empty where it came to its end. */
+  readonly unfinished: string;
   /** Where the observation is missing: what was recorded as different at the last one, and when that was. */
   readonly recorded: readonly string[];
   readonly recordedAt: string;
@@ -34,18 +36,24 @@ export interface Evidence {
 /** What a reader sees of a change: what differs, then the steps, grouped by shard. Empty where nothing is to be done. */
 export function outlineChange(before: FormationGoal, goal: FormationGoal, history: History, evidence: Evidence): string[] {
   const declared = declaredChanges(before, goal);
-  const { observation } = evidence;
+  const { observation, unfinished } = evidence;
+  const again = unfinished === "" ? [] : [indent(`the last run stopped: ${unfinished.split("\n")[0]}`)];
   const silent = observation?.nodes.filter((n) => !n.answering) ?? [];
   if (!observation || silent.length === observation.nodes.length) {
     const seen = evidence.recorded.length > 0 ? evidence.recorded : declared;
-    if (seen.length === 0) return [];
+    if (seen.length === 0 && again.length === 0) return [];
     const known = `no node could be asked; planned from the state of ${evidence.recordedAt}`;
-    return [`${goal.cluster}: ${count(declared.length, "declared change")} (${known})`, ...declared.map(indent), ...evidence.recorded.map(indent)];
+    return [`${goal.cluster}: ${count(declared.length, "declared change")} (${known})`, ...again, ...declared.map(indent), ...evidence.recorded.map(indent)];
   }
   const findings = assess(before, history.members, observation).map((f) => f.message);
-  if (findings.length === 0 && declared.length === 0) return [];
+  if (findings.length === 0 && declared.length === 0 && again.length === 0) return [];
+  const summary = [
+    ...(findings.length > 0 ? [`${count(findings.length, "difference")} found`] : []),
+    ...(declared.length > 0 ? [count(declared.length, "declared change")] : []),
+  ];
   const lines = [
-    `${goal.cluster}: ${[findings.length > 0 ? count(findings.length, "difference") + " found" : "", declared.length > 0 ? count(declared.length, "declared change") : ""].filter((t) => t !== "").join(", ")} (observed now: ${observation.nodes.length - silent.length} of ${observation.nodes.length} nodes answered)`,
+    `${goal.cluster}: ${summary.length > 0 ? summary.join(", ") : "to be finished"} (observed now: ${observation.nodes.length - silent.length} of ${observation.nodes.length} nodes answered)`,
+    ...again,
     ...shorten(findings).map((f) => indent(`found: ${f}`)),
     ...declared.map((d) => indent(`declared: ${d}`)),
   ];

@@ -26,6 +26,8 @@ export interface FormationOutputs extends FormationInputs {
   readonly shards: readonly InventoryShard[];
   /** What differs from the goal, as last seen; empty when verified. A change of it makes `up` run. */
   readonly issues: readonly string[];
+  /** What the last run stopped at; empty when it came to its end. Then `up` runs again, even if nothing differs now. */
+  readonly unfinished: string;
   /** When a change last proved full coverage; empty before. ISO 8601. */
   readonly verifiedAt: string;
 }
@@ -52,9 +54,9 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
   async diff(_id, olds, news) {
     if (hasUnknown(news.endpoints) || hasUnknown(news.plan)) return { changes: true, replaces: [] };
     const changed = declaredChanges(olds, news).length > 0 || JSON.stringify(sorted(goalOf(olds))) !== JSON.stringify(sorted(goalOf(news)));
-    const changes = changed || olds.issues.length > 0;
+    const changes = changed || olds.issues.length > 0 || olds.unfinished !== "";
     if (changes) {
-      const evidence = { observation: lastSeen.get(olds.cluster), recorded: olds.issues, recordedAt: olds.verifiedAt };
+      const evidence = { observation: lastSeen.get(olds.cluster), unfinished: olds.unfinished, recorded: olds.issues, recordedAt: olds.verifiedAt };
       print(outlineChange(goalOf(olds), goalOf(news), historyOf(olds), evidence));
     }
     // Never a replacement: whatever changes, the cluster is brought there alive.
@@ -102,14 +104,14 @@ async function run(id: string, inputs: FormationInputs, history: History, before
     });
     lastSeen.set(inputs.cluster, result.observation);
     console.log(`${inputs.cluster}: verified: ${verifiedLine(result)}`);
-    return outputs(result.members, { shards: inventoryShards(goalOf(inputs), result.layout), issues: [], verifiedAt: new Date().toISOString() });
+    return outputs(result.members, { shards: inventoryShards(goalOf(inputs), result.layout), issues: [], unfinished: "", verifiedAt: new Date().toISOString() });
   } catch (error) {
     leaveIfOrphaned(watch);
     if (!(error instanceof FormationFailed)) throw error;
     const message = `${inputs.cluster}: ${error.message}`;
     // Nothing of ours exists yet: no state is better than a record of somebody else's nodes.
     if (history.members.length === 0 && error.members.length === 0) throw new Error(message);
-    throw partialFailure(id, outputs(error.members, { shards: before.shards, issues: [error.message], verifiedAt: before.verifiedAt }), message);
+    throw partialFailure(id, outputs(error.members, { shards: before.shards, issues: [], unfinished: error.message, verifiedAt: before.verifiedAt }), message);
   } finally {
     watch.stop();
   }

@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import type { ResourceRunner } from "../../cluster/shim";
 import type { NodeEndpoint } from "../../config/types";
+import type { NodeEntry } from "../clusterNodes";
 import { type AnsweringNode, isBlank, self } from "../observation";
 import { execute } from "../execute";
 import { observeNode } from "../observe";
@@ -26,6 +27,7 @@ export interface GuardInputs {
 }
 
 const SYNC_PATIENCE_MILLISECONDS = 60_000;
+const HANDOVER_MILLISECONDS = 5_000;
 
 /**
  * Stands between Pulumi and a machine: it is deleted before the machine and created after it. Deleting it hands the
@@ -108,18 +110,34 @@ async function letGo(inputs: GuardInputs, connections: Connections): Promise<voi
   }
   const own = self(node);
   const slots = countSlots(own.slots);
-  if (own.role === "replica" || slots === 0) return;
+  if (own.role === "replica") {
+    const master = node.view.find((e) => e.id === own.masterId);
+    if (consented || node.keys === 0 || (await leads(master, connections))) return;
+    throw new Error(`${inputs.node} may hold the last copy of its shard: its master ${master?.address ?? ""}:${master?.port ?? ""} does not answer as a master. It stays; bring the master back or let a failover end, and run \`up\` again.`);
+  }
+  if (slots === 0) return;
   const heir = await replicaInSync(node, connections);
   if (heir) {
     console.log(`${inputs.cluster}: ${inputs.node} hands ${slots} slots to its replica at ${heir.address}:${heir.port}`);
     await execute([{ do: "failover", node: "heir", shard: "", from: inputs.node }], { heir }, connections);
-    const after = await observeNode(inputs.node, inputs.endpoint, [], connections);
-    if (after.answering && self(after).slots.length === 0) return;
+    // The heir leads before this node has heard of it.
+    for (const until = Date.now() + HANDOVER_MILLISECONDS; Date.now() < until; await setTimeout(20)) {
+      const after = await observeNode(inputs.node, inputs.endpoint, [], connections);
+      if (after.answering && self(after).slots.length === 0) return;
+    }
     throw new Error(`${inputs.node} still owns ${slots} slots after a failover was asked for; it stays. Run \`up\` again.`);
   }
   // A shard declared without replicas can only pause: its data stay on disk, or their loss was agreed to.
   if (consented || inputs.replicasPerMaster === 0) return;
   throw new Error(`${inputs.node} owns ${slots} slots and has no replica in sync to take them; it stays. Wait until its replica is in sync, or mend that first, and run \`up\` again.`);
+}
+
+/** Does this node answer, as a master with slots? */
+async function leads(entry: NodeEntry | undefined, connections: Connections): Promise<boolean> {
+  if (!entry || entry.noaddr) return false;
+  const { address, port, busPort } = entry;
+  const node = await observeNode(entry.id, { address, port, busPort }, [], connections);
+  return node.answering && node.id === entry.id && self(node).role === "master" && self(node).slots.length > 0;
 }
 
 /** The master's replica with the most data, among those whose link is up. */

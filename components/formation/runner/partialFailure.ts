@@ -1,6 +1,6 @@
 /** What Pulumi's dynamic providers take as "created or changed in part": state is kept and the next `up` goes on. */
 export function partialFailure(id: string, properties: object, message: string): Error {
-  return Object.assign(new Error(message), { id, properties: withoutUndefined(properties), reasons: [message] });
+  return Object.assign(new Error(message), { id, properties: withoutUndefined(properties), reasons: ["not complete; the next `up` goes on from here"] });
 }
 
 /** `undefined` anywhere in returned outputs fails after the fact, with no state saved. */
