@@ -31,9 +31,10 @@ export interface DirectiveTable {
 interface Row {
   readonly kind: DirectiveKind;
   readonly change: readonly ("live" | "boot" | "protected" | null)[];
-  readonly values?: readonly string[];
-  readonly min?: string;
-  readonly max?: string;
+  /** Here and below: one for all servers where they agree, else one for each. */
+  readonly values?: readonly string[] | readonly (readonly string[] | null)[];
+  readonly min?: string | readonly (string | null)[];
+  readonly max?: string | readonly (string | null)[];
 }
 
 const ROWS = data.directives as unknown as Readonly<Record<string, Row>>;
@@ -51,13 +52,16 @@ function asked(server: Asked): Map<string, DirectiveFact> {
   for (const [name, row] of Object.entries(ROWS)) {
     const change = row.change[at];
     if (!change) continue;
+    const values = row.values?.every((value) => typeof value === "string") ? row.values : row.values?.[at];
+    const min = typeof row.min === "string" ? row.min : row.min?.[at];
+    const max = typeof row.max === "string" ? row.max : row.max?.[at];
     facts.set(name, {
       name,
       change: change === "live" && !LIVE_IN_NAME_ONLY.has(name) ? "live" : "boot",
       kind: row.kind,
-      ...(row.values ? { values: row.values } : {}),
-      ...(row.min !== undefined ? { min: BigInt(row.min) } : {}),
-      ...(row.max !== undefined ? { max: BigInt(row.max) } : {}),
+      ...(Array.isArray(values) ? { values: values as readonly string[] } : {}),
+      ...(min ? { min: BigInt(min) } : {}),
+      ...(max ? { max: BigInt(max) } : {}),
     });
   }
   return facts;

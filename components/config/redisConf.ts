@@ -5,7 +5,7 @@ import type { Directive } from "./types";
  * same name the later one holds.
  */
 export function renderRedisConf(directives: readonly Directive[], header?: string): string {
-  const lines = header === undefined ? [] : [...header.split(/\r?\n/).map((line) => `# ${line}`.trimEnd()), ""];
+  const lines = header === undefined ? [] : [...header.split(/\r\n|\r|\n/).map((line) => `# ${line}`.trimEnd()), ""];
   for (const directive of directives) lines.push(...renderDirective(directive));
   return lines.map((line) => `${line}\n`).join("");
 }

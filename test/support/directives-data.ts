@@ -11,9 +11,10 @@ export interface DataRow {
   readonly kind: string;
   /** null: this server does not know the directive. */
   readonly change: readonly (string | null)[];
-  readonly values?: readonly string[];
-  readonly min?: string;
-  readonly max?: string;
+  /** One for all servers where they agree, else one for each, in their order. */
+  readonly values?: readonly string[] | readonly (readonly string[] | null)[];
+  readonly min?: string | readonly (string | null)[];
+  readonly max?: string | readonly (string | null)[];
 }
 
 export function tabulate(answers: Readonly<Record<string, Readonly<Record<string, ProbedDirective>>>>): DirectivesData {
@@ -22,21 +23,23 @@ export function tabulate(answers: Readonly<Record<string, Readonly<Record<string
   const directives: Record<string, DataRow> = {};
   for (const name of names) {
     const rows = servers.map((server) => answers[server]?.[name]);
-    const present = rows.filter((row) => row !== undefined);
-    // Where servers differ the loosest holds: a value that one of them takes is no mistake worth stopping for.
-    const kinds = [...new Set(present.map((row) => row.kind))];
-    const values = [...new Set(present.flatMap((row) => row.values ?? []))].sort();
-    const ranged = present.every((row) => row.min !== undefined && row.max !== undefined);
-    const pick = (key: "min" | "max", sign: 1 | -1) =>
-      present.map((row) => row[key] as string).reduce((a, b) => ((BigInt(b) - BigInt(a)) * BigInt(sign) > 0n ? b : a));
+    const kinds = [...new Set(rows.filter((row) => row !== undefined).map((row) => row.kind))];
     directives[name] = {
       kind: kinds.length === 1 ? (kinds[0] as string) : "other",
       change: rows.map((row) => row?.change ?? null),
-      ...(values.length > 0 ? { values } : {}),
-      ...(ranged && kinds.length === 1 ? { min: pick("min", -1), max: pick("max", 1) } : {}),
+      ...agreed("values", rows),
+      ...agreed("min", rows),
+      ...agreed("max", rows),
     };
   }
   return { servers, directives };
+}
+
+function agreed(key: "values" | "min" | "max", rows: readonly (ProbedDirective | undefined)[]): Partial<DataRow> {
+  const all = rows.filter((row) => row !== undefined).map((row) => row[key]);
+  if (all.every((value) => value === undefined)) return {};
+  const same = new Set(all.map((value) => JSON.stringify(value))).size === 1;
+  return { [key]: same ? all[0] : rows.map((row) => row?.[key] ?? null) };
 }
 
 /** One line a directive, so that a difference between versions is one line in a review. */
