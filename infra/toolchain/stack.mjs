@@ -40,7 +40,7 @@ export function inventoryOf(given) {
 }
 
 export function inventoryFile(stack) {
-  return join(LOCAL, "inventory", `${stack}.json`);
+  return join(LOCAL, `${stack}.inventory.json`);
 }
 
 function splitStack(given) {
