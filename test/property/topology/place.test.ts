@@ -5,7 +5,7 @@ import type { TopologyPlan } from "../../../components/topology/plan";
 import { specOf } from "../../unit/topology/support";
 import { masterZones, nodeZones, seed, shardZones, spread } from "./support";
 
-const RUNS = 3000;
+const RUNS = 2000;
 const shape = fc.record({
   masters: fc.oneof(fc.integer({ min: 3, max: 12 }), fc.integer({ min: 3, max: 200 })),
   replicas: fc.integer({ min: 0, max: 5 }),
@@ -22,7 +22,7 @@ function holds(
   );
 }
 
-describe(`placement of any shape (seed ${seed}, ${RUNS} runs each)`, () => {
+describe(`placement of any shape (seed ${seed}, ${RUNS} runs each)`, { timeout: 60_000 }, () => {
   test("a shard's nodes are in as many zones as possible, evenly, so no replica sits with its master needlessly", () => {
     holds((plan, { replicas, zones }) => {
       for (const shard of plan.shards) {
