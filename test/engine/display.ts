@@ -134,12 +134,12 @@ export class Display {
       const key = diagnostic.urn && typeOf(diagnostic.urn) !== stackType ? diagnostic.urn : "";
       groups.set(key, [...(groups.get(key) ?? []), diagnostic]);
     }
-    for (const [urn, diagnostics] of [...groups].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    for (const [i, [urn, diagnostics]] of [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).entries()) {
+      if (i > 0) write("");
       write(`  ${urn ? `${typeOf(urn)} (${nameOf(urn)})` : `${stackType} (${this.#stackName})`}:`);
       for (const diagnostic of diagnostics) {
         for (const line of `${label(diagnostic)}${diagnostic.message.trimEnd()}`.split("\n")) write(`    ${line}`.trimEnd());
       }
-      write("");
     }
   }
 

@@ -58,7 +58,7 @@ export async function run(
     sdk,
     project: project.name,
     stack,
-    directory: project.directory,
+    directory: project.programDirectory,
     engineAddress: monitor.address,
     configEnvironment: configEnvironment(context.config),
     log,

@@ -40,11 +40,11 @@ export class Program {
         script,
         ...["--monitor", address, "--engine", address, "--organization", "organization"],
         ...["--project", project.name, "--root-directory", project.directory, "--stack", options.stack],
-        ...["--pwd", project.directory, ...(options.dryRun ? ["--dry-run"] : []), "--parallel", "16"],
+        ...["--pwd", project.programDirectory, ...(options.dryRun ? ["--dry-run"] : []), "--parallel", "16"],
         project.main,
       ],
       {
-        cwd: project.directory,
+        cwd: project.programDirectory,
         // A process group of its own: Ctrl-C is for the engine alone, which ends the program when it is time.
         detached: true,
         stdio: ["ignore", "pipe", "pipe"],
@@ -52,6 +52,7 @@ export class Program {
           ...process.env,
           ...configEnvironment(options.config),
           ...(project.typescript ? { PULUMI_NODEJS_TYPESCRIPT: "true" } : {}),
+          ...(project.tsconfig ? { PULUMI_NODEJS_TSCONFIG_PATH: project.tsconfig } : {}),
         },
       },
     );

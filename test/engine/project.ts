@@ -7,9 +7,13 @@ import { isObject, type Properties, secret, type Value } from "./values";
 /** Pulumi.yaml, as far as this engine reads it. */
 export interface Project {
   readonly name: string;
+  /** Where Pulumi.yaml is. */
   readonly directory: string;
-  /** Relative to the directory; "." lets the SDK look into package.json, as the CLI does. */
+  /** Where the program and its dynamic providers run: the folder of `main`. */
+  readonly programDirectory: string;
+  /** The file to run there; "." lets the SDK look into package.json, as the CLI does. */
   readonly main: string;
+  readonly tsconfig?: string;
   readonly typescript: boolean;
   readonly nodeArguments: string[];
   readonly refreshAlways: boolean;
@@ -23,6 +27,15 @@ export function findProject(start: string): string {
     if (fs.existsSync(path.join(directory, "Pulumi.yaml"))) return directory;
     if (directory === path.dirname(directory)) throw new Error(`no Pulumi.yaml project file found (searching upwards from ${start})`);
   }
+}
+
+/** As the CLI has it: the working directory is the folder that holds `main`, not the one that holds Pulumi.yaml. */
+export function locateProgram(directory: string, main: unknown): { programDirectory: string; main: string } {
+  if (typeof main !== "string" || main === "") return { programDirectory: directory, main: "." };
+  const target = path.resolve(directory, main);
+  if (!fs.existsSync(target)) throw new Error(`project 'main' could not be read: ${target} does not exist`);
+  if (fs.statSync(target).isDirectory()) return { programDirectory: target, main: "." };
+  return { programDirectory: path.dirname(target), main: path.basename(target) };
 }
 
 export function readProject(sdk: Sdk, directory: string): Project {
@@ -39,8 +52,9 @@ export function readProject(sdk: Sdk, directory: string): Project {
   return {
     name: yaml.name,
     directory,
-    main: typeof yaml.main === "string" ? yaml.main : ".",
+    ...locateProgram(directory, yaml.main),
     typescript: runtime.options?.typescript !== false,
+    ...(typeof runtime.options?.tsconfig === "string" ? { tsconfig: runtime.options.tsconfig } : {}),
     nodeArguments: typeof nodeArguments === "string" ? nodeArguments.split(/\s+/).filter(Boolean) : [],
     refreshAlways: options.refresh === "always",
     configDirectory: path.join(directory, String(yaml.stackConfigDir ?? (typeof yaml.config === "string" ? yaml.config : "."))),

@@ -41,7 +41,12 @@ function expectTopological(state: readonly unknown[]): void {
  * that began together (no end between their beginnings) are put in the order of their names; nothing else is moved.
  */
 function together(operations: readonly string[]): string[] {
-  return sortRuns(operations, (line) => /^(pre|out) delete/.exec(line)?.[1]);
+  return sortRuns(operations.filter(isOrdered), (line) => /^(pre|out) delete/.exec(line)?.[1]);
+}
+
+/** A component's outputs and the default provider come whenever they come, beside everything else: no order is recorded. */
+function isOrdered(operation: string): boolean {
+  return !operation.endsWith("pulumi:providers:pulumi-nodejs::default") && !/^out \w+ rec:index:Group::/.test(operation);
 }
 
 /** The same for the calls, which name resources by label. */

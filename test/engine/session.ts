@@ -19,8 +19,10 @@ export class Session {
   constructor(args: Arguments) {
     this.args = args;
     const directory = findProject(path.resolve(args.values.get("--cwd")?.at(-1) ?? "."));
-    this.sdk = loadSdk(directory);
-    this.project = readProject(this.sdk, directory);
+    const sdk = loadSdk(directory);
+    this.project = readProject(sdk, directory);
+    // The program's own SDK counts, should its folder have one.
+    this.sdk = this.project.programDirectory === directory ? sdk : loadSdk(this.project.programDirectory);
     const folder = backendFolder(process.env.PULUMI_BACKEND_URL ?? this.project.backendUrl, directory);
     this.backend = new Backend(folder, this.project.name);
   }
