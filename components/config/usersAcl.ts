@@ -84,10 +84,12 @@ function isWord(text: string): boolean {
 }
 
 /**
- * The user that replicas log in with at their master (`masteruser`). Nodes of Valkey 9 and later also log in with it at
- * each other to hand over slots, and what they send is checked against its rights.
+ * The user that replicas log in with at their master (`masteruser`). From Valkey 9 on a node that hands over slots logs in
+ * with it at the new owner too, which then checks every key and write of the stream, transactions among them, against
+ * its rights: with less than this, CLUSTER MIGRATESLOTS says OK and the job fails.
  */
 export function replicationUser(engine: Engine, name: string, passwordHashes: readonly string[]): AclUser {
-  const slots = engine.name === "valkey" && Number.parseInt(engine.version, 10) >= 9;
-  return { name, passwordHashes, commands: ["+psync", "+replconf", "+ping", ...(slots ? ["+cluster|syncslots"] : [])] };
+  const commands = ["+psync", "+replconf", "+ping"];
+  if (engine.name !== "valkey" || Number.parseInt(engine.version, 10) < 9) return { name, passwordHashes, commands };
+  return { name, passwordHashes, keys: ["*"], commands: ["+@write", "+cluster|syncslots", "+exec", "+multi", "+select", ...commands] };
 }
