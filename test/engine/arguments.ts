@@ -5,11 +5,38 @@ export interface Arguments {
   readonly values: ReadonlyMap<string, string[]>;
 }
 
-const shorthands: Record<string, string> = { "-s": "--stack", "-y": "--yes", "-f": "--skip-preview", "-r": "--refresh", "-t": "--target", "-C": "--cwd", "-j": "--json" };
-const withValue = new Set(["--stack", "--target", "--exclude", "--event-log", "--cwd", "--file", "--color", "--parallel"]);
+const shorthands: Record<string, string> = {
+  "-s": "--stack",
+  "-y": "--yes",
+  "-f": "--skip-preview",
+  "-r": "--refresh",
+  "-t": "--target",
+  "-C": "--cwd",
+  "-j": "--json",
+};
+const withValue = new Set([
+  "--stack",
+  "--target",
+  "--exclude",
+  "--event-log",
+  "--cwd",
+  "--file",
+  "--color",
+  "--parallel",
+]);
 const plain = new Set([
   ...["--yes", "--skip-preview", "--refresh", "--continue-on-error", "--json", "--diff", "--non-interactive"],
-  ...["--clear-pending-creates", "--target-dependents", "--secret", "--plaintext", "--show-secrets", "--force", "--create", "--preview-only", "--help"],
+  ...[
+    "--clear-pending-creates",
+    "--target-dependents",
+    "--secret",
+    "--plaintext",
+    "--show-secrets",
+    "--force",
+    "--create",
+    "--preview-only",
+    "--help",
+  ],
 ]);
 
 export class UsageError extends Error {}
@@ -38,7 +65,9 @@ export function parseArguments(argv: readonly string[]): Arguments {
     } else if (plain.has(name)) {
       if (given !== "false") flags.add(name);
     } else {
-      throw new UsageError(`unknown flag: ${head} (the hermetic engine knows ${[...plain, ...withValue].sort().join(" ")})`);
+      throw new UsageError(
+        `unknown flag: ${head} (the hermetic engine knows ${[...plain, ...withValue].sort().join(" ")})`,
+      );
     }
   }
   return { words, flags, values };

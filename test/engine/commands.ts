@@ -37,7 +37,14 @@ export function stackCommand(session: Session, write: Write): void {
     }
     case "ls": {
       const stacks = backend.list();
-      if (args.flags.has("--json")) write(JSON.stringify(stacks.map((stack) => ({ name: stack })), null, 2));
+      if (args.flags.has("--json"))
+        write(
+          JSON.stringify(
+            stacks.map((stack) => ({ name: stack })),
+            null,
+            2,
+          ),
+        );
       else for (const stack of stacks) write(stack);
       return;
     }
@@ -63,7 +70,9 @@ function removeStack(session: Session, stack: string, write: Write): void {
   try {
     const count = session.backend.read(stack).resources?.length ?? 0;
     if (count > 0 && !session.args.flags.has("--force")) {
-      throw new Error(`'${stack}' still has resources; removal rejected. Run \`destroy\` first, or use --force and lose track of ${count} resources`);
+      throw new Error(
+        `'${stack}' still has resources; removal rejected. Run \`destroy\` first, or use --force and lose track of ${count} resources`,
+      );
     }
     session.backend.remove(stack);
     write(`Stack '${stack}' has been removed!`);
@@ -110,12 +119,17 @@ function importStack(session: Session, write: Write): void {
     const { serializer, backend, salt } = session.context(stack);
     const text = fs.readFileSync(session.args.values.get("--file")?.at(-1) ?? 0, "utf8");
     const imported = JSON.parse(text) as Exported;
-    if (imported.version !== 3) throw new Error(`deployment version ${imported.version}: only version 3 can be imported`);
+    if (imported.version !== 3)
+      throw new Error(`deployment version ${imported.version}: only version 3 can be imported`);
     const foreign = imported.deployment.secrets_providers;
     if (foreign && foreign.type !== "passphrase") {
-      throw new Error(`secrets provider ${foreign.type}: only passphrase secrets can be imported; export with --show-secrets`);
+      throw new Error(
+        `secrets provider ${foreign.type}: only passphrase secrets can be imported; export with --show-secrets`,
+      );
     }
-    const other = imported.deployment.resources?.find((resource) => String(resource.urn).split("::")[1] !== session.project.name);
+    const other = imported.deployment.resources?.find(
+      (resource) => String(resource.urn).split("::")[1] !== session.project.name,
+    );
     if (other) throw new Error(`the state is that of another project: ${other.urn}`);
     // Under its own key first, then under this stack's.
     const open = session.serializer(foreign?.state?.salt ?? salt).open(imported.deployment);
@@ -137,7 +151,8 @@ export function configCommand(session: Session, write: Write): void {
     }
     return;
   }
-  if (!key || !["set", "get", "rm"].includes(verb)) throw new UsageError("config: one of `set [--secret] <key> <value>`, `get <key>`, `rm <key>`");
+  if (!key || !["set", "get", "rm"].includes(verb))
+    throw new UsageError("config: one of `set [--secret] <key> <value>`, `get <key>`, `rm <key>`");
   const name = configKey(project, key);
   if (verb === "get") {
     const value = readConfig(sdk, project, stack, passphrase).get(name);

@@ -1,12 +1,14 @@
 import type { Deployment } from "./deployment";
-import type { Graph } from "./graph";
-
 import { Bail, type Generator } from "./generator";
+import type { Graph } from "./graph";
 import type { State } from "./resource";
 import { remove, removePendingReplace, type Step, same } from "./steps";
 
 /** Steps for what is left of the old state once the program has registered everything: it goes, or stays untouched. */
-export async function planDeletions(deployment: Deployment, generator: Generator): Promise<{ kept: Step[]; deletions: Step[] }> {
+export async function planDeletions(
+  deployment: Deployment,
+  generator: Generator,
+): Promise<{ kept: Step[]; deletions: Step[] }> {
   const { targets } = deployment;
   const allowed = await allowedToGo(deployment, generator);
   const kept: Step[] = [];
@@ -41,7 +43,9 @@ export async function planDeletions(deployment: Deployment, generator: Generator
 async function allowedToGo(deployment: Deployment, generator: Generator): Promise<(state: State) => boolean> {
   const { targets, graph } = deployment;
   if (!targets.constrained) return () => true;
-  const roots = deployment.base.resources.filter((state) => (targets.targeted ? targets.names(state.urn) : targets.excludes(state.urn)));
+  const roots = deployment.base.resources.filter((state) =>
+    targets.targeted ? targets.names(state.urn) : targets.excludes(state.urn),
+  );
   const found = new Set<string>();
   for (const root of roots) {
     found.add(root.urn);
@@ -64,7 +68,9 @@ export function scheduleDeletions(graph: Graph, deletions: Step[]): Step[][] {
   const steps = new Map(deletions.map((step) => [step.old as State, step]));
   const groups: Step[][] = [];
   while (steps.size > 0) {
-    const free = [...steps.keys()].filter((state) => ![...graph.dependencies(state)].some((dependency) => steps.has(dependency)));
+    const free = [...steps.keys()].filter(
+      (state) => ![...graph.dependencies(state)].some((dependency) => steps.has(dependency)),
+    );
     if (free.length === 0) throw new Error("the state's dependencies form a circle");
     groups.push(free.map((state) => steps.get(state) as Step));
     for (const state of free) steps.delete(state);
@@ -80,11 +86,13 @@ export async function runDeletions(deployment: Deployment, deletions: Step[]): P
       for (const state of [old, next]) {
         if (!state) continue;
         // A resource that failed to be created is in no graph, and nothing of the old state hangs on it.
-        if (deployment.graph.contains(state)) for (const dependency of deployment.graph.transitiveDependencies(state)) keep.add(dependency);
+        if (deployment.graph.contains(state))
+          for (const dependency of deployment.graph.transitiveDependencies(state)) keep.add(dependency);
       }
     }
     if (deployment.stopped) return;
-    await Promise.all(group.filter((step) => !keep.has(step.old as State)).map((step) => deployment.executor.submit([step])));
+    await Promise.all(
+      group.filter((step) => !keep.has(step.old as State)).map((step) => deployment.executor.submit([step])),
+    );
   }
 }
-

@@ -116,34 +116,49 @@ export class Deployment {
     return this.#providers.get(provider.inputs);
   }
 
-  async diff(state: State, oldInputs: Properties, oldOutputs: Properties, news: Properties, ignored: string[], id = state.id): Promise<DiffResult> {
+  async diff(
+    state: State,
+    oldInputs: Properties,
+    oldOutputs: Properties,
+    news: Properties,
+    ignored: string[],
+    id = state.id,
+  ): Promise<DiffResult> {
     const provider = await this.providerOf(state);
     const diff = await provider.diff(state.urn, id ?? "", oldInputs, oldOutputs, news, ignored);
     if (diff.changes !== "unknown") return diff;
     const keys = new Set([...Object.keys(oldInputs), ...Object.keys(news)]);
-    diff.changedKeys = [...keys].filter((key) => !deepEquals(unwrap(oldInputs[key] ?? null), unwrap(news[key] ?? null)));
+    diff.changedKeys = [...keys].filter(
+      (key) => !deepEquals(unwrap(oldInputs[key] ?? null), unwrap(news[key] ?? null)),
+    );
     diff.changes = diff.changedKeys.length > 0 ? "some" : "none";
     return diff;
   }
 
   /** Called for every registration; resolves when the resource is what the program asked for. */
   register(goal: Goal): Promise<Registered> {
-    return Promise.race([this.whenStopped, new Promise<Registered>((resolve, reject) => {
-      const done: Done = (outcome, state, unknown) => resolve({ outcome, state, unknown: unknown === true });
-      this.#serially(async () => {
-        const steps = await this.generator.generate(goal, done);
-        const chain = this.continueOnError ? this.#withoutSkipped(steps) : steps;
-        if (chain.length > 0) void this.executor.submit(chain);
-      }, `${goal.type} ${goal.name}`).catch(reject);
-    })]);
+    return Promise.race([
+      this.whenStopped,
+      new Promise<Registered>((resolve, reject) => {
+        const done: Done = (outcome, state, unknown) => resolve({ outcome, state, unknown: unknown === true });
+        this.#serially(async () => {
+          const steps = await this.generator.generate(goal, done);
+          const chain = this.continueOnError ? this.#withoutSkipped(steps) : steps;
+          if (chain.length > 0) void this.executor.submit(chain);
+        }, `${goal.type} ${goal.name}`).catch(reject);
+      }),
+    ]);
   }
 
   registerOutputs(urn: string, outputs: Properties): Promise<void> {
-    return Promise.race([this.whenStopped, this.#serially(async () => {
-      // The stack's outputs are decided at the end, when it is known whether all went well.
-      if (qualifiedTypeOf(urn) === stackType) this.#stackOutputs = { urn, outputs };
-      else this.#setOutputs(urn, outputs);
-    }, urn)]);
+    return Promise.race([
+      this.whenStopped,
+      this.#serially(async () => {
+        // The stack's outputs are decided at the end, when it is known whether all went well.
+        if (qualifiedTypeOf(urn) === stackType) this.#stackOutputs = { urn, outputs };
+        else this.#setOutputs(urn, outputs);
+      }, urn),
+    ]);
   }
 
   /** One at a time: what a registration is decided on must not change meanwhile. */
@@ -154,7 +169,8 @@ export class Deployment {
         return await work();
       } catch (error) {
         this.sawError = true;
-        if (!(error instanceof Bail) && !(error instanceof Stopped)) this.events.error(`${what}: ${(error as Error).message}`);
+        if (!(error instanceof Bail) && !(error instanceof Stopped))
+          this.events.error(`${what}: ${(error as Error).message}`);
         this.stop();
         throw new Stopped((error as Error).message);
       }
@@ -212,7 +228,9 @@ export class Deployment {
   /** Reads every resource, and goes on from what is really there. */
   async refresh(): Promise<void> {
     this.checkTargets();
-    const steps = this.base.resources.filter((state) => !this.targets.constrained || this.targets.includesExactly(state.urn)).map(refresh);
+    const steps = this.base.resources
+      .filter((state) => !this.targets.constrained || this.targets.includesExactly(state.urn))
+      .map(refresh);
     await Promise.all(steps.map((step) => this.executor.submit([step])));
     const results = new Map(steps.map((step) => [step.old as State, step.new]));
     const resources: State[] = [];
@@ -247,7 +265,9 @@ export class Deployment {
 /** References to resources that a refresh found gone. The list is in topological order, so those before are known. */
 function withoutDangling(state: State, present: Set<string>): State {
   const exists = (urn: string) => present.has(urn);
-  const propertyDependencies = Object.entries(state.propertyDependencies).map(([key, urns]) => [key, urns.filter(exists)] as const);
+  const propertyDependencies = Object.entries(state.propertyDependencies).map(
+    ([key, urns]) => [key, urns.filter(exists)] as const,
+  );
   const complete = state.dependencies.every(exists) && Object.values(state.propertyDependencies).flat().every(exists);
   if (complete && (!state.deletedWith || exists(state.deletedWith))) return state;
   const { deletedWith, ...rest } = state;
@@ -258,4 +278,3 @@ function withoutDangling(state: State, present: Set<string>): State {
     ...(deletedWith && exists(deletedWith) ? { deletedWith } : {}),
   };
 }
-

@@ -40,7 +40,12 @@ export class Digest {
       case "diagnostic": {
         const { urn, message, severity, ephemeral } = event.diagnostic;
         if (severity === "debug" || ephemeral) return;
-        this.#diagnostics.push({ ...(urn ? { urn } : {}), ...(severity === "error" || severity === "warning" ? { prefix: `${severity}: ` } : {}), message: `${message.trimEnd()}\n`, severity });
+        this.#diagnostics.push({
+          ...(urn ? { urn } : {}),
+          ...(severity === "error" || severity === "warning" ? { prefix: `${severity}: ` } : {}),
+          message: `${message.trimEnd()}\n`,
+          severity,
+        });
         return;
       }
       case "summary":
@@ -64,8 +69,20 @@ export class Digest {
 /** As it is when the step begins, in the field order of the CLI, what is empty left out. */
 function resource(state: State): object {
   const { urn, custom, id, type, inputs, outputs, parent, ...rest } = state;
-  const fields = { urn, custom, id, type, inputs: redact(inputs), outputs: outputs && redact(outputs), parent, ...rest };
+  const fields = {
+    urn,
+    custom,
+    id,
+    type,
+    inputs: redact(inputs),
+    outputs: outputs && redact(outputs),
+    parent,
+    ...rest,
+  };
   const empty = (value: unknown) =>
-    value === undefined || value === "" || (Array.isArray(value) && value.length === 0) || (isObject(value) && Object.keys(value).length === 0);
+    value === undefined ||
+    value === "" ||
+    (Array.isArray(value) && value.length === 0) ||
+    (isObject(value) && Object.keys(value).length === 0);
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => !empty(value)));
 }

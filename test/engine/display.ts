@@ -58,11 +58,13 @@ export class Display {
   readonly listener: Listener = (event: Event) => {
     switch (event.kind) {
       case "pre":
-        if (!event.step.planning && event.step.op !== "refresh" && running[event.step.op]) this.#live(event.step, `${running[event.step.op]}...`);
+        if (!event.step.planning && event.step.op !== "refresh" && running[event.step.op])
+          this.#live(event.step, `${running[event.step.op]}...`);
         return;
       case "out":
         if (event.step.planning) this.#plan(event.step);
-        else if (finished[event.step.op] && !isUnchangedByRefresh(event.step)) this.#live(event.step, finished[event.step.op]);
+        else if (finished[event.step.op] && !isUnchangedByRefresh(event.step))
+          this.#live(event.step, finished[event.step.op]);
         return;
       case "failed":
         this.#live(event.step, `**${running[event.step.op]} failed**`);
@@ -78,14 +80,19 @@ export class Display {
   #live(step: StepInfo, status: string): void {
     if (isDefaultProvider(step.urn)) return;
     this.#options.write(this.#line(step, status));
-    if (this.#options.showDiff && status === finished[step.op]) for (const line of diffLines(step)) this.#options.write(line);
+    if (this.#options.showDiff && status === finished[step.op])
+      for (const line of diffLines(step)) this.#options.write(line);
   }
 
   #plan(step: StepInfo): void {
     if (isDefaultProvider(step.urn) || step.op === "same" || step.op === "refresh") return;
     if (step.op === "create-replacement" || step.op === "delete-replaced") return;
     if (this.#planned.some(({ urn }) => urn === step.urn)) return;
-    this.#planned.push({ urn: step.urn, line: this.#line(step, step.op), details: this.#options.showDiff ? diffLines(step) : [] });
+    this.#planned.push({
+      urn: step.urn,
+      line: this.#line(step, step.op),
+      details: this.#options.showDiff ? diffLines(step) : [],
+    });
   }
 
   #line(step: StepInfo, status: string): string {
@@ -95,8 +102,11 @@ export class Display {
   #diagnose(diagnostic: Diagnostic): void {
     if (diagnostic.severity === "debug") return;
     if (!diagnostic.ephemeral) this.#diagnostics.push(diagnostic);
-    const where = diagnostic.urn ? `${typeOf(diagnostic.urn)} ${nameOf(diagnostic.urn)}` : `${stackType} ${this.#stackName}`;
-    for (const line of diagnostic.message.trimEnd().split("\n")) this.#options.write(`    ${where} ${label(diagnostic)}${line}`);
+    const where = diagnostic.urn
+      ? `${typeOf(diagnostic.urn)} ${nameOf(diagnostic.urn)}`
+      : `${stackType} ${this.#stackName}`;
+    for (const line of diagnostic.message.trimEnd().split("\n"))
+      this.#options.write(`    ${where} ${label(diagnostic)}${line}`);
   }
 
   get #stackName(): string {
@@ -138,7 +148,8 @@ export class Display {
       if (i > 0) write("");
       write(`  ${urn ? `${typeOf(urn)} (${nameOf(urn)})` : `${stackType} (${this.#stackName})`}:`);
       for (const diagnostic of diagnostics) {
-        for (const line of `${label(diagnostic)}${diagnostic.message.trimEnd()}`.split("\n")) write(`    ${line}`.trimEnd());
+        for (const line of `${label(diagnostic)}${diagnostic.message.trimEnd()}`.split("\n"))
+          write(`    ${line}`.trimEnd());
       }
     }
   }
@@ -180,7 +191,8 @@ function compareUrns(a: string, b: string): number {
 /** `[diff: +added,~changed,-removed]`, by the names of the inputs. */
 function changedInputs(step: StepInfo): string {
   if (!step.old || !step.new || !["update", "replace", "create-replacement", "refresh"].includes(step.op)) return "";
-  const [old, next] = step.op === "refresh" ? [step.old.outputs ?? {}, step.new.outputs ?? {}] : [step.old.inputs, step.new.inputs];
+  const [old, next] =
+    step.op === "refresh" ? [step.old.outputs ?? {}, step.new.outputs ?? {}] : [step.old.inputs, step.new.inputs];
   const keys = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort();
   const signed = keys.flatMap((key) => {
     if (old[key] === undefined) return [`+${key}`];
@@ -218,7 +230,8 @@ function diffLines(step: StepInfo): string[] {
   const compare = (path: string, a: Value | undefined, b: Value | undefined) => {
     if (a !== undefined && b !== undefined && deepEquals(a, b)) return;
     if (isObject(a) && isObject(b)) {
-      for (const key of [...new Set([...Object.keys(a), ...Object.keys(b)])].sort()) compare(`${path}.${key}`, a[key], b[key]);
+      for (const key of [...new Set([...Object.keys(a), ...Object.keys(b)])].sort())
+        compare(`${path}.${key}`, a[key], b[key]);
     } else if (a === undefined) lines.push(`      + ${path}: ${show(b)}`);
     else if (b === undefined) lines.push(`      - ${path}: ${show(a)}`);
     else lines.push(`      ~ ${path}: ${show(a)} => ${show(b)}`);

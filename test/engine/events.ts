@@ -1,6 +1,6 @@
 import * as fs from "node:fs";
-import type { Operation } from "./steps";
 import type { State } from "./resource";
+import type { Operation } from "./steps";
 import { type Properties, redact } from "./values";
 
 export type Severity = "debug" | "info" | "info#err" | "warning" | "error";
@@ -81,7 +81,15 @@ function engineEvent(event: Event): object {
       return { resOpFailedEvent: { metadata: stepMetadata(event.step), status: 0, steps: 0 } };
     case "diagnostic": {
       const { urn, message, severity, ephemeral } = event.diagnostic;
-      return { diagnosticEvent: { ...(urn ? { urn } : {}), message, color: "never", severity, ...(ephemeral ? { ephemeral } : {}) } };
+      return {
+        diagnosticEvent: {
+          ...(urn ? { urn } : {}),
+          message,
+          color: "never",
+          severity,
+          ...(ephemeral ? { ephemeral } : {}),
+        },
+      };
     }
     case "summary":
       return {

@@ -105,7 +105,10 @@ export class Executor {
         return;
       case "delete":
       case "delete-replaced":
-        journal.end({ ...(old ? { operated: old } : {}), done: successful && !old?.pendingReplacement ? old : undefined });
+        journal.end({
+          ...(old ? { operated: old } : {}),
+          done: successful && !old?.pendingReplacement ? old : undefined,
+        });
         return;
       case "remove-pending-replace":
         journal.end({ done: old });
@@ -125,7 +128,8 @@ export class Executor {
       return;
     }
     const op = deployment.refreshOnly && step.resultOp ? step.resultOp : step.op;
-    if ((step.logical || (deployment.refreshOnly && step.op === "refresh")) && !internal && !step.skippedCreate) deployment.count(op);
+    if ((step.logical || (deployment.refreshOnly && step.op === "refresh")) && !internal && !step.skippedCreate)
+      deployment.count(op);
     const state = step.new ?? step.old;
     // A component's outputs come when it registers them; in a preview they may never come.
     const complete = deployment.dryRun || state?.custom || step.op === "delete" || step.op === "refresh";

@@ -2,7 +2,15 @@ import type { Deployment } from "./deployment";
 import type { CheckResult, DiffResult } from "./provider";
 import { type Goal, isProviderType, makeUrn, providerUrn, type State } from "./resource";
 import { create, type Done, remove, replace, type Step, same, update } from "./steps";
-import { deepEquals, isSecret, parsePath, type Properties, resetPath, structuredCloneValue, type Value } from "./values";
+import {
+  deepEquals,
+  isSecret,
+  type Properties,
+  parsePath,
+  resetPath,
+  structuredCloneValue,
+  type Value,
+} from "./values";
 
 /** The run cannot go on, and why was said already. */
 export class Bail extends Error {}
@@ -40,7 +48,10 @@ export class Generator {
 
     const missing = [next.parent ?? "", ...next.dependencies].find((dependency) => this.skippedCreates.has(dependency));
     if (missing) {
-      deployment.events.error(`Resource '${urn}' depends on '${missing}' which was was not specified in --target list.`, urn);
+      deployment.events.error(
+        `Resource '${urn}' depends on '${missing}' which was was not specified in --target list.`,
+        urn,
+      );
       if (!deployment.dryRun) throw new Bail();
       deployment.sawError = true;
     }
@@ -63,7 +74,8 @@ export class Generator {
       const old = this.#deployment.olds.get(candidate);
       if (!old) continue;
       if (candidate === urn) return { old };
-      if (this.urns.has(candidate)) throw new Error(`resource '${urn}' has the alias '${candidate}', which is registered itself`);
+      if (this.urns.has(candidate))
+        throw new Error(`resource '${urn}' has the alias '${candidate}', which is registered itself`);
       this.#settled.add(candidate);
       return { old, alias: candidate };
     }
@@ -80,7 +92,11 @@ export class Generator {
     // Whatever it depends on goes into the state before it, though nothing may register it any more.
     const steps: Step[] = [];
     const keep = (state: State) => {
-      for (const urn of [state.parent ?? "", state.provider ? providerUrn(state.provider) : "", ...state.dependencies]) {
+      for (const urn of [
+        state.parent ?? "",
+        state.provider ? providerUrn(state.provider) : "",
+        ...state.dependencies,
+      ]) {
         const dependency = this.#deployment.olds.get(urn);
         if (!dependency || dependency.delete || this.urns.has(urn) || this.#settled.has(urn)) continue;
         this.#settled.add(urn);
@@ -102,7 +118,9 @@ export class Generator {
       const name = next.urn.split("::").pop();
       const value = checked.inputs[property];
       const shown = isSecret(value) ? "[secret]" : `{${typeof value === "string" ? value : JSON.stringify(value)}}`;
-      const what = property ? `: property ${property} value ${shown} has a problem: ${reason}` : ` is invalid: ${reason}`;
+      const what = property
+        ? `: property ${property} value ${shown} has a problem: ${reason}`
+        : ` is invalid: ${reason}`;
       deployment.events.error(`${next.type} resource '${name}'${what}`, next.urn);
     }
     if (checked.failures.length > 0) throw new Bail();
@@ -114,14 +132,20 @@ export class Generator {
     const diff = await this.#diff(goal, old, next);
     const hasInitErrors = (old.initErrors?.length ?? 0) > 0;
     const replaces = diff.replaces.length > 0;
-    if ((diff.changes === "some" && replaces) || old.pendingReplacement) return this.#replacement(goal, old, next, program, diff, done);
+    if ((diff.changes === "some" && replaces) || old.pendingReplacement)
+      return this.#replacement(goal, old, next, program, diff, done);
     this.#settled.add(urn);
     if (diff.changes === "some" || hasInitErrors) return [update(old, next, done)];
     return [same(old, next, done)];
   }
 
   async #diff(goal: Goal, old: State, next: State): Promise<DiffResult> {
-    const replaced = (key: string): DiffResult => ({ changes: "some", replaces: [key], deleteBeforeReplace: false, changedKeys: [] });
+    const replaced = (key: string): DiffResult => ({
+      changes: "some",
+      replaces: [key],
+      deleteBeforeReplace: false,
+      changedKeys: [],
+    });
     if (next.deletedWith && this.#replaces.has(next.deletedWith)) return replaced("deletedWith");
     // Provider references hold an ID; the default provider of a package is the same one whatever its ID.
     if (providerUrn(old.provider ?? "") !== providerUrn(next.provider ?? "")) return replaced("provider");
@@ -129,7 +153,14 @@ export class Generator {
       const changes = deepEquals(old.inputs, next.inputs) ? "none" : "some";
       return { changes, replaces: [], deleteBeforeReplace: false, changedKeys: [] };
     }
-    const diff = await this.#deployment.diff(next, old.inputs, old.outputs ?? {}, next.inputs, goal.ignoreChanges, old.id);
+    const diff = await this.#deployment.diff(
+      next,
+      old.inputs,
+      old.outputs ?? {},
+      next.inputs,
+      goal.ignoreChanges,
+      old.id,
+    );
     if (diff.changes === "some") diff.replaces.push(...replacedOnChanges(diff, goal.replaceOnChanges));
     if ((old.initErrors?.length ?? 0) > 0 && goal.replaceOnChanges.includes("*")) {
       return { ...diff, changes: "some", replaces: [...diff.replaces, "#initerror"] };
@@ -137,7 +168,14 @@ export class Generator {
     return diff;
   }
 
-  async #replacement(goal: Goal, old: State, next: State, program: Properties, diff: DiffResult, done: Done): Promise<Step[]> {
+  async #replacement(
+    goal: Goal,
+    old: State,
+    next: State,
+    program: Properties,
+    diff: DiffResult,
+    done: Done,
+  ): Promise<Step[]> {
     const { urn } = next;
     if (next.protect && old.protect) this.#refuseProtected(urn, `unable to replace resource "${urn}"\nas it is`);
     this.#replaces.add(urn);
@@ -153,7 +191,11 @@ export class Generator {
       const { state } = dependant;
       this.#replaceKeys.set(state.urn, dependant.keys);
       if (state.protect && !state.delete) {
-        this.#refuseProtected(urn, `unable to replace resource "${state.urn}" as part of replacing "${urn}" as it is`, true);
+        this.#refuseProtected(
+          urn,
+          `unable to replace resource "${state.urn}" as part of replacing "${urn}" as it is`,
+          true,
+        );
       }
       steps.push(state.delete ? remove(state, this.deletes) : remove(state, this.deletes, "before"));
       this.deletes.add(state.urn);
@@ -169,7 +211,10 @@ export class Generator {
 
   #refuseProtected(urn: string, start: string, always = false): void {
     const advice = "remove the `protect` flag from the resource in your Pulumi program and run `up`";
-    this.#deployment.events.error(`${start} currently marked for protection. To unprotect the resource, ${advice}`, urn);
+    this.#deployment.events.error(
+      `${start} currently marked for protection. To unprotect the resource, ${advice}`,
+      urn,
+    );
     this.#deployment.sawError = true;
     if (always || !this.#deployment.dryRun) throw new Bail();
   }
@@ -201,7 +246,10 @@ export class Generator {
     if (state.deletedWith && replaced.has(state.deletedWith)) return [];
     const changed = (key: string) => state.propertyDependencies[key]?.some((urn) => replaced.has(urn)) ?? false;
     if (!Object.keys(state.inputs).some(changed)) return undefined;
-    const entries = Object.entries(state.inputs).map(([key, value]): [string, Value] => [key, changed(key) ? deployment.sdk.unknown : value]);
+    const entries = Object.entries(state.inputs).map(([key, value]): [string, Value] => [
+      key,
+      changed(key) ? deployment.sdk.unknown : value,
+    ]);
     const inputs = Object.fromEntries(entries);
     const diff = await deployment.diff(state, state.inputs, state.outputs ?? {}, inputs, state.ignoreChanges ?? []);
     if (diff.changes === "some") diff.replaces.push(...replacedOnChanges(diff, state.replaceOnChanges ?? []));

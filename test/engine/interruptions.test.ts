@@ -12,7 +12,9 @@ describe.each(engines)("on %s", (engine) => {
   let bench: Bench;
   afterEach(() => bench.dispose());
 
-  test("a killed run keeps what it completed, stays locked, and warns until told to forget", { timeout: 120_000 }, async () => {
+  test("a killed run keeps what it completed, stays locked, and warns until told to forget", {
+    timeout: 120_000,
+  }, async () => {
     bench = await createBench(engine);
     const run = bench.start("up", slow);
     await until(() => bench.calls().includes("create b"));
@@ -20,7 +22,9 @@ describe.each(engines)("on %s", (engine) => {
     expect((await run.result).signal).toBe("SIGKILL");
     expect(await bench.names()).toEqual(["a"]);
     const { deployment } = await bench.workspace.exportStack();
-    expect(deployment.pending_operations?.map(({ type, resource }) => `${type} ${String(resource.urn).split("::").pop()}`)).toEqual(["creating b"]);
+    expect(
+      deployment.pending_operations?.map(({ type, resource }) => `${type} ${String(resource.urn).split("::").pop()}`),
+    ).toEqual(["creating b"]);
 
     const locked = await bench.run("up", quick);
     expect(locked.ok).toBe(false);
@@ -49,7 +53,9 @@ describe.each(engines)("on %s", (engine) => {
     await until(() => bench.calls().includes("created b"));
   });
 
-  test("a replacement interrupted between delete and create is completed, not begun again", { timeout: 120_000 }, async () => {
+  test("a replacement interrupted between delete and create is completed, not begun again", {
+    timeout: 120_000,
+  }, async () => {
     bench = await createBench(engine);
     const inPlace = (version: string, sleep?: number) => [
       { name: "machine", version, sleep, replaceOn: ["version"], options: { deleteBeforeReplace: true } },
@@ -63,7 +69,9 @@ describe.each(engines)("on %s", (engine) => {
     await run.result;
     expect(bench.calls()).toEqual(["delete guard", "delete machine", "create machine"]);
     const { deployment } = await bench.workspace.exportStack();
-    const pending = deployment.resources?.filter((resource) => resource.pendingReplacement).map(({ urn }) => String(urn).split("::").pop());
+    const pending = deployment.resources
+      ?.filter((resource) => resource.pendingReplacement)
+      .map(({ urn }) => String(urn).split("::").pop());
     expect(pending?.sort()).toEqual(["guard", "machine"]);
     await until(() => bench.calls().includes("created machine"));
 
@@ -86,7 +94,12 @@ describe.each(engines)("on %s", (engine) => {
     process.kill(run.pid, "SIGINT");
     const result = await run.result;
     expect(result.ok).toBe(false);
-    expect(bench.calls().filter((call) => call.startsWith("create"))).toEqual(["create a", "created a", "create b", "created b"]);
+    expect(bench.calls().filter((call) => call.startsWith("create"))).toEqual([
+      "create a",
+      "created a",
+      "create b",
+      "created b",
+    ]);
     expect(await bench.names()).toEqual(["a", "b"]);
     const next = await bench.run("up", quick);
     expect(next.ok, next.stdout + next.stderr).toBe(true);

@@ -1,6 +1,14 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { cliAvailable, type Command, createWorkspace, type RunOptions, type RunResult, type StartedRun, type Workspace } from "./workspace";
+import {
+  type Command,
+  cliAvailable,
+  createWorkspace,
+  type RunOptions,
+  type RunResult,
+  type StartedRun,
+  type Workspace,
+} from "./workspace";
 
 /**
  * A program for tests of single behaviours: SHAPE names what it registers, CALLS the file that its providers write to.
@@ -73,7 +81,10 @@ export interface Bench {
   dispose(): void;
 }
 
-export async function createBench(engine: "hermetic" | "cli", options: { yaml?: string; env?: Record<string, string> } = {}): Promise<Bench> {
+export async function createBench(
+  engine: "hermetic" | "cli",
+  options: { yaml?: string; env?: Record<string, string> } = {},
+): Promise<Bench> {
   const workspace = await createWorkspace({
     program: { source: program, name: "test", ...(options.yaml ? { yaml: options.yaml } : {}) },
     engine,

@@ -58,12 +58,16 @@ async function operate(session: Session, kind: Operation["kind"], write: (line: 
   const stack = session.stackName();
   const context = session.context(stack);
   const targets = new Targets(values.get("--target") ?? [], values.get("--exclude") ?? []);
-  if (flags.has("--target-dependents") && kind !== "destroy") throw new UsageError("--target-dependents is implemented for destroy only");
+  if (flags.has("--target-dependents") && kind !== "destroy")
+    throw new UsageError("--target-dependents is implemented for destroy only");
   const skipPreview = flags.has("--skip-preview");
   if (kind !== "preview" && !flags.has("--yes") && !skipPreview && !flags.has("--preview-only")) {
-    throw new Error("--yes or --skip-preview or --preview-only must be passed in to proceed when running in non-interactive mode");
+    throw new Error(
+      "--yes or --skip-preview or --preview-only must be passed in to proceed when running in non-interactive mode",
+    );
   }
-  if (kind !== "preview" && skipPreview && !flags.has("--yes")) throw new Error("--yes must be passed in to proceed when running in non-interactive mode");
+  if (kind !== "preview" && skipPreview && !flags.has("--yes"))
+    throw new Error("--yes must be passed in to proceed when running in non-interactive mode");
 
   const operation = (dryRun: boolean): Operation => ({
     kind,

@@ -34,11 +34,19 @@ export class Monitor {
   }
 
   async listen(): Promise<void> {
-    this.#server.addService(this.#sdk.resourceService.ResourceMonitorService, this.#implement(this.#sdk.resourceService.ResourceMonitorService, this.#resourceMonitor()));
-    this.#server.addService(this.#sdk.engineService.EngineService, this.#implement(this.#sdk.engineService.EngineService, this.#engine()));
+    this.#server.addService(
+      this.#sdk.resourceService.ResourceMonitorService,
+      this.#implement(this.#sdk.resourceService.ResourceMonitorService, this.#resourceMonitor()),
+    );
+    this.#server.addService(
+      this.#sdk.engineService.EngineService,
+      this.#implement(this.#sdk.engineService.EngineService, this.#engine()),
+    );
     const port = await new Promise<number>((resolve, reject) => {
       const credentials = this.#sdk.grpc.ServerCredentials.createInsecure();
-      this.#server.bindAsync("127.0.0.1:0", credentials, (error: Error | null, bound: number) => (error ? reject(error) : resolve(bound)));
+      this.#server.bindAsync("127.0.0.1:0", credentials, (error: Error | null, bound: number) =>
+        error ? reject(error) : resolve(bound),
+      );
     });
     this.address = `127.0.0.1:${port}`;
   }
@@ -138,7 +146,10 @@ export class Monitor {
       info.getConfigMap().set(key, value.text);
       if (value.secret) info.addConfigsecretkeys(key);
     }
-    info.setSupportedfeaturesList([features.RESOURCE_MONITOR_FEATURE_SECRETS, features.RESOURCE_MONITOR_FEATURE_DELETED_WITH]);
+    info.setSupportedfeaturesList([
+      features.RESOURCE_MONITOR_FEATURE_SECRETS,
+      features.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
+    ]);
     return info;
   }
 
@@ -171,7 +182,11 @@ export class Monitor {
     response.setUnknown(unknown);
     if (outcome !== "ok") {
       if (!request.getSupportsresultreporting()) throw new Error("resource registration failed");
-      response.setResult(outcome === "failed" ? this.#sdk.resource.Result.FAIL : (this.#sdk.resource.Result.SKIP ?? this.#sdk.resource.Result.FAIL));
+      response.setResult(
+        outcome === "failed"
+          ? this.#sdk.resource.Result.FAIL
+          : (this.#sdk.resource.Result.SKIP ?? this.#sdk.resource.Result.FAIL),
+      );
     }
     return response;
   }
@@ -231,5 +246,6 @@ function refuseUnsupported(request: Stub): void {
   if (request.getStateMigrationsList?.().length > 0) refuse("state migrations are");
   if (request.getAliasesList().length > 0) refuse("alias specifications are");
   const hooks = request.getHooks?.();
-  if (hooks && Object.values(hooks.toObject()).some((names) => Array.isArray(names) && names.length > 0)) refuse("resource hooks are");
+  if (hooks && Object.values(hooks.toObject()).some((names) => Array.isArray(names) && names.length > 0))
+    refuse("resource hooks are");
 }

@@ -51,7 +51,8 @@ export async function run(
   const old = stackOutputs(base);
   warnPending(base, operation, events);
 
-  const log = (line: string, stream: "stdout" | "stderr") => events.diagnostic(stream === "stdout" ? "info" : "info#err", line);
+  const log = (line: string, stream: "stdout" | "stderr") =>
+    events.diagnostic(stream === "stdout" ? "info" : "info#err", line);
   const monitor = new Monitor(sdk, context.config);
   await monitor.listen();
   const providers = new Providers({
@@ -106,9 +107,16 @@ export async function run(
     events.error(`${operation.dryRun ? "preview" : "update"} failed`);
   }
   const seconds = Math.round((Date.now() - started) / 1000);
-  const summary: Summary = { planning: operation.dryRun, failed: deployment.failed, seconds, changes: deployment.changes };
+  const summary: Summary = {
+    planning: operation.dryRun,
+    failed: deployment.failed,
+    seconds,
+    changes: deployment.changes,
+  };
   events.emit({ kind: "summary", summary });
-  const now = operation.dryRun ? [...deployment.news.values()].find((state) => state.type === stackType)?.outputs : undefined;
+  const now = operation.dryRun
+    ? [...deployment.news.values()].find((state) => state.type === stackType)?.outputs
+    : undefined;
   return { summary, outputs: { old, new: now ?? (journal ? stackOutputs(journal.snapshot()) : old) } };
 }
 
@@ -129,7 +137,11 @@ async function runProgram(
     dryRun: deployment.dryRun,
     log,
   });
-  const failed = await Promise.race([monitor.allRegistered.then(() => undefined), program.ended, deployment.whenStopped.catch(() => undefined)]);
+  const failed = await Promise.race([
+    monitor.allRegistered.then(() => undefined),
+    program.ended,
+    deployment.whenStopped.catch(() => undefined),
+  ]);
   if (failed !== undefined) {
     if (failed) deployment.events.error(failed);
     deployment.sawError = true;
@@ -149,8 +161,11 @@ export function stackOutputs(snapshot: Snapshot): Properties {
 }
 
 function warnPending(base: Snapshot, operation: Operation, events: Events): void {
-  if (base.pendingOperations.length === 0 || operation.dryRun || operation.kind === "refresh" || operation.refresh) return;
-  const list = base.pendingOperations.map(({ resource, type }) => `  * ${resource.urn}, interrupted while ${type}\n`).join("");
+  if (base.pendingOperations.length === 0 || operation.dryRun || operation.kind === "refresh" || operation.refresh)
+    return;
+  const list = base.pendingOperations
+    .map(({ resource, type }) => `  * ${resource.urn}, interrupted while ${type}\n`)
+    .join("");
   events.diagnostic(
     "warning",
     `Attempting to deploy or update resources with ${base.pendingOperations.length} pending operations from previous deployment.\n${list}` +

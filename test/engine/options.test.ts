@@ -27,7 +27,12 @@ describe.each(engines)("on %s", (engine) => {
 
   test("an alias renames without replacing, children included", { timeout: 60_000 }, async () => {
     bench = await createBench(engine);
-    await bench.run("up", [{ name: "old", type: "component" }, { name: "inner", parent: "old" }, { name: "a" }, { name: "b", links: ["a"] }]);
+    await bench.run("up", [
+      { name: "old", type: "component" },
+      { name: "inner", parent: "old" },
+      { name: "a" },
+      { name: "b", links: ["a"] },
+    ]);
     const renamed = await bench.run("up", [
       { name: "new", type: "component", options: { aliases: [{ name: "old" }] } },
       { name: "inner", parent: "new" },
@@ -58,7 +63,10 @@ describe.each(engines)("on %s", (engine) => {
 
   test("secrets are encrypted in the state and shown nowhere", { timeout: 60_000 }, async () => {
     bench = await createBench(engine);
-    const shape = [{ name: "a", secret: "open-sesame" }, { name: "b", version: "plain-sesame", options: { additionalSecretOutputs: ["version"] } }];
+    const shape = [
+      { name: "a", secret: "open-sesame" },
+      { name: "b", version: "plain-sesame", options: { additionalSecretOutputs: ["version"] } },
+    ];
     const preview = await bench.run("preview", shape, { flags: ["--diff"] });
     const up = await bench.run("up", shape, { flags: ["--diff"] });
     expect(up.ok, up.stdout).toBe(true);
@@ -75,7 +83,9 @@ describe.each(engines)("on %s", (engine) => {
     bench = await createBench(engine);
     await bench.run("up", [{ name: "a" }, { name: "b" }, { name: "c" }]);
     const target = ["--target", urnOf("a")];
-    const updated = await bench.run("up", [{ name: "a", version: "2" }, { name: "b", version: "2" }, { name: "new" }], { flags: target });
+    const updated = await bench.run("up", [{ name: "a", version: "2" }, { name: "b", version: "2" }, { name: "new" }], {
+      flags: target,
+    });
     expect(updated.ok, updated.stdout).toBe(true);
     expect(updated.calls).toEqual(["update a v2"]);
     expect((await bench.names()).sort()).toEqual(["a", "b", "c"]);
@@ -84,7 +94,9 @@ describe.each(engines)("on %s", (engine) => {
     expect(missing.stdout + missing.stderr).toContain("could not be found in the stack");
   });
 
-  test("destroying a target that others need is refused; with its dependants it goes", { timeout: 90_000 }, async () => {
+  test("destroying a target that others need is refused; with its dependants it goes", {
+    timeout: 90_000,
+  }, async () => {
     bench = await createBench(engine);
     const shape = [{ name: "a" }, { name: "b", links: ["a"] }, { name: "c" }];
     await bench.run("up", shape);
@@ -107,7 +119,9 @@ describe.each(engines)("on %s", (engine) => {
     expect(await bench.names()).toEqual(["a", "b"]);
   });
 
-  test("with --continue-on-error a failed delete keeps what it depends on, and the rest goes", { timeout: 60_000 }, async () => {
+  test("with --continue-on-error a failed delete keeps what it depends on, and the rest goes", {
+    timeout: 60_000,
+  }, async () => {
     bench = await createBench(engine);
     await bench.run("up", [{ name: "a" }, { name: "b", links: ["a"] }, { name: "c" }]);
     const done = await bench.run("up", [], { flags: ["--continue-on-error"], env: { KEEP: "b" } });

@@ -27,11 +27,16 @@ describe.each(engines)("on %s", (engine) => {
     fs.rmSync(folder, { recursive: true, force: true });
   });
 
-  test("a TypeScript program runs in the folder of `main`, its providers too; its configuration lies in stackConfigDir", { timeout: 120_000 }, async () => {
+  test("a TypeScript program runs in the folder of `main`, its providers too; its configuration lies in stackConfigDir", {
+    timeout: 120_000,
+  }, async () => {
     folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "program-")));
     fs.mkdirSync(path.join(folder, "stacks"));
     fs.writeFileSync(path.join(folder, "stacks", "index.ts"), program);
-    fs.writeFileSync(path.join(folder, "Pulumi.yaml"), "name: places\nmain: stacks/index.ts\nruntime: nodejs\nstackConfigDir: stacks\n");
+    fs.writeFileSync(
+      path.join(folder, "Pulumi.yaml"),
+      "name: places\nmain: stacks/index.ts\nruntime: nodejs\nstackConfigDir: stacks\n",
+    );
     fs.writeFileSync(path.join(folder, "package.json"), '{"name":"places"}');
     fs.symlinkSync(path.resolve(__dirname, "../../node_modules"), path.join(folder, "node_modules"));
     workspace = await createWorkspace({ program: { directory: folder }, engine });
@@ -40,16 +45,22 @@ describe.each(engines)("on %s", (engine) => {
     expect(up.stdout).toContain("the provider speaks");
     expect(up.diagnostics.map(({ message }) => message.trim())).toContain("for the resource");
     const stacks = path.join(folder, "stacks");
-    expect(await workspace.outputs()).toEqual({ places: { program: stacks, provider: stacks, stack: "dev", project: "places" } });
+    expect(await workspace.outputs()).toEqual({
+      places: { program: stacks, provider: stacks, stack: "dev", project: "places" },
+    });
     expect(fs.existsSync(path.join(stacks, "Pulumi.dev.yaml"))).toBe(true);
   });
 
   test("a program that throws fails, says why, and deletes nothing", { timeout: 60_000 }, async () => {
     folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "program-")));
-    const good = 'const pulumi = require("@pulumi/pulumi");\nnew pulumi.dynamic.Resource({ async create() { return { id: "x", outs: {} }; } }, "kept", {});\n';
+    const good =
+      'const pulumi = require("@pulumi/pulumi");\nnew pulumi.dynamic.Resource({ async create() { return { id: "x", outs: {} }; } }, "kept", {});\n';
     workspace = await createWorkspace({ program: { source: good }, engine });
     expect((await workspace.up()).ok).toBe(true);
-    fs.writeFileSync(path.join(workspace.directory, "index.js"), 'require("@pulumi/pulumi"); throw new Error("out of luck");');
+    fs.writeFileSync(
+      path.join(workspace.directory, "index.js"),
+      'require("@pulumi/pulumi"); throw new Error("out of luck");',
+    );
     const failed = await workspace.up();
     expect(failed.ok).toBe(false);
     expect(failed.stdout).toContain("out of luck");

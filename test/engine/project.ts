@@ -25,7 +25,8 @@ export interface Project {
 export function findProject(start: string): string {
   for (let directory = path.resolve(start); ; directory = path.dirname(directory)) {
     if (fs.existsSync(path.join(directory, "Pulumi.yaml"))) return directory;
-    if (directory === path.dirname(directory)) throw new Error(`no Pulumi.yaml project file found (searching upwards from ${start})`);
+    if (directory === path.dirname(directory))
+      throw new Error(`no Pulumi.yaml project file found (searching upwards from ${start})`);
   }
 }
 
@@ -45,7 +46,8 @@ export function readProject(sdk: Sdk, directory: string): Project {
     | { name?: string; options?: Record<string, unknown> }
     | undefined;
   if (typeof yaml.name !== "string" || !yaml.name) throw new Error(`${file}: name is missing`);
-  if (runtime?.name !== "nodejs") throw new Error(`${file}: runtime is ${runtime?.name}; the hermetic engine runs nodejs only`);
+  if (runtime?.name !== "nodejs")
+    throw new Error(`${file}: runtime is ${runtime?.name}; the hermetic engine runs nodejs only`);
   const options = (yaml.options ?? {}) as { refresh?: unknown };
   const backend = (yaml.backend ?? {}) as { url?: unknown };
   const nodeArguments = runtime.options?.nodeargs;
@@ -57,7 +59,10 @@ export function readProject(sdk: Sdk, directory: string): Project {
     ...(typeof runtime.options?.tsconfig === "string" ? { tsconfig: runtime.options.tsconfig } : {}),
     nodeArguments: typeof nodeArguments === "string" ? nodeArguments.split(/\s+/).filter(Boolean) : [],
     refreshAlways: options.refresh === "always",
-    configDirectory: path.join(directory, String(yaml.stackConfigDir ?? (typeof yaml.config === "string" ? yaml.config : "."))),
+    configDirectory: path.join(
+      directory,
+      String(yaml.stackConfigDir ?? (typeof yaml.config === "string" ? yaml.config : ".")),
+    ),
     config: isObject(yaml.config) ? yaml.config : {},
     ...(typeof backend.url === "string" ? { backendUrl: backend.url } : {}),
   };
@@ -108,7 +113,8 @@ export function readConfig(sdk: Sdk, project: Project, stack: string, passphrase
   const text = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
   for (const [key, value] of Object.entries(project.config)) {
     const plain = isObject(value) ? (value.value ?? value.default) : value;
-    if (plain !== undefined) config.set(configKey(project, key), { text: text(plain), secret: isObject(value) && value.secret === true });
+    if (plain !== undefined)
+      config.set(configKey(project, key), { text: text(plain), secret: isObject(value) && value.secret === true });
   }
   for (const [key, value] of Object.entries(readStackFile(sdk, project, stack).config ?? {})) {
     let encrypted = false;

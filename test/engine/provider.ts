@@ -76,7 +76,9 @@ export class DynamicProvider {
     const port = await new Promise<string>((resolve, reject) => {
       let first = true;
       child.once("error", reject);
-      child.once("exit", (code) => reject(new Error(`the dynamic provider process ended with code ${code} before it could be used`)));
+      child.once("exit", (code) =>
+        reject(new Error(`the dynamic provider process ended with code ${code} before it could be used`)),
+      );
       readline.createInterface({ input: child.stdout }).on("line", (line) => {
         // The first line is the port; whatever comes later was printed by the providers themselves.
         if (first) resolve(line.trim());
@@ -105,10 +107,20 @@ export class DynamicProvider {
     const inputs = propertiesFromWire(this.#sdk, response.getInputs());
     annotateSecrets(inputs, news);
     const failures: Stub[] = response.getFailuresList();
-    return { inputs, failures: failures.map((failure) => ({ property: failure.getProperty(), reason: failure.getReason() })) };
+    return {
+      inputs,
+      failures: failures.map((failure) => ({ property: failure.getProperty(), reason: failure.getReason() })),
+    };
   }
 
-  async diff(urn: string, id: string, oldInputs: Properties, oldOutputs: Properties, news: Properties, ignoreChanges: string[]): Promise<DiffResult> {
+  async diff(
+    urn: string,
+    id: string,
+    oldInputs: Properties,
+    oldOutputs: Properties,
+    news: Properties,
+    ignoreChanges: string[],
+  ): Promise<DiffResult> {
     const request = new this.#sdk.provider.DiffRequest();
     request.setUrn(urn);
     request.setId(id);
@@ -137,7 +149,12 @@ export class DynamicProvider {
     return { id: response.getId(), outputs };
   }
 
-  async read(urn: string, id: string, inputs: Properties, outputs: Properties): Promise<{ id: string; inputs?: Properties; outputs: Properties }> {
+  async read(
+    urn: string,
+    id: string,
+    inputs: Properties,
+    outputs: Properties,
+  ): Promise<{ id: string; inputs?: Properties; outputs: Properties }> {
     const request = new this.#sdk.provider.ReadRequest();
     request.setUrn(urn);
     request.setId(id);
@@ -152,7 +169,14 @@ export class DynamicProvider {
     return { id: response.getId(), inputs: newInputs, outputs: newOutputs };
   }
 
-  async update(urn: string, id: string, oldInputs: Properties, oldOutputs: Properties, news: Properties, ignoreChanges: string[]): Promise<Properties> {
+  async update(
+    urn: string,
+    id: string,
+    oldInputs: Properties,
+    oldOutputs: Properties,
+    news: Properties,
+    ignoreChanges: string[],
+  ): Promise<Properties> {
     const request = new this.#sdk.provider.UpdateRequest();
     request.setUrn(urn);
     request.setId(id);
@@ -227,6 +251,13 @@ export class Providers {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#started.values()].map((started) => started.then((provider) => provider.stop(), () => undefined)));
+    await Promise.all(
+      [...this.#started.values()].map((started) =>
+        started.then(
+          (provider) => provider.stop(),
+          () => undefined,
+        ),
+      ),
+    );
   }
 }

@@ -25,13 +25,16 @@ interface NamedState {
 function twins(state: readonly unknown[]): string[] {
   const list = state as NamedState[];
   const doubled = list.filter(({ urn }) => list.filter((other) => other.urn === urn).length > 1);
-  return doubled.map(({ urn, delete: gone }) => `${urn} ${gone === true}`).sort((a, b) => (a.split(" ")[0] ?? "").localeCompare(b.split(" ")[0] ?? ""));
+  return doubled
+    .map(({ urn, delete: gone }) => `${urn} ${gone === true}`)
+    .sort((a, b) => (a.split(" ")[0] ?? "").localeCompare(b.split(" ")[0] ?? ""));
 }
 
 function expectTopological(state: readonly unknown[]): void {
   const seen = new Set<string>();
   for (const { urn, parent, dependencies } of state as NamedState[]) {
-    for (const needed of [...dependencies, ...(parent ? [parent] : [])]) expect(seen, `${urn} before ${needed}`).toContain(needed);
+    for (const needed of [...dependencies, ...(parent ? [parent] : [])])
+      expect(seen, `${urn} before ${needed}`).toContain(needed);
     seen.add(urn);
   }
 }
@@ -46,7 +49,9 @@ function together(operations: readonly string[]): string[] {
 
 /** A component's outputs and the default provider come whenever they come, beside everything else: no order is recorded. */
 function isOrdered(operation: string): boolean {
-  return !operation.endsWith("pulumi:providers:pulumi-nodejs::default") && !/^out \w+ rec:index:Group::/.test(operation);
+  return (
+    !operation.endsWith("pulumi:providers:pulumi-nodejs::default") && !/^out \w+ rec:index:Group::/.test(operation)
+  );
 }
 
 /** The same for the calls, which name resources by label. */

@@ -32,7 +32,8 @@ export const recordingsFolder = path.resolve(__dirname.replace(/([\\/])build([\\
 /** Runs a scenario with the recording's program, and brings what happened into the recording's form. */
 export async function runScenario(scenario: Scenario, engine: "hermetic" | "cli"): Promise<StepResult[]> {
   const work = fs.mkdtempSync(path.join(os.tmpdir(), "scenario-"));
-  for (const name of ["program.js", "Pulumi.yaml"]) fs.copyFileSync(path.join(recordingsFolder, name), path.join(work, name));
+  for (const name of ["program.js", "Pulumi.yaml"])
+    fs.copyFileSync(path.join(recordingsFolder, name), path.join(work, name));
   fs.writeFileSync(path.join(work, "package.json"), '{"name":"rec","main":"program.js"}');
   fs.symlinkSync(path.resolve(recordingsFolder, "../../../node_modules"), path.join(work, "node_modules"));
   const workspace = await createWorkspace({ program: { directory: work }, engine });
@@ -81,7 +82,8 @@ function normalise(resource: any): unknown {
 function strip(value: any): unknown {
   if (Array.isArray(value)) return value.map(strip);
   if (typeof value !== "object" || value === null) return value;
-  if (value["4dabf18193072939515e22adb298388d"]) return { "<secret>": value.plaintext ? JSON.parse(value.plaintext) : "encrypted" };
+  if (value["4dabf18193072939515e22adb298388d"])
+    return { "<secret>": value.plaintext ? JSON.parse(value.plaintext) : "encrypted" };
   return Object.fromEntries(
     Object.entries(value)
       .filter(([key]) => key !== "__provider")

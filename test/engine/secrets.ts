@@ -23,7 +23,8 @@ export class Passphrase {
 
   static open(passphrase: string, state: string): Passphrase {
     const [version, salt, ...probe] = state.split(":");
-    if (version !== "v1" || !salt) throw new Error("unknown form of encryption salt: only passphrase secrets (v1) work here");
+    if (version !== "v1" || !salt)
+      throw new Error("unknown form of encryption salt: only passphrase secrets (v1) work here");
     const key = derive(passphrase, Buffer.from(salt, "base64"));
     let word: string;
     try {

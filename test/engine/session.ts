@@ -30,9 +30,12 @@ export class Session {
   /** The stack named by `--stack`, the environment or the last `stack init` or `stack select`. */
   stackName(): string {
     const named = this.args.values.get("--stack")?.at(-1) ?? process.env.PULUMI_STACK;
-    const selected = fs.existsSync(this.backend.selectedFile) ? fs.readFileSync(this.backend.selectedFile, "utf8").trim() : undefined;
+    const selected = fs.existsSync(this.backend.selectedFile)
+      ? fs.readFileSync(this.backend.selectedFile, "utf8").trim()
+      : undefined;
     const name = named ?? selected;
-    if (!name) throw new UsageError("no stack selected; use --stack <name>, `stack init <name>` or `stack select <name>`");
+    if (!name)
+      throw new UsageError("no stack selected; use --stack <name>, `stack init <name>` or `stack select <name>`");
     return checkName(name);
   }
 
@@ -65,7 +68,15 @@ export class Session {
     this.backend.read(stack);
     const salt = this.stateSalt(stack) ?? this.salt(stack);
     const config = readConfig(this.sdk, this.project, stack, () => this.passphrase(this.salt(stack)));
-    return { sdk: this.sdk, project: this.project, stack, backend: this.backend, serializer: this.serializer(salt), config, salt };
+    return {
+      sdk: this.sdk,
+      project: this.project,
+      stack,
+      backend: this.backend,
+      serializer: this.serializer(salt),
+      config,
+      salt,
+    };
   }
 
   initialise(name: string): void {
@@ -89,6 +100,7 @@ export class Session {
 
 function checkName(name: string): string {
   const stack = name.split("/").pop() ?? "";
-  if (!/^[A-Za-z0-9_.-]{1,100}$/.test(stack)) throw new UsageError(`stack name '${name}' may hold letters, digits, hyphens, underscores and periods only`);
+  if (!/^[A-Za-z0-9_.-]{1,100}$/.test(stack))
+    throw new UsageError(`stack name '${name}' may hold letters, digits, hyphens, underscores and periods only`);
   return stack;
 }

@@ -7,7 +7,10 @@ import { cliAvailable, createWorkspace } from "./workspace";
 
 // Proves that a stack belongs to the engine that made it, and how it moves to the CLI.
 
-const shape = [{ name: "a", secret: "open-sesame" }, { name: "b", links: ["a"] }];
+const shape = [
+  { name: "a", secret: "open-sesame" },
+  { name: "b", links: ["a"] },
+];
 
 describe("a stack of the hermetic engine", () => {
   let bench: Bench;
@@ -20,7 +23,11 @@ describe("a stack of the hermetic engine", () => {
     expect((await bench.workspace.command(["stack", "export", "--file", file])).ok).toBe(true);
     const exported = JSON.parse(fs.readFileSync(file, "utf8"));
     expect(exported.version).toBe(3);
-    expect(exported.deployment.resources[0]).toMatchObject({ urn: "urn:pulumi:dev::test::pulumi:pulumi:Stack::test-dev", custom: false, type: "pulumi:pulumi:Stack" });
+    expect(exported.deployment.resources[0]).toMatchObject({
+      urn: "urn:pulumi:dev::test::pulumi:pulumi:Stack::test-dev",
+      custom: false,
+      type: "pulumi:pulumi:Stack",
+    });
     expect(exported.deployment.secrets_providers).toMatchObject({ type: "passphrase" });
     expect(JSON.stringify(exported)).not.toContain("open-sesame");
     await bench.run("destroy", []);
@@ -77,9 +84,15 @@ describe("a stack of the hermetic engine", () => {
 
   test("shows its outputs, secrets only when asked", { timeout: 60_000 }, async () => {
     bench = await createBench("hermetic");
-    const up = await bench.run("up", shape, { env: { EXTRA: "({ word: pulumi.secret('hush'), nested: { list: [1] } })" } });
+    const up = await bench.run("up", shape, {
+      env: { EXTRA: "({ word: pulumi.secret('hush'), nested: { list: [1] } })" },
+    });
     expect(up.stdout).toContain("word     : [secret]");
-    expect(await bench.workspace.outputs()).toEqual({ addresses: ["at-a", "at-b"], word: "[secret]", nested: { list: [1] } });
+    expect(await bench.workspace.outputs()).toEqual({
+      addresses: ["at-a", "at-b"],
+      word: "[secret]",
+      nested: { list: [1] },
+    });
     expect(await bench.workspace.outputs({ showSecrets: true })).toMatchObject({ word: "hush" });
   });
 
@@ -92,7 +105,9 @@ describe("a stack of the hermetic engine", () => {
     expect(text).not.toContain("hush");
     expect((await bench.workspace.command(["config", "get", "word"])).stdout).toBe("hush\n");
     expect((await bench.workspace.command(["config"])).stdout).toBe("test:size\t3\ntest:word\t[secret]\n");
-    const env = { EXTRA: "({ size: new pulumi.Config().requireNumber('size'), word: new pulumi.Config().requireSecret('word') })" };
+    const env = {
+      EXTRA: "({ size: new pulumi.Config().requireNumber('size'), word: new pulumi.Config().requireSecret('word') })",
+    };
     await bench.run("up", [], { env });
     expect(await bench.workspace.outputs({ showSecrets: true })).toMatchObject({ size: 3, word: "hush" });
   });
@@ -106,7 +121,10 @@ describe("a stack of the hermetic engine", () => {
     expect(first.stdout).toBe(second.stdout);
     const names = [...first.stdout.matchAll(/Resource (\S+) (update|replace)/g)].map((match) => match[1]);
     expect(names).toEqual(["a1", "a2", "a10", "b"]);
-    const [one, two] = [await bench.run("preview", changed, { flags: ["--json"] }), await bench.run("preview", changed, { flags: ["--json"] })];
+    const [one, two] = [
+      await bench.run("preview", changed, { flags: ["--json"] }),
+      await bench.run("preview", changed, { flags: ["--json"] }),
+    ];
     expect(one.stdout).toBe(two.stdout);
     expect(JSON.parse(one.stdout).changeSummary).toEqual({ same: 1, update: 3, replace: 1 });
   });

@@ -33,7 +33,8 @@ export interface Exported {
 
 /** The folder a `file://` backend URL names. */
 export function backendFolder(url: string | undefined, relativeTo: string): string {
-  if (!url) throw new Error("set PULUMI_BACKEND_URL=file://<folder>: the hermetic engine keeps state in a folder of its own");
+  if (!url)
+    throw new Error("set PULUMI_BACKEND_URL=file://<folder>: the hermetic engine keeps state in a folder of its own");
   if (!url.startsWith("file://")) throw new Error(`backend ${url}: the hermetic engine knows file:// backends only`);
   const rest = url.slice("file://".length);
   if (rest.startsWith("~")) return path.join(process.env.HOME ?? "/", rest.slice(1));
@@ -68,7 +69,11 @@ export class Backend {
   list(): string[] {
     const folder = path.dirname(this.file("_"));
     if (!fs.existsSync(folder)) return [];
-    return fs.readdirSync(folder).filter((name) => name.endsWith(".json")).map((name) => name.slice(0, -5)).sort();
+    return fs
+      .readdirSync(folder)
+      .filter((name) => name.endsWith(".json"))
+      .map((name) => name.slice(0, -5))
+      .sort();
   }
 
   exists(stack: string): boolean {
@@ -97,7 +102,11 @@ export class Backend {
     const file = this.file(stack);
     fs.mkdirSync(path.dirname(file), { recursive: true });
     const checkpoint = { stack: `organization/${this.project}/${stack}`, latest: deployment };
-    fs.writeFileSync(`${file}.${process.pid}.tmp`, `${JSON.stringify({ engine: "hermetic", version: 3, checkpoint }, null, 4)}\n`, { mode: 0o600 });
+    fs.writeFileSync(
+      `${file}.${process.pid}.tmp`,
+      `${JSON.stringify({ engine: "hermetic", version: 3, checkpoint }, null, 4)}\n`,
+      { mode: 0o600 },
+    );
     fs.renameSync(`${file}.${process.pid}.tmp`, file);
   }
 
@@ -155,7 +164,8 @@ export class Serializer {
     const closed: Record<string, unknown> = { ...rest, inputs: this.#close(inputs, show) };
     if (outputs) closed.outputs = this.#close(outputs, show);
     for (const [key, value] of Object.entries(closed)) {
-      const empty = value === undefined || value === "" || value === false || (Array.isArray(value) && value.length === 0);
+      const empty =
+        value === undefined || value === "" || value === false || (Array.isArray(value) && value.length === 0);
       if ((empty && key !== "custom") || (isObject(value) && Object.keys(value).length === 0)) delete closed[key];
     }
     return closed;
@@ -200,7 +210,8 @@ export class Serializer {
       if (ciphertext !== undefined) this.#ciphertexts.set(opened as unknown as object, ciphertext);
       return opened;
     }
-    if (signature !== undefined) throw new Error("assets, archives and resource references are not implemented by the hermetic engine");
+    if (signature !== undefined)
+      throw new Error("assets, archives and resource references are not implemented by the hermetic engine");
     return Object.fromEntries(Object.entries(object).map(([key, item]) => [key, this.#open(item)]));
   }
 }

@@ -59,7 +59,11 @@ export function same(old: State, next: State, done?: Done, skippedCreate = false
   };
 }
 
-export function create(next: State, done: Done, replaced?: { old: State; keys: readonly string[]; deleteLater: boolean }): Step {
+export function create(
+  next: State,
+  done: Done,
+  replaced?: { old: State; keys: readonly string[]; deleteLater: boolean },
+): Step {
   return {
     op: replaced ? "create-replacement" : "create",
     urn: next.urn,
@@ -118,7 +122,14 @@ export function update(old: State, next: State, done: Done): Step {
         const provider = await deployment.providerOf(next);
         try {
           const ignored = next.ignoreChanges ?? [];
-          next.outputs = await provider.update(next.urn, old.id ?? "", old.inputs, old.outputs ?? {}, next.inputs, ignored);
+          next.outputs = await provider.update(
+            next.urn,
+            old.id ?? "",
+            old.inputs,
+            old.outputs ?? {},
+            next.inputs,
+            ignored,
+          );
         } catch (error) {
           if (!(error instanceof PartialFailure)) throw error;
           next.outputs = error.properties;
@@ -200,7 +211,8 @@ export function refresh(old: State): Step {
       const next: State = { ...old, id: read.id, inputs: read.inputs ?? old.inputs, outputs: read.outputs };
       if (failed) next.initErrors = failed.reasons;
       else delete next.initErrors;
-      if (!deepEquals(next.outputs, before) || !deepEquals(next.inputs, old.inputs)) next.modified = new Date().toISOString();
+      if (!deepEquals(next.outputs, before) || !deepEquals(next.inputs, old.inputs))
+        next.modified = new Date().toISOString();
       step.new = next;
       // Asked the other way round: would the old inputs change what is there now?
       const diff = await deployment.diff(next, next.inputs, next.outputs ?? {}, old.inputs, old.ignoreChanges ?? []);

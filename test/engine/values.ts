@@ -100,7 +100,8 @@ export function containsUnknowns(unknown: string, value: Value): boolean {
 
 export function deepEquals(a: Value | undefined, b: Value | undefined): boolean {
   if (isSecret(a) || isSecret(b)) return isSecret(a) && isSecret(b) && deepEquals(a.element, b.element);
-  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, i) => deepEquals(item, b[i]));
+  if (Array.isArray(a))
+    return Array.isArray(b) && a.length === b.length && a.every((item, i) => deepEquals(item, b[i]));
   if (isObject(a)) {
     if (!isObject(b)) return false;
     const keys = Object.keys(a);
@@ -142,7 +143,8 @@ export function resetPath(path: (string | number)[], from: Value | undefined, to
     const keys = Array.isArray(to) ? [...to.keys()] : Object.keys({ ...to, ...(isObject(source) ? source : {}) });
     return keys.map((key) => resetPath([key, ...rest], source, to)).every(Boolean);
   }
-  const old = Array.isArray(source) && typeof head === "number" ? source[head] : isObject(source) ? source[head] : undefined;
+  const old =
+    Array.isArray(source) && typeof head === "number" ? source[head] : isObject(source) ? source[head] : undefined;
   const target = to as Record<string | number, Value>;
   if (rest.length > 0) {
     const next = target[head];

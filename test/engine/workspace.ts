@@ -9,7 +9,9 @@ const repository = findUp(__dirname, "tsconfig.tools.json");
 
 export interface WorkspaceOptions {
   /** A folder with Pulumi.yaml, used where it is, or the text of a JavaScript program. */
-  readonly program: { readonly directory: string } | { readonly source: string; readonly name?: string; readonly yaml?: string };
+  readonly program:
+    | { readonly directory: string }
+    | { readonly source: string; readonly name?: string; readonly yaml?: string };
   /** Where the state lies; a temporary folder otherwise. */
   readonly backend?: string;
   readonly stack?: string;
@@ -66,7 +68,10 @@ export function cliAvailable(): boolean {
 
 export async function createWorkspace(options: WorkspaceOptions): Promise<Workspace> {
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "engine-"));
-  const directory = "directory" in options.program ? options.program.directory : writeProgram(path.join(scratch, "program"), options.program);
+  const directory =
+    "directory" in options.program
+      ? options.program.directory
+      : writeProgram(path.join(scratch, "program"), options.program);
   const backend = options.backend ?? path.join(scratch, "state");
   fs.mkdirSync(backend, { recursive: true });
   const stack = options.stack ?? "dev";
@@ -86,7 +91,11 @@ export async function createWorkspace(options: WorkspaceOptions): Promise<Worksp
   const [program, first] = cli ? ["pulumi", []] : [process.execPath, [engineMain()]];
 
   const launch = (args: readonly string[], run: RunOptions = {}, events?: string): StartedRun => {
-    const child = spawn(program, [...first, ...args], { cwd: directory, env: { ...environment, ...run.env }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program, [...first, ...args], {
+      cwd: directory,
+      env: { ...environment, ...run.env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     let stdout = "";
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
@@ -104,8 +113,15 @@ export async function createWorkspace(options: WorkspaceOptions): Promise<Worksp
   let runs = 0;
   const start = (kind: Command, run: RunOptions = {}): StartedRun => {
     const events = path.join(scratch, `events-${runs++}`);
-    const confirm = kind === "preview" ? [] : ["--yes", ...(kind === "up" || kind === "refresh" || kind === "destroy" ? ["--skip-preview"] : [])];
-    return launch([kind, "--stack", stack, ...confirm, "--non-interactive", "--event-log", events, ...(run.flags ?? [])], run, events);
+    const confirm =
+      kind === "preview"
+        ? []
+        : ["--yes", ...(kind === "up" || kind === "refresh" || kind === "destroy" ? ["--skip-preview"] : [])];
+    return launch(
+      [kind, "--stack", stack, ...confirm, "--non-interactive", "--event-log", events, ...(run.flags ?? [])],
+      run,
+      events,
+    );
   };
   const must = async (args: string[]): Promise<string> => {
     const result = await command(args);
@@ -113,7 +129,9 @@ export async function createWorkspace(options: WorkspaceOptions): Promise<Worksp
     return result.stdout;
   };
 
-  if (!fs.existsSync(path.join(backend, cli ? ".pulumi" : ".hermetic", "stacks", projectName(directory), `${stack}.json`))) {
+  if (
+    !fs.existsSync(path.join(backend, cli ? ".pulumi" : ".hermetic", "stacks", projectName(directory), `${stack}.json`))
+  ) {
     await must(["stack", "init", stack]);
   }
   return {
@@ -128,7 +146,9 @@ export async function createWorkspace(options: WorkspaceOptions): Promise<Worksp
     exportStack: async ({ showSecrets = false } = {}) =>
       JSON.parse(await must(["stack", "export", "--stack", stack, ...(showSecrets ? ["--show-secrets"] : [])])),
     outputs: async ({ showSecrets = false } = {}) =>
-      JSON.parse(await must(["stack", "output", "--json", "--stack", stack, ...(showSecrets ? ["--show-secrets"] : [])])),
+      JSON.parse(
+        await must(["stack", "output", "--json", "--stack", stack, ...(showSecrets ? ["--show-secrets"] : [])]),
+      ),
     dispose: () => {
       endMarked(mark);
       fs.rmSync(scratch, { recursive: true, force: true });
@@ -136,7 +156,10 @@ export async function createWorkspace(options: WorkspaceOptions): Promise<Worksp
   };
 }
 
-function writeProgram(directory: string, program: { readonly source: string; readonly name?: string; readonly yaml?: string }): string {
+function writeProgram(
+  directory: string,
+  program: { readonly source: string; readonly name?: string; readonly yaml?: string },
+): string {
   fs.mkdirSync(directory, { recursive: true });
   const name = program.name ?? "test";
   fs.writeFileSync(path.join(directory, "index.js"), program.source);
@@ -157,7 +180,9 @@ function readEvents(file: string | undefined): Pick<RunResult, "operations" | "d
   if (!file || !fs.existsSync(file)) return { operations, diagnostics };
   const names = { resourcePreEvent: "pre", resOutputsEvent: "out", resOpFailedEvent: "failed" } as const;
   for (const line of fs.readFileSync(file, "utf8").split("\n").filter(Boolean)) {
-    let event: Record<string, { metadata: { op: string; urn: string } }> & { diagnosticEvent?: RunResult["diagnostics"][number] };
+    let event: Record<string, { metadata: { op: string; urn: string } }> & {
+      diagnosticEvent?: RunResult["diagnostics"][number];
+    };
     try {
       event = JSON.parse(line);
     } catch {
@@ -174,14 +199,19 @@ function readEvents(file: string | undefined): Pick<RunResult, "operations" | "d
 
 /** Type and name: what a test wants to read. */
 export function shortUrn(urn: string): string {
-  return urn.split("::").slice(2).map((part) => part.split("$").pop()).join("::");
+  return urn
+    .split("::")
+    .slice(2)
+    .map((part) => part.split("$").pop())
+    .join("::");
 }
 
 /** The processes of this workspace alone: they carry its mark in their environment. */
 function endMarked(mark: string): void {
   for (const entry of fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
     try {
-      if (fs.readFileSync(`/proc/${entry}/environ`, "utf8").includes(`WORKSPACE_MARK=${mark}`)) process.kill(Number(entry), "SIGKILL");
+      if (fs.readFileSync(`/proc/${entry}/environ`, "utf8").includes(`WORKSPACE_MARK=${mark}`))
+        process.kill(Number(entry), "SIGKILL");
     } catch {
       // Gone, or not ours to look at.
     }
@@ -223,7 +253,8 @@ function engineMain(): string {
       const options = ["--project", path.join(sources, "tsconfig.json")];
       const result = spawnSync(process.execPath, [compiler, ...options], { encoding: "utf8" });
       if (result.status !== 0) throw new Error(`the hermetic engine does not compile:\n${result.stdout}`);
-      for (const name of fs.readdirSync(path.dirname(main))) fs.utimesSync(path.join(path.dirname(main), name), new Date(), new Date());
+      for (const name of fs.readdirSync(path.dirname(main)))
+        fs.utimesSync(path.join(path.dirname(main), name), new Date(), new Date());
     } finally {
       fs.rmdirSync(lock);
     }
