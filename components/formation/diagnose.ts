@@ -1,9 +1,24 @@
 import { connect } from "node:net";
 import type { FormationGoal } from "./goal";
 import { type ClusterObservation, answering } from "./observation";
+import type { Refusal } from "./refusals";
 import { knows } from "./standing";
 
 const PROBE_MILLISECONDS = 1_500;
+/** Before anything is changed, only a refusal counts; a firewall that keeps silent may keep out this machine alone. */
+const PREFLIGHT_MILLISECONDS = 300;
+
+/** Bus ports where the node's own machine says that nobody listens. */
+export async function closedBusPorts(observation: ClusterObservation): Promise<Refusal[]> {
+  const found = await Promise.all(
+    answering(observation).map(async ({ name, endpoint: { address, busPort } }): Promise<Refusal[]> => {
+      if ((await tryConnect(address, busPort, PREFLIGHT_MILLISECONDS)) !== "ECONNREFUSED") return [];
+      const message = `bus port ${busPort} of ${name} at ${address} refuses connections`;
+      return [{ kind: "bus-port", subject: name, message, remedy: "open it between all nodes, for TCP, in both directions, and check the node's cluster-port and bind" }];
+    }),
+  );
+  return found.flat();
+}
 
 /** Likely causes of a formation that does not move, looked for only then: most often a bus port that nobody can reach. */
 export async function diagnose(goal: FormationGoal, observation: ClusterObservation): Promise<string[]> {
@@ -27,14 +42,14 @@ export async function diagnose(goal: FormationGoal, observation: ClusterObservat
   return [`see the log of the nodes named above; ${goal.cluster} is left as it is, and \`up\` goes on from here`];
 }
 
-function tryConnect(host: string, port: number): Promise<string | undefined> {
+function tryConnect(host: string, port: number, patience = PROBE_MILLISECONDS): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     const end = (problem?: string) => {
       socket.destroy();
       resolve(problem);
     };
-    socket.setTimeout(PROBE_MILLISECONDS, () => end("no answer"));
+    socket.setTimeout(patience, () => end("no answer"));
     socket.once("connect", () => end());
     socket.once("error", (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
   });

@@ -21,7 +21,7 @@ export class StepRefused extends Error {
  * Answers that say "not now" or "done already", by step. Whatever is not listed here stops the run.
  * Source: cluster.c and cluster_legacy.c of Redis 7.0 to 8 and Valkey 8 to 9.
  */
-const LOOK_AGAIN: Partial<Record<Step["do"], RegExp>> = {
+export const LOOK_AGAIN: Partial<Record<Step["do"], RegExp>> = {
   setConfigEpoch: /doesn't know any other node|already|non.zero|only when/i,
   addSlotsRange: /already busy/i,
   replicate: /Unknown node|only replicate a master/i,
@@ -89,7 +89,7 @@ function commandsOf(step: Step): Command[] {
     case "replicate":
       return [["CLUSTER", "REPLICATE", step.masterId]];
     case "failover":
-      return [["CLUSTER", "FAILOVER"]];
+      return [step.force ? ["CLUSTER", "FAILOVER", "FORCE"] : ["CLUSTER", "FAILOVER"]];
     case "forget":
       return [["CLUSTER", "FORGET", step.id]];
   }

@@ -51,16 +51,18 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
     case "replicate":
       return onNode(observation, step.node, (n) => withSelf(n, { role: "replica", masterId: step.masterId, slots: [] }));
     case "failover": {
-      const from = observation.nodes.find((n) => n.answering && n.name === step.from);
-      if (!from?.answering) return observation;
-      const slots = self(from).slots;
-      const demoted = onNode(observation, step.node, (n) => ({ ...n, view: n.view.map((e) => (e.myself ? asMaster(e, slots) : e)) }));
-      const to = demoted.nodes.find((n) => n.answering && n.name === step.node);
-      if (!to?.answering) return observation;
+      const heir = observation.nodes.find((n) => n.answering && n.name === step.node);
+      const formerId = heir?.answering ? self(heir).masterId : undefined;
+      if (!heir?.answering || formerId === undefined) return observation;
+      const former = observation.nodes.find((n) => n.answering && n.id === formerId);
+      const slots = former?.answering ? self(former).slots : (heir.view.find((e) => e.id === formerId)?.slots ?? []);
       return {
-        nodes: demoted.nodes.map((n) =>
-          n.answering && n !== to && (n === from || self(n).masterId === from.id) ? withSelf(n, { role: "replica", masterId: to.id, slots: [] }) : n,
-        ),
+        nodes: observation.nodes.map((n) => {
+          if (!n.answering) return n;
+          const view = n.view.map((e) => (e.id === formerId && !e.myself ? { ...e, slots: [] } : e));
+          if (n === heir) return { ...n, view: view.map((e) => (e.myself ? asMaster(e, slots) : e)) };
+          return n === former || self(n).masterId === formerId ? withSelf({ ...n, view }, { role: "replica", masterId: heir.id, slots: [] }) : { ...n, view };
+        }),
       };
     }
     case "forget":

@@ -16,7 +16,7 @@ export type Plan =
   | { readonly kind: "refuse"; readonly refusals: readonly Refusal[] }
   | { readonly kind: "done" };
 
-export type Phase = "assign" | "join" | "replicate" | "retire" | "settings" | "balance";
+export type Phase = "recover" | "assign" | "join" | "replicate" | "retire" | "settings" | "balance";
 
 /**
  * While a cluster forms, its nodes exchange views several times a second instead of every few seconds. Only used
@@ -42,10 +42,11 @@ export function plan(goal: FormationGoal, history: History, observation: Cluster
   const alive = answering(observation);
   const layout = layoutOf(goal, observation);
   const batches: [Phase, Step[]][] = [
+    ["recover", takeOver(layout, members, alive)],
     ["assign", assignSlots(goal, layout, alive, standing)],
     ["join", planMeetings(goal, alive, options.insist ?? false)],
-    ["replicate", planReplicas(layout)],
-    ["retire", forgetStale(members, alive)],
+    ["replicate", planReplicas(layout, alive)],
+    ["retire", forgetStale(members, alive, !standing.formed && standing.keyless)],
   ];
   for (const [phase, steps] of batches) if (steps.length > 0) return { kind: "act", phase, steps };
 
@@ -59,6 +60,23 @@ export function plan(goal: FormationGoal, history: History, observation: Cluster
   const failover = spreadLeaders(goal, layout);
   if (failover) return { kind: "act", phase: "balance", steps: [failover] };
   return { kind: "wait", reasons: findings.map((f) => f.message) };
+}
+
+/**
+ * A master that came back without its nodes.conf, before the others called it failed, stays a member without an address
+ * for ever: nobody suspects such a node, so no replica is elected by itself. Its ID can never answer again, hence the
+ * replica with the most data is told to ask the other masters for their votes.
+ */
+function takeOver(layout: readonly ShardLayout[], members: readonly Member[], alive: readonly AnsweringNode[]): Step[] {
+  return staleMembers(members, alive).flatMap((member) => {
+    const owns = alive.some((n) => n.view.some((e) => e.id === member.id && e.slots.length > 0));
+    const shard = layout.find(({ planned }) => planned.nodes.some((n) => n.name === member.name));
+    if (!owns || !shard) return [];
+    const heir = alive
+      .filter((n) => self(n).role === "replica" && self(n).masterId === member.id)
+      .sort((a, b) => b.replication.offset - a.replication.offset || (a.name < b.name ? -1 : 1))[0];
+    return heir ? [{ do: "failover", node: heir.name, shard: shard.planned.name, from: member.name, force: true } as const] : [];
+  });
 }
 
 /**
@@ -87,15 +105,21 @@ function assignSlots(goal: FormationGoal, layout: readonly ShardLayout[], alive:
   return steps;
 }
 
-/** Nodes that should follow their shard's leader and do not yet; each as soon as it knows the leader. */
-function planReplicas(layout: readonly ShardLayout[]): Step[] {
+/**
+ * Nodes that should follow their shard's leader and do not yet; each as soon as it knows the leader. Not a replica whose
+ * own master is gone and still owns slots in somebody's view: it may be their last copy, and is about to be elected.
+ */
+function planReplicas(layout: readonly ShardLayout[], alive: readonly AnsweringNode[]): Step[] {
+  const answers = new Set(alive.map((n) => n.id));
+  const owners = new Set(alive.flatMap((n) => n.view.filter((e) => e.slots.length > 0).map((e) => e.id)));
   return layout.flatMap(({ planned, leader, strays }) => {
     if (!leader) return [];
     return strays
       .filter((stray) => {
         const own = self(stray);
         const known = stray.view.find((e) => e.id === leader.id);
-        const empty = own.role === "replica" || (own.slots.length === 0 && stray.keys === 0);
+        const needed = own.masterId !== undefined && !answers.has(own.masterId) && owners.has(own.masterId);
+        const empty = own.role === "replica" ? !needed : own.slots.length === 0 && stray.keys === 0;
         return empty && known !== undefined && !known.handshake && known.role === "master";
       })
       .map((stray): Step => ({ do: "replicate", node: stray.name, shard: planned.name, master: leader.name, masterId: leader.id }));
@@ -104,12 +128,13 @@ function planReplicas(layout: readonly ShardLayout[]): Step[] {
 
 /**
  * Former IDs of nodes that lost their nodes.conf, on every node within the minute that the blacklist lasts. Not while
- * one still owns slots in anybody's view: its replica needs it to be known as failed in order to be elected.
+ * one still owns slots in anybody's view: its replica needs it to be known as failed in order to be elected. While
+ * nothing was ever written there is nothing to take over, and its slots are assigned anew.
  */
-function forgetStale(members: readonly Member[], alive: readonly AnsweringNode[]): Step[] {
+function forgetStale(members: readonly Member[], alive: readonly AnsweringNode[], unused: boolean): Step[] {
   return staleMembers(members, alive).flatMap((member) => {
     const entries = alive.flatMap((n) => n.view.filter((e) => e.id === member.id));
-    if (entries.length === 0 || entries.some((e) => e.slots.length > 0)) return [];
+    if (entries.length === 0 || (!unused && entries.some((e) => e.slots.length > 0))) return [];
     if (alive.some((n) => self(n).masterId === member.id)) return [];
     return alive.map((n): Step => ({ do: "forget", node: n.name, id: member.id, formerName: member.name }));
   });

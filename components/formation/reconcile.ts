@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
-import { diagnose } from "./diagnose";
+import { closedBusPorts, diagnose } from "./diagnose";
 import { execute } from "./execute";
 import type { FormationGoal, History, Member } from "./goal";
 import { type ShardLayout, layoutOf, viewSignature } from "./layout";
@@ -48,13 +48,14 @@ export class FormationFailed extends Error {
  */
 export async function reconcile(goal: FormationGoal, history: History, options: ReconcileOptions): Promise<Reconciled> {
   const connections = new Connections(`${EXECUTOR_PREFIX}${randomUUID()}`, options.access);
-  const run: Run = { goal, connections, options, members: history.members, verified: history.verified, said: "" };
+  const run: Run = { goal, connections, options, members: history.members, verified: history.verified, said: "", lowered: false };
   try {
     const observation = await converge(run);
     const layout = layoutOf(goal, observation);
     await probe(goal, layout, options.access, connections.clientName);
     return { members: currentMembers(goal, run.members, observation), observation, layout };
   } catch (error) {
+    if (run.lowered && !(error instanceof AnotherActor)) await putBack(run);
     if (error instanceof FormationFailed) throw error;
     throw new FormationFailed(error instanceof Error ? error.message : String(error), run.members, [], error);
   } finally {
@@ -69,6 +70,14 @@ interface Run {
   readonly verified: boolean;
   members: readonly Member[];
   said: string;
+  /** Temporary settings were given out and may still hold. */
+  lowered: boolean;
+}
+
+/** A run that fails leaves no temporary setting behind where it can; after a kill the next run finds it as any difference. */
+async function putBack({ goal, connections }: Run): Promise<void> {
+  const command = ["CONFIG", "SET", "cluster-node-timeout", goal.nodeTimeoutMilliseconds] as const;
+  await Promise.all(Object.values(goal.endpoints).map((endpoint) => connections.send(endpoint, [command])));
 }
 
 async function converge(run: Run): Promise<ClusterObservation> {
@@ -77,7 +86,8 @@ async function converge(run: Run): Promise<ClusterObservation> {
   const order = goal.plan.shards.flatMap((s) => s.nodes).flatMap((n) => goal.endpoints[n.name] ?? []);
   await takeTurn(order, connections, patience, options.onProgress);
   let moved = Date.now();
-  let before = "";
+  const seen = new Set<string>();
+  const known = run.members;
   for (;;) {
     const stop = options.stopReason?.();
     if (stop) throw new FormationFailed(`stopped between two steps: ${stop}; run \`up\` again to go on`, run.members);
@@ -92,8 +102,8 @@ async function converge(run: Run): Promise<ClusterObservation> {
     if (next.kind === "done") return observation;
     if (next.kind === "refuse" && !(mayPass(next.refusals) && still < patience)) throw refused(next.refusals, run.members);
     const now = signature(observation);
-    if (now !== before) {
-      before = now;
+    if (!seen.has(now)) {
+      seen.add(now);
       moved = Date.now();
     } else if (still >= patience) {
       throw await stalled(run, observation, next, still);
@@ -101,6 +111,11 @@ async function converge(run: Run): Promise<ClusterObservation> {
     if (next.kind === "act") {
       const ahead = await executorAhead(order, connections);
       if (ahead) throw new AnotherActor(ahead);
+      if (next.phase === "assign") {
+        const closed = await closedBusPorts(observation);
+        if (closed.length > 0) throw refused(closed, known);
+        run.lowered = true;
+      }
       await execute(next.steps, goal.endpoints, connections);
     }
     // Looking costs the servers as much as us: never look for longer than not.
@@ -128,10 +143,13 @@ async function stalled(run: Run, observation: ClusterObservation, next: Plan, st
   );
 }
 
-/** What may change while the cluster settles, as text; unchanged text means no progress. */
+/**
+ * What may change while the cluster settles, as text; progress is a text not seen before. What comes and goes by itself
+ * without leading anywhere is left out: handshakes (each has an ID of its own), links, suspicions.
+ */
 function signature(observation: ClusterObservation): string {
   return answering(observation)
-    .map((n) => [n.id, n.state, viewSignature(n), n.view.map((e) => `${e.id}${e.handshake}${e.health}${e.linked}`).join(), n.replication.linkUp, n.replication.syncing && n.replication.offset, JSON.stringify(n.settings)].join("|"))
+    .map((n) => [n.id, n.state, viewSignature(n), n.view.map((e) => (e.handshake ? "" : `${e.id}${e.noaddr}${e.health === "fail"}`)).sort().join(), n.replication.linkUp, n.replication.syncing && n.replication.offset, JSON.stringify(n.settings)].join("|"))
     .join("\n");
 }
 

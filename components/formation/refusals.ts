@@ -1,8 +1,8 @@
 import { differingSlots, type Standing } from "./standing";
-import { foreignNodes } from "./assess";
+import { foreignNodes, staleMembers } from "./assess";
 import type { FormationGoal, Member } from "./goal";
 import { type AnsweringNode, type ClusterObservation, answering, self } from "./observation";
-import { countSlots, formatRanges } from "./slots";
+import { countSlots, expandSlots, formatRanges, toRanges } from "./slots";
 
 /** Why formation will not go on by itself: what was seen, and what a person can do. Nothing was changed. */
 export interface Refusal {
@@ -22,7 +22,8 @@ export type RefusalKind =
   | "wrong-engine"
   | "two-clusters"
   | "data-on-new-node"
-  | "data-lost";
+  | "data-lost"
+  | "bus-port";
 
 /** Reasons not to touch this cluster at all, checked before each batch of steps. All of them are reported together. */
 export function refusals(goal: FormationGoal, members: readonly Member[], observation: ClusterObservation, standing: Standing): Refusal[] {
@@ -41,13 +42,21 @@ export function refusals(goal: FormationGoal, members: readonly Member[], observ
     const twin = twins.get(node.id);
     if (twin !== undefined) refuse("duplicate-id", node.name, `${node.name} and ${twin} have the same node ID ${node.id}`, "one data folder was copied from the other, or two names share an address: give each node its own nodes.conf");
     twins.set(node.id, node.name);
+    const { busPort } = self(node);
+    if (node.server.clusterEnabled && busPort !== node.endpoint.busPort) {
+      refuse("bus-port", node.name, `${node.name} announces bus port ${busPort}, and ${node.endpoint.busPort} is expected`, `set its cluster-port or cluster-announce-bus-port to ${node.endpoint.busPort}; the other nodes would try a port where it does not listen`);
+    }
   }
   for (const [id, seen] of foreignNodes(members, alive)) {
     refuse("foreign-node", id, `${seen.by.join(", ")} ${seen.by.length === 1 ? "knows" : "know"} node ${id} at ${seen.address}, which is not of ${goal.cluster}`, "an address was reused, or the node belongs to another cluster: give the cluster fresh nodes, or take the node out of the other cluster first; joining them would merge two clusters");
   }
   versions(goal, alive, standing, refuse);
   if (!standing.formed) strangers(goal, alive, standing, refuse);
-  else lostSlots(alive, standing, refuse);
+  else {
+    lostSlots(alive, standing, refuse);
+    emptiedReplicas(members, alive, refuse);
+    intruders(goal, standing, refuse);
+  }
   return found;
 }
 
@@ -89,6 +98,43 @@ function strangers(goal: FormationGoal, alive: readonly AnsweringNode[], standin
     for (const node of main ?? []) {
       const own = self(node);
       if (own.slots.length > 0) refuse("two-clusters", node.name, `${node.name} already owns slots ${formatRanges(own.slots)}, with other nodes not part of it`, "it was used before: reset it by hand (CLUSTER RESET HARD) once you are sure that nothing on it is needed, or give the cluster a fresh node");
+    }
+  }
+}
+
+/**
+ * Replication follows an address, not an ID: a master that came back empty at its old address hands its emptiness to its
+ * replica. Electing that one would hide the loss. Where no node holds a key, there was probably none.
+ */
+function emptiedReplicas(members: readonly Member[], alive: readonly AnsweringNode[], refuse: Refuse): void {
+  if (alive.every((n) => n.keys === 0)) return;
+  for (const member of staleMembers(members, alive)) {
+    const slots = alive.flatMap((n) => n.view.find((e) => e.id === member.id)?.slots ?? []);
+    const replicas = alive.filter((n) => self(n).role === "replica" && self(n).masterId === member.id);
+    if (slots.length === 0 || replicas.length === 0 || replicas.some((n) => n.keys > 0)) continue;
+    const names = replicas.map((n) => n.name).join(", ");
+    refuse("data-lost", member.name, `${member.name} came back without its data before its replica was elected, and ${names} followed it and holds no key any more; slots ${formatRanges(toRanges(expandSlots(slots)))} may have held some`, `bring back the data folder of ${member.name} or ${names}, or restore a backup; if these slots never held a key, run CLUSTER FAILOVER FORCE on ${replicas[0]?.name} by hand and \`up\` again`);
+  }
+}
+
+/**
+ * A node that knows nobody of the formed cluster and comes with slots. With slots of its own shard it is a member that lost
+ * its nodes.conf and kept its data: the shard's leader is newer and wins. With any others it was used elsewhere.
+ */
+function intruders(goal: FormationGoal, standing: Standing, refuse: Refuse): void {
+  const owning = standing.components.filter((c) => c.some((n) => self(n).slots.length > 0));
+  const main = owning.reduce((a, b) => (b.length > a.length ? b : a), owning[0] ?? []);
+  for (const component of owning) {
+    if (component === main) continue;
+    for (const node of component) {
+      const shard = goal.plan.shards.find((s) => s.nodes.some((n) => n.name === node.name));
+      const names = new Set(shard?.nodes.map((n) => n.name));
+      const leaders = main.filter((n) => names.has(n.name));
+      const ids = new Set(leaders.flatMap((n) => [n.id, self(n).masterId ?? ""]));
+      const theirs = new Set(main.flatMap((n) => n.view.filter((e) => ids.has(e.id)).flatMap((e) => expandSlots(e.slots))));
+      const own = self(node);
+      if (expandSlots(own.slots).every((slot) => theirs.has(slot))) continue;
+      refuse("two-clusters", node.name, `${node.name} owns slots ${formatRanges(own.slots)} and knows nobody of ${goal.cluster}, which is formed without it`, "it was used elsewhere: reset it by hand (CLUSTER RESET HARD) once you are sure that nothing on it is needed, or give the cluster a fresh node; joining them would merge two clusters");
     }
   }
 }

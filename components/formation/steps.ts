@@ -11,7 +11,7 @@ export type Step =
   | { readonly do: "addSlotsRange"; readonly node: string; readonly shard: string; readonly slots: readonly SlotRange[] }
   | { readonly do: "meet"; readonly node: string; readonly peer: string; readonly address: string; readonly port: number; readonly busPort: number }
   | { readonly do: "replicate"; readonly node: string; readonly shard: string; readonly master: string; readonly masterId: string }
-  | { readonly do: "failover"; readonly node: string; readonly shard: string; readonly from: string }
+  | { readonly do: "failover"; readonly node: string; readonly shard: string; readonly from: string; readonly force?: boolean }
   | { readonly do: "forget"; readonly node: string; readonly id: string; readonly formerName: string }
   | { readonly do: "setConfig"; readonly node: string; readonly settings: Readonly<Record<string, string>>; readonly persist: boolean };
 
@@ -29,6 +29,7 @@ export function describeStep(step: Step): string {
     case "replicate":
       return `replicate ${step.master}`;
     case "failover":
+      if (step.force) return `take over from the former ID of ${step.from}, which is gone (elected by the other masters)`;
       return `take leadership from ${step.from} (graceful failover, no data loss, a pause of milliseconds for writers)`;
     case "forget":
       return `forget former ID ${step.id.slice(0, 8)}… of ${step.formerName}`;
