@@ -1,0 +1,75 @@
+import { setTimeout } from "node:timers/promises";
+import { Connections } from "../../formation/wire";
+import { discover } from "../discover";
+import { drawStatus } from "../draw";
+import { observeStatus } from "../observeInventory";
+import { coloured, plain } from "../paint";
+import type { StatusReport } from "../status";
+import { type Console, EXIT } from "./console";
+import { accessOf, findTarget, TARGET_HELP, TARGET_OPTIONS, type Target } from "./target";
+import { parseOptions, UsageError, type Verb } from "./verb";
+
+const WATCH_MILLISECONDS = 2_000;
+const CLIENT_NAME = "pulumi-redis-cluster:status";
+const CLEAR_SCREEN = "\u001b[H\u001b[2J";
+
+export const status: Verb = {
+  name: "status",
+  summary: "how the cluster is: nodes, roles, zones, slots, memory, lag, and what is wrong",
+  help: [
+    "redis-cluster status: asks every node and draws the cluster as it is; changes nothing",
+    "",
+    "  --json                 one object (a list where the inventory names several clusters)",
+    "  --watch                draw again every two seconds, until Ctrl-C",
+    "  --no-color             no colours; also with NO_COLOR, and where the output is no terminal",
+    "",
+    TARGET_HELP,
+    "",
+    "Exit code: 0 healthy, 1 degraded, 2 could not tell (no inventory, nobody answers, wrong options).",
+  ].join("\n"),
+  async run(args, console) {
+    const options = parseOptions(args, {
+      ...TARGET_OPTIONS,
+      json: { type: "boolean" },
+      watch: { type: "boolean" },
+      "no-color": { type: "boolean" },
+    });
+    if (options.json && options.watch) throw new UsageError("--json and --watch exclude each other");
+    const target = await findTarget(options, console);
+    const canvas = {
+      paint: console.isTerminal && !options["no-color"] && !console.env.NO_COLOR ? coloured : plain,
+      width: console.width,
+    };
+    const show = (reports: readonly StatusReport[]) =>
+      options.json
+        ? JSON.stringify(reports.length === 1 ? reports[0] : reports, null, 2)
+        : reports.map((report) => drawStatus(report, canvas).join("\n")).join("\n\n");
+    const connections = new Connections(CLIENT_NAME, accessOf(console.env));
+    try {
+      for (;;) {
+        const reports = await look(target, connections);
+        console.out(options.watch && console.isTerminal ? CLEAR_SCREEN + show(reports) : show(reports));
+        if (!options.watch) return conclude(reports, console);
+        await setTimeout(WATCH_MILLISECONDS);
+      }
+    } finally {
+      connections.close();
+    }
+  },
+};
+
+async function look(target: Target, connections: Connections): Promise<StatusReport[]> {
+  const inventories = "seeds" in target ? [await discover(target.seeds, connections)] : target.inventories;
+  return Promise.all(inventories.map((inventory) => observeStatus(inventory, connections)));
+}
+
+function conclude(reports: readonly StatusReport[], console: Console): number {
+  const silent = reports.filter((r) => r.nodes.answering === 0);
+  for (const { name, nodes } of silent) {
+    console.error(
+      `redis-cluster status: none of the ${nodes.total} nodes of ${name} answers; are they running, and can this machine reach them?`,
+    );
+  }
+  if (silent.length > 0) return EXIT.unknown;
+  return reports.every((r) => r.healthy) ? EXIT.healthy : EXIT.degraded;
+}

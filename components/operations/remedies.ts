@@ -1,0 +1,33 @@
+import type { StatusIssueKind } from "./status";
+
+/** What an operator can do, by kind of issue. One sentence each; most are what the next `up` does by itself. */
+const REMEDIES: Record<StatusIssueKind, string> = {
+  "silent-node":
+    "start the server or let this machine reach it; where it is declared, `up` starts it and joins it again",
+  "not-cluster-mode": "start it with `cluster-enabled yes`",
+  "version-mix": "finish the upgrade: every node should run one version",
+  "duplicate-id": "one data folder was copied from the other: give one of them a fresh nodes.conf",
+  "foreign-node": "take that node out of the cluster (CLUSTER FORGET on every node), or find out who joined it",
+  "stale-id": "`up` forgets the former ID on every node",
+  "not-joined": "check that the bus ports are open between all nodes; `up` joins them again",
+  "flagged-node":
+    "if it stays so for longer than the node timeout, look at that server and at the network between the nodes",
+  "slots-unowned": "bring back the node that owned them, or restore a backup; their keys cannot be read now",
+  "slots-contested": "wait a moment; if it stays, two nodes disagree about the owner: see CLUSTER NODES of both",
+  "slots-misplaced": "`up` moves them",
+  "views-differ": "wait a moment for gossip; if it stays, the nodes cannot all reach each other's bus ports",
+  "state-fail": "it ends when all slots have an owner that answers and most masters are reachable",
+  "open-slot":
+    "a move of this slot is under way or was interrupted: finish it with the tool that began it, or close it by CLUSTER SETSLOT … STABLE on both ends",
+  "no-leader": "wait for the failover (about two node timeouts); if none comes, bring back one of the shard's nodes",
+  "stray-node": "`up` makes it follow its shard's master",
+  "replica-link": "wait for the full copy; if it stays, see the replica's log (password, network, output buffer limit)",
+  "shard-in-one-zone": "bring back the shard's other nodes; the loss of that zone would lose the shard",
+  "crowded-zone": "`up` hands leadership back by a graceful failover, once every node answers",
+  "setting-differs": "`up` sets it",
+  "loose-node": "give it slots or make it a replica, or forget it on every node",
+};
+
+export function remedyFor(kind: StatusIssueKind): string {
+  return REMEDIES[kind];
+}
