@@ -19,6 +19,7 @@ export async function compile() {
   for (const { config, out, sources } of OUTPUTS) {
     const stampFile = join(PROJECT, out, ".sources.json");
     const files = fingerprint([config, ...COMMON, ...sources]);
+    // Inside the output, so that whoever removes that removes this.
     const before = readJson(stampFile);
     if (before && JSON.stringify(before) === JSON.stringify(files)) continue;
     // Of a source that is gone the output must go too; the compiler leaves it there.

@@ -5,6 +5,7 @@
 //   status                             the live cluster of a stack, as a table or --json
 //   test | test:full                   all tests but the longest | all; arguments are vitest's
 //   bench <name>                       a benchmark
+//   smoke                              the packed library, used as its users do
 //   lint | format
 //
 // Each brings what it needs first: npm packages, a newer Node, a server. Nothing of the system is changed.
@@ -15,6 +16,7 @@ import { compile } from "./compile.mjs";
 import { ensurePackages, underNewerNode } from "./packages.mjs";
 import { foreground, PROJECT, say, toolEnvironment, Trouble } from "./project.mjs";
 import { ensureRedisServer, ensureTestServers, ServerUnavailable } from "./servers.mjs";
+import { smoke } from "./smoke.mjs";
 import { inventoryOf, stackCommand } from "./stack.mjs";
 
 const tool = (...path) => join(PROJECT, "node_modules", ...path);
@@ -45,6 +47,7 @@ const COMMANDS = {
     const server = await ensureRedisServer({ log: say });
     return node(main, name ? [name, ...args] : [], { REDIS_SERVER: server.path });
   },
+  smoke: () => compile().then(smoke),
   async lint(args) {
     // Format, rules (the direction of imports among them), then types.
     const style = await node(tool("@biomejs", "biome", "bin", "biome"), ["check", ...args]);

@@ -19,9 +19,10 @@ export async function stackCommand(command, given) {
   const run = { engine, env: engineEnvironment(engine, env) };
   if (engine.isNew) await createStack(run, stack, state);
   const flags = ["--stack", stack, ...rest];
-  // One command is enough where state and cluster are this checkout's own; elsewhere the CLI asks, as it does for everyone.
-  if (ownBackend && command !== "preview" && !rest.some((flag) => ["--yes", "-y", "--preview-only"].includes(flag)))
-    flags.push("--yes");
+  // One command is enough where state and cluster are this checkout's own; elsewhere the CLI shows a preview and asks, as
+  // it does for everyone. Formation prints its plan in any case; `npm run preview` looks first.
+  const decided = rest.some((flag) => ["--yes", "-y", "--skip-preview", "-f", "--preview-only"].includes(flag));
+  if (ownBackend && command !== "preview" && !decided) flags.push("--yes", "--skip-preview");
   const code = await foreground(engine.file, [...engine.args, command, ...flags], { env: run.env });
   if (command === "destroy" && code === 0) rmSync(inventoryFile(stack), { force: true });
   if (command === "up" && code === 0 && !rest.includes("--preview-only")) await afterUp(run, stack, server);
