@@ -12,7 +12,10 @@ export function checkRedisConfig(redisConfig: Readonly<Record<string, string>>, 
     const add = (severity: Problem["severity"], message: string) =>
       problems.push({ severity, property: `redisConfig.${printable(given)}`, message });
     if (!/^[a-z0-9_-]+$/i.test(given)) {
-      add("error", `${JSON.stringify(given)} is no name of a directive; use letters, digits and hyphens, as in redis.conf`);
+      add(
+        "error",
+        `${JSON.stringify(given)} is no name of a directive; use letters, digits and hyphens, as in redis.conf`,
+      );
       continue;
     }
     const name = given.toLowerCase();
@@ -43,14 +46,16 @@ function unknown(name: string, table: DirectiveTable, engine: Engine): string {
   const head = `unknown to ${table.label}`;
   if (first && last) {
     // Known to this engine, so before or after: a name that went away and one that has not come yet read differently.
-    const later = tables.indexOf(first) > tables.findIndex(({ label }) => label === table.label) && table.evidence !== "newer";
+    const later =
+      tables.indexOf(first) > tables.findIndex(({ label }) => label === table.label) && table.evidence !== "newer";
     return later ? `${head}; known from ${first.label} on` : `${head}; known up to ${last.label}; leave it out`;
   }
   const other = directiveTables(engine.name === "redis" ? "valkey" : "redis").find(({ facts }) => facts.has(name));
   if (other) return `${head}; ${other.label} has it, ${engine.name} does not; leave it out`;
   const near = nearest(name, [...table.facts.keys()]);
   if (near !== undefined) return `${head}; did you mean ${near}?`;
-  if (table.evidence === "newer") return `${head} as far as known here; the server does not start if it does not know it`;
+  if (table.evidence === "newer")
+    return `${head} as far as known here; the server does not start if it does not know it`;
   return `${head}; see CONFIG GET * of a running server for what there is`;
 }
 
@@ -74,14 +79,19 @@ function badValue(fact: DirectiveFact, value: string): string | undefined {
     }
     case "integer":
       // Servers refuse leading zeros and signs.
-      return /^(0|-?[1-9]\d*)$/.test(text) ? outside(fact, BigInt(text), shown) : `${shown} is not a whole number; use one like "100"`;
+      return /^(0|-?[1-9]\d*)$/.test(text)
+        ? outside(fact, BigInt(text), shown)
+        : `${shown} is not a whole number; use one like "100"`;
     case "memoryOrPercent":
       if (/^\d+%$/.test(text)) return undefined;
-      return parseMemory(text) === undefined ? `${shown} is neither a size nor a share; use one like "512mb" or "5%"` : undefined;
+      return parseMemory(text) === undefined
+        ? `${shown} is neither a size nor a share; use one like "512mb" or "5%"`
+        : undefined;
     case "memory": {
       const bytes = parseMemory(text) ?? (/^-\d+$/.test(text) ? BigInt(text) : undefined);
       // Only some take negative numbers, and those have their own bounds.
-      if (bytes === undefined || (bytes < 0n && fact.min === undefined)) return `${shown} is not a size; use one like "512mb" or "10gb"`;
+      if (bytes === undefined || (bytes < 0n && fact.min === undefined))
+        return `${shown} is not a size; use one like "512mb" or "10gb"`;
       return outside(fact, bytes, shown);
     }
     case "octal":
@@ -99,7 +109,9 @@ function outside({ min, max }: DirectiveFact, number: bigint, shown: string): st
 function badLimits(text: string, shown: string): string | undefined {
   const merged = mergeBufferLimits("", text);
   const form = /^(?:(?:normal|replica|pubsub) \d+ \d+ \d+(?: |$))+$/;
-  return form.test(merged) ? undefined : `${shown} is not a list of limits; use "<class> <hard> <soft> <seconds>", as in "replica 512mb 128mb 60"`;
+  return form.test(merged)
+    ? undefined
+    : `${shown} is not a list of limits; use "<class> <hard> <soft> <seconds>", as in "replica 512mb 128mb 60"`;
 }
 
 function nearest(name: string, candidates: readonly string[]): string | undefined {

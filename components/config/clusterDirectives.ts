@@ -89,7 +89,10 @@ function defaults(spec: ClusterSpec): Record<string, string> {
     // Without a file in between, but only where no older copy would be given up for it.
     "repl-diskless-load": "on-empty-db",
     "repl-backlog-size": String(backlog),
-    "client-output-buffer-limit": mergeBufferLimits("normal 0 0 0 pubsub 33554432 8388608 60", replicaBufferLimit(backlog)),
+    "client-output-buffer-limit": mergeBufferLimits(
+      "normal 0 0 0 pubsub 33554432 8388608 60",
+      replicaBufferLimit(backlog),
+    ),
     // Connections through NAT and load balancers are forgotten after some minutes of silence; dead clients show sooner.
     "tcp-keepalive": "60",
     "tcp-backlog": "511",
@@ -137,7 +140,8 @@ export function mergeDirectives(...splits: readonly DirectiveSplit[]): Directive
     }
   }
   const entries = [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
-  const of = (part: keyof DirectiveSplit) => entries.filter((entry) => entry.part === part).map((entry) => entry.directive);
+  const of = (part: keyof DirectiveSplit) =>
+    entries.filter((entry) => entry.part === part).map((entry) => entry.directive);
   return { boot: of("boot"), live: of("live") };
 }
 

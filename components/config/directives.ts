@@ -44,7 +44,15 @@ type Asked = "redis-7.0" | "redis-8.0" | "valkey-8.1" | "valkey-9.1";
  * CONFIG SET takes these, and yet a restart, or a node of its own, is what changes them. `tls-cluster` says OK and splits
  * the bus at the next restart; a server that moves its port or address while it runs is lost to everybody who knows it.
  */
-const LIVE_IN_NAME_ONLY = new Set(["bind", "port", "tls-cluster", "tls-port", "tls-replication", "rdma-bind", "rdma-port"]);
+const LIVE_IN_NAME_ONLY = new Set([
+  "bind",
+  "port",
+  "tls-cluster",
+  "tls-port",
+  "tls-replication",
+  "rdma-bind",
+  "rdma-port",
+]);
 
 function asked(server: Asked): Map<string, DirectiveFact> {
   const at = data.servers.indexOf(server);
@@ -68,7 +76,10 @@ function asked(server: Asked): Map<string, DirectiveFact> {
 }
 
 /** A version that no server at hand has: a neighbour's table, and what its source lists more or less. */
-function derived(base: Asked, { without = [], with: added = {} }: { without?: readonly string[]; with?: Readonly<Record<string, Asked>> }) {
+function derived(
+  base: Asked,
+  { without = [], with: added = {} }: { without?: readonly string[]; with?: Readonly<Record<string, Asked>> },
+) {
   const facts = asked(base);
   for (const name of without) facts.delete(name);
   for (const [name, from] of Object.entries(added)) {
@@ -86,9 +97,19 @@ const REDIS_7_2 = {
 } as const;
 
 /** In ascending order for each engine; a version takes the last table that is not newer than itself. */
-const VERSIONS: readonly { engine: Engine["name"]; version: readonly [number, number]; evidence: "asked" | "derived"; facts: () => Map<string, DirectiveFact> }[] = [
+const VERSIONS: readonly {
+  engine: Engine["name"];
+  version: readonly [number, number];
+  evidence: "asked" | "derived";
+  facts: () => Map<string, DirectiveFact>;
+}[] = [
   { engine: "redis", version: [7, 0], evidence: "asked", facts: () => asked("redis-7.0") },
-  { engine: "redis", version: [7, 2], evidence: "derived", facts: () => derived("redis-7.0", { without: ["aof-disable-auto-gc"], with: REDIS_7_2 }) },
+  {
+    engine: "redis",
+    version: [7, 2],
+    evidence: "derived",
+    facts: () => derived("redis-7.0", { without: ["aof-disable-auto-gc"], with: REDIS_7_2 }),
+  },
   {
     engine: "redis",
     version: [7, 4],
@@ -100,7 +121,12 @@ const VERSIONS: readonly { engine: Engine["name"]; version: readonly [number, nu
       }),
   },
   { engine: "redis", version: [8, 0], evidence: "asked", facts: () => asked("redis-8.0") },
-  { engine: "valkey", version: [7, 2], evidence: "derived", facts: () => derived("redis-7.0", { without: ["aof-disable-auto-gc"], with: REDIS_7_2 }) },
+  {
+    engine: "valkey",
+    version: [7, 2],
+    evidence: "derived",
+    facts: () => derived("redis-7.0", { without: ["aof-disable-auto-gc"], with: REDIS_7_2 }),
+  },
   {
     engine: "valkey",
     version: [8, 0],
@@ -121,7 +147,12 @@ const VERSIONS: readonly { engine: Engine["name"]; version: readonly [number, nu
   },
   { engine: "valkey", version: [8, 1], evidence: "asked", facts: () => asked("valkey-8.1") },
   // What 9.1 added to 9.0 is not known here, so that nothing is refused which one of its two neighbours has.
-  { engine: "valkey", version: [9, 0], evidence: "derived", facts: () => new Map([...asked("valkey-8.1"), ...asked("valkey-9.1")]) },
+  {
+    engine: "valkey",
+    version: [9, 0],
+    evidence: "derived",
+    facts: () => new Map([...asked("valkey-8.1"), ...asked("valkey-9.1")]),
+  },
   { engine: "valkey", version: [9, 1], evidence: "asked", facts: () => asked("valkey-9.1") },
 ];
 
@@ -134,7 +165,8 @@ export function directiveTable(engine: Engine): DirectiveTable {
   const reached = ofEngine.filter(({ version }) => version[0] < major || (version[0] === major && version[1] <= minor));
   const entry = reached.at(-1) ?? ofEngine[0];
   if (!entry) throw new Error(`engine ${engine.name} has no table of directives`);
-  const newest = entry === ofEngine.at(-1) && (major > entry.version[0] || (major === entry.version[0] && minor > entry.version[1]));
+  const newest =
+    entry === ofEngine.at(-1) && (major > entry.version[0] || (major === entry.version[0] && minor > entry.version[1]));
   const label = newest ? `${engine.name} ${major}.${minor}` : `${engine.name} ${entry.version.join(".")}`;
   let table = tables.get(label);
   if (!table) {
@@ -146,7 +178,9 @@ export function directiveTable(engine: Engine): DirectiveTable {
 
 /** Every table of an engine, oldest first: to say since when a directive is known. */
 export function directiveTables(engine: Engine["name"]): DirectiveTable[] {
-  return VERSIONS.filter((entry) => entry.engine === engine).map((entry) => directiveTable({ name: engine, version: entry.version.join(".") }));
+  return VERSIONS.filter((entry) => entry.engine === engine).map((entry) =>
+    directiveTable({ name: engine, version: entry.version.join(".") }),
+  );
 }
 
 /** What kind of value a directive takes, whatever the version; undefined where no version knows it. */
@@ -161,10 +195,10 @@ export function canonicalName(name: string): string {
 }
 
 const ALIASES: Readonly<Record<string, string>> = {
-  "aof_rewrite_cpulist": "aof-rewrite-cpulist",
-  "bgsave_cpulist": "bgsave-cpulist",
-  "bio_cpulist": "bio-cpulist",
-  "server_cpulist": "server-cpulist",
+  aof_rewrite_cpulist: "aof-rewrite-cpulist",
+  bgsave_cpulist: "bgsave-cpulist",
+  bio_cpulist: "bio-cpulist",
+  server_cpulist: "server-cpulist",
   "cluster-slave-no-failover": "cluster-replica-no-failover",
   "cluster-slave-validity-factor": "cluster-replica-validity-factor",
   "commandlog-execution-slower-than": "slowlog-log-slower-than",
@@ -175,8 +209,8 @@ const ALIASES: Readonly<Record<string, string>> = {
   "lua-time-limit": "busy-reply-threshold",
   "min-slaves-max-lag": "min-replicas-max-lag",
   "min-slaves-to-write": "min-replicas-to-write",
-  "primaryauth": "masterauth",
-  "primaryuser": "masteruser",
+  primaryauth: "masterauth",
+  primaryuser: "masteruser",
   "repl-ping-slave-period": "repl-ping-replica-period",
   "slave-announce-ip": "replica-announce-ip",
   "slave-announce-port": "replica-announce-port",
@@ -185,7 +219,7 @@ const ALIASES: Readonly<Record<string, string>> = {
   "slave-priority": "replica-priority",
   "slave-read-only": "replica-read-only",
   "slave-serve-stale-data": "replica-serve-stale-data",
-  "slaveof": "replicaof",
+  slaveof: "replicaof",
   "zset-max-ziplist-entries": "zset-max-listpack-entries",
   "zset-max-ziplist-value": "zset-max-listpack-value",
 };

@@ -17,7 +17,8 @@ const MANAGED: Readonly<Record<string, string>> = {
   port: "use the argument port",
   "cluster-enabled": "every node is a cluster node; leave it out",
   "cluster-config-file": "its name is fixed inside the node's data folder; leave it out",
-  "cluster-allow-replica-migration": "it stays `no`, because the server's own migration of replicas ignores zones; leave it out",
+  "cluster-allow-replica-migration":
+    "it stays `no`, because the server's own migration of replicas ignores zones; leave it out",
   "cluster-replica-no-failover": "it would keep replicas from taking over; leave it out",
   "cluster-preferred-endpoint-type": "it follows from whether nodes have host names; leave it out",
   "cluster-port": "it follows from the port; leave it out",
@@ -49,9 +50,11 @@ const SECRET: Readonly<Record<string, string>> = {
 /** Lines of redis.conf that are no settings: a server cannot report them, so that nobody could tell whether they hold. */
 const NOT_SETTINGS: Readonly<Record<string, string>> = {
   include: "a file on the node is outside of what a preview can show; give the directives themselves",
-  loadmodule: "modules are not supported: they must be on every node before it starts, and the server cannot report the line back",
+  loadmodule:
+    "modules are not supported: they must be on every node before it starts, and the server cannot report the line back",
   loadmoduleconfig: "modules are not supported",
-  "rename-command": "formation and clients need the commands under their own names; restrict users by their command rules instead",
+  "rename-command":
+    "formation and clients need the commands under their own names; restrict users by their command rules instead",
   sentinel: "it belongs to Sentinel, which a cluster does not use; leave it out",
 };
 

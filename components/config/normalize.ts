@@ -66,7 +66,10 @@ const SPECIAL: Readonly<Record<string, (value: string) => string>> = {
     const text = integer(value);
     return /^-?\d+$/.test(text) ? String(Math.min(500, Math.max(1, Number(text)))) : text;
   },
-  "latency-tracking-info-percentiles": (value) => words(value).map((word) => String(Number(word))).join(" "),
+  "latency-tracking-info-percentiles": (value) =>
+    words(value)
+      .map((word) => String(Number(word)))
+      .join(" "),
   "notify-keyspace-events": (value) => [...new Set(value.replaceAll("A", "g$lshzxetd"))].sort().join(""),
   "oom-score-adj": (value) => value.trim().toLowerCase().replace("relative", "yes"),
   "oom-score-adj-values": (value) => words(value).map(integer).join(" "),

@@ -11,7 +11,8 @@ export function renderRedisConf(directives: readonly Directive[], header?: strin
 }
 
 function renderDirective({ name, value }: Directive): string[] {
-  if (!/^[a-z][a-z0-9_-]*$/i.test(name)) throw new Error(`directive name ${JSON.stringify(name)} is no name of redis.conf`);
+  if (!/^[a-z][a-z0-9_-]*$/i.test(name))
+    throw new Error(`directive name ${JSON.stringify(name)} is no name of redis.conf`);
   const key = name.toLowerCase();
   const words = value.split(/\s+/).filter((word) => word !== "");
   if (key === "client-output-buffer-limit" && words.length > 0 && words.length % 4 === 0) {

@@ -41,7 +41,8 @@ export async function sourcesForSuite(suite, own) {
     return `${chosen.map((entry) => stanza(entry, entry.suites, entry.components)).join("\n\n")}\n`;
   }
   const release = await readFile("/etc/os-release", "utf8");
-  if (!/^ID="?debian"?$/m.test(release)) throw new Error(`it comes from Debian's mirror, and this system is not Debian`);
+  if (!/^ID="?debian"?$/m.test(release))
+    throw new Error(`it comes from Debian's mirror, and this system is not Debian`);
   const base = system.find((entry) => entry.suites.includes(codename));
   if (!base) throw new Error(`${ETC} names no mirror of ${codename}`);
   return `${stanza(base, [suite], ["main"])}\n`;
@@ -49,7 +50,8 @@ export async function sourcesForSuite(suite, own) {
 
 /** Writes apt's whole configuration into the folder; returns the environment that makes apt use it. */
 export async function configureApt({ folder, sources, run }) {
-  for (const name of ["sources", "lists/partial", "cache/archives/partial", "log"]) await mkdir(join(folder, name), { recursive: true });
+  for (const name of ["sources", "lists/partial", "cache/archives/partial", "log"])
+    await mkdir(join(folder, name), { recursive: true });
   await writeFile(join(folder, "status"), "");
   await writeFile(join(folder, "sources", "suite.sources"), sources);
   // How to reach the mirror (proxies and the like) is the machine's; its hooks are not run, some of them clean up caches.
@@ -106,7 +108,9 @@ async function readSources() {
 }
 
 /** Options that decide whether and how a mirror is trusted, kept as the machine has them. */
-const KEPT = new Map(["Signed-By", "Trusted", "Check-Valid-Until", "Allow-Insecure"].map((name) => [name.toLowerCase(), name]));
+const KEPT = new Map(
+  ["Signed-By", "Trusted", "Check-Valid-Until", "Allow-Insecure"].map((name) => [name.toLowerCase(), name]),
+);
 
 /** The `.sources` format: stanzas of fields; a line that starts with a blank goes on. */
 export function parseDeb822(text) {

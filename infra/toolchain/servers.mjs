@@ -50,8 +50,14 @@ export async function ensureRedisServer({ log = () => {} } = {}) {
   if (given) {
     const path = given.includes("/") ? given : onPath(given);
     const found = path && (await inspect(path));
-    if (!found) throw new ServerUnavailable(`REDIS_SERVER: "${given}" does not answer --version; give the path of a redis-server`);
-    if (tooOld(found)) throw new ServerUnavailable(`REDIS_SERVER: "${given}" is version ${found.version}; ${OLDEST_MAJOR}.0 or newer is needed`);
+    if (!found)
+      throw new ServerUnavailable(
+        `REDIS_SERVER: "${given}" does not answer --version; give the path of a redis-server`,
+      );
+    if (tooOld(found))
+      throw new ServerUnavailable(
+        `REDIS_SERVER: "${given}" is version ${found.version}; ${OLDEST_MAJOR}.0 or newer is needed`,
+      );
     return found;
   }
   const seen = [];
@@ -61,7 +67,8 @@ export async function ensureRedisServer({ log = () => {} } = {}) {
     if (found && !tooOld(found)) return found;
     if (found) seen.push(`${path} is version ${found.version}`);
   }
-  const reason = seen.length > 0 ? `${seen.join(", ")}, ${OLDEST_MAJOR}.0 or newer is needed` : "there is no redis-server on PATH";
+  const reason =
+    seen.length > 0 ? `${seen.join(", ")}, ${OLDEST_MAJOR}.0 or newer is needed` : "there is no redis-server on PATH";
   if (hasApt()) {
     const suite = await ownSuite();
     const server = await unpacked({ engine: "redis", suite, own: true, log, reason });
@@ -79,7 +86,9 @@ export async function ensureRedisServer({ log = () => {} } = {}) {
     const found = await inspect(join(prefix, "bin", "redis-server"));
     if (found) return found;
   }
-  throw new ServerUnavailable(`${reason}; install redis-server or valkey-server ${OLDEST_MAJOR}.0 or newer, or set REDIS_SERVER to its path`);
+  throw new ServerUnavailable(
+    `${reason}; install redis-server or valkey-server ${OLDEST_MAJOR}.0 or newer, or set REDIS_SERVER to its path`,
+  );
 }
 
 /**
@@ -91,9 +100,17 @@ export async function ensureTestServers({ log = () => {} } = {}) {
   const servers = {};
   for (const [name, { engine, suite }] of Object.entries(TEST_SERVERS)) {
     if (!(await complete(engine, suite)) && !hasApt()) {
-      throw new ServerUnavailable(`the tests' ${name} comes from Debian ${suite}, unpacked by apt-get and dpkg, which this system has not`);
+      throw new ServerUnavailable(
+        `the tests' ${name} comes from Debian ${suite}, unpacked by apt-get and dpkg, which this system has not`,
+      );
     }
-    const server = await unpacked({ engine, suite, own: suite === (hasApt() && (await ownSuite())), log, reason: `the tests need ${name}` });
+    const server = await unpacked({
+      engine,
+      suite,
+      own: suite === (hasApt() && (await ownSuite())),
+      log,
+      reason: `the tests need ${name}`,
+    });
     if (server.engine !== engine || !`${server.version}.`.startsWith(`${name.split("-")[1]}.`)) {
       throw new ServerUnavailable(
         `Debian ${suite} has ${server.engine} ${server.version} where the tests expect ${name}; correct TEST_SERVERS in infra/toolchain/servers.mjs`,
@@ -147,7 +164,12 @@ async function unpack({ engine, suite, own, folder }) {
     // Lists of its own, so that the machine's may be empty or old, and are not changed by us.
     await run(`apt-get update for ${suite}`, "apt-get", ["update", "-q"], env);
     // The empty dpkg status makes apt bring the C library too: the server then runs beside any base system.
-    await run(`apt-get download of ${engine}-server from ${suite}`, "apt-get", ["install", "-q", "-y", "--download-only", "--no-install-recommends", `${engine}-server`], env);
+    await run(
+      `apt-get download of ${engine}-server from ${suite}`,
+      "apt-get",
+      ["install", "-q", "-y", "--download-only", "--no-install-recommends", `${engine}-server`],
+      env,
+    );
     const root = join(work, "root");
     await mkdir(root);
     const archives = join(apt, "cache", "archives");
@@ -158,9 +180,13 @@ async function unpack({ engine, suite, own, folder }) {
     const files = await writeLaunchers({ work, root, engine });
     const found = await inspect(join(work, files.path));
     if (!found) throw new Error(`the unpacked ${engine}-server of ${suite} does not answer --version`);
-    if (found.engine !== engine) throw new Error(`the unpacked ${engine}-server of ${suite} calls itself ${found.engine}`);
+    if (found.engine !== engine)
+      throw new Error(`the unpacked ${engine}-server of ${suite} calls itself ${found.engine}`);
     await rm(apt, { recursive: true, force: true });
-    await writeFile(join(work, "server.json"), `${JSON.stringify({ version: found.version, suite, files }, null, 2)}\n`);
+    await writeFile(
+      join(work, "server.json"),
+      `${JSON.stringify({ version: found.version, suite, files }, null, 2)}\n`,
+    );
     await rm(folder, { recursive: true, force: true });
     await rename(work, folder);
   } catch (error) {
@@ -170,7 +196,8 @@ async function unpack({ engine, suite, own, folder }) {
 }
 
 /** What the packages' installation scripts want and a server alone does not. */
-const NOT_NEEDED = /^(perl|debconf|adduser|passwd|login|sysvinit|init-system|lsb-base|procps|dpkg|tar|base-passwd|libpam|libdb5|libdebconf|cdebconf|debianutils|sysuser-helper|util-linux|coreutils|bash|dash|mount|libperl)/;
+const NOT_NEEDED =
+  /^(perl|debconf|adduser|passwd|login|sysvinit|init-system|lsb-base|procps|dpkg|tar|base-passwd|libpam|libdb5|libdebconf|cdebconf|debianutils|sysuser-helper|util-linux|coreutils|bash|dash|mount|libperl)/;
 
 /** One small script per program, relative to itself: it replaces itself by the suite's own loader, so the pid stays. */
 async function writeLaunchers({ work, root, engine }) {
@@ -216,8 +243,14 @@ async function inspect(path) {
   const match = /^(redis|valkey) server v=(\d+(?:\.\d+)+)/im.exec(text);
   if (!match) return undefined;
   const server = { path, engine: match[1].toLowerCase(), version: match[2] };
-  for (const [key, suffix] of [["cliPath", "cli"], ["checkRdbPath", "check-rdb"], ["checkAofPath", "check-aof"]]) {
-    const sibling = [server.engine, "redis"].map((name) => join(dirname(path), `${name}-${suffix}`)).find((file) => existsSync(file));
+  for (const [key, suffix] of [
+    ["cliPath", "cli"],
+    ["checkRdbPath", "check-rdb"],
+    ["checkAofPath", "check-aof"],
+  ]) {
+    const sibling = [server.engine, "redis"]
+      .map((name) => join(dirname(path), `${name}-${suffix}`))
+      .find((file) => existsSync(file));
     if (sibling) server[key] = sibling;
   }
   return server;
@@ -240,7 +273,10 @@ function onPath(name) {
 /** Runs one program; the error names the step and ends with what the program said last. */
 function run(step, file, args, env = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { env: { ...process.env, LC_ALL: "C.UTF-8", ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(file, args, {
+      env: { ...process.env, LC_ALL: "C.UTF-8", ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     let out = "";
     let all = "";
     child.stdout.on("data", (data) => {
@@ -255,7 +291,11 @@ function run(step, file, args, env = {}) {
       if (code === 0) return resolve(out);
       const lines = all.trim().split("\n");
       const errors = lines.filter((line) => /^(E|Err|W):?/.test(line));
-      reject(new Error(`${step} failed (${signal ?? `exit code ${code}`}): ${(errors.length > 0 ? errors : lines).slice(-5).join("; ")}`));
+      reject(
+        new Error(
+          `${step} failed (${signal ?? `exit code ${code}`}): ${(errors.length > 0 ? errors : lines).slice(-5).join("; ")}`,
+        ),
+      );
     });
   });
 }
@@ -274,7 +314,8 @@ async function withLock(folder, log, work) {
       await rm(folder, { recursive: true, force: true });
       continue;
     }
-    if (Date.now() > deadline) throw new ServerUnavailable(`another process holds ${folder} for too long; remove it if none is at work`);
+    if (Date.now() > deadline)
+      throw new ServerUnavailable(`another process holds ${folder} for too long; remove it if none is at work`);
     if (!told) log("another process is unpacking this server; waiting for it");
     told = true;
     await new Promise((resolve) => setTimeout(resolve, 200));

@@ -51,7 +51,9 @@ export function formatData(data: DirectivesData): string {
 function spaced(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(spaced).join(", ")}]`;
   if (value !== null && typeof value === "object") {
-    return `{ ${Object.entries(value).map(([key, entry]) => `${JSON.stringify(key)}: ${spaced(entry)}`).join(", ")} }`;
+    return `{ ${Object.entries(value)
+      .map(([key, entry]) => `${JSON.stringify(key)}: ${spaced(entry)}`)
+      .join(", ")} }`;
   }
   return JSON.stringify(value);
 }

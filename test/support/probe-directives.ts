@@ -73,9 +73,23 @@ async function kindOf(ask: (value: string) => Promise<string>): Promise<Omit<Pro
   if (said === "OK") return { kind: "string" };
   if (/must be 'yes' or 'no'/.test(said)) return { kind: "yesno" };
   const words = /must be one of the following: ([^\n']+)/.exec(said)?.[1];
-  if (words !== undefined) return { kind: "enum", values: words.split(",").map((word) => word.trim()).filter(Boolean).sort() };
+  if (words !== undefined)
+    return {
+      kind: "enum",
+      values: words
+        .split(",")
+        .map((word) => word.trim())
+        .filter(Boolean)
+        .sort(),
+    };
   if (/memory or percent value/.test(said)) return { kind: "memoryOrPercent" };
-  const kind = /must be a memory value/.test(said) ? "memory" : /couldn't be parsed into an integer/.test(said) ? "integer" : /octal/.test(said) ? "octal" : "other";
+  const kind = /must be a memory value/.test(said)
+    ? "memory"
+    : /couldn't be parsed into an integer/.test(said)
+      ? "integer"
+      : /octal/.test(said)
+        ? "octal"
+        : "other";
   if (kind !== "integer" && kind !== "memory") return { kind };
   for (const value of ["-9000000000000000000", "-1", "9000000000000000000"]) {
     const range = /must be between (-?\d+) and (-?\d+)/.exec(await ask(value));

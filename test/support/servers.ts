@@ -4,8 +4,8 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import type { Directive } from "../../components/config/types";
 import { renderRedisConf } from "../../components/config/redisConf";
+import type { Directive } from "../../components/config/types";
 import type { Server, TestServerName } from "../../infra/toolchain/servers.mjs";
 
 export type { TestServerName };
@@ -55,6 +55,8 @@ export interface StartOptions {
   readonly address?: string;
   /** Program arguments after the file, as on the command line. */
   readonly args?: readonly string[];
+  /** Tells whether the server answers, where a plain PING cannot (TLS). */
+  readonly ready?: () => boolean;
   /** How long it may take until it answers. Default: 10 s. */
   readonly timeoutMilliseconds?: number;
 }
@@ -139,10 +141,17 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       clearTimeout(late);
       cleanUp();
     };
-    const failure = await untilAnswering(address, port, child, options.timeoutMilliseconds ?? 10_000);
+    const failure = await untilAnswering(address, port, child, options);
     if (failure === undefined) {
       const open: RunningServer["connect"] = (credentials = {}) => {
-        const client = new Redis({ host: address, port, lazyConnect: false, enableReadyCheck: false, maxRetriesPerRequest: 1, ...credentials });
+        const client = new Redis({
+          host: address,
+          port,
+          lazyConnect: false,
+          enableReadyCheck: false,
+          maxRetriesPerRequest: 1,
+          ...credentials,
+        });
         client.on("error", () => {});
         clients.push(client);
         return client;
@@ -150,7 +159,9 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       return { port, address, dir, process: child, log: () => text, connect: open, stop };
     }
     await stop("SIGKILL");
-    const taken = /Address already in use|Could not create server TCP listening socket|Failed listening on port/.test(`${failure}\n${text}`);
+    const taken = /Address already in use|Could not create server TCP listening socket|Failed listening on port/.test(
+      `${failure}\n${text}`,
+    );
     if (taken && options.port === undefined && attempt < 5) continue;
     throw new Error(`${server.engine} ${server.version} did not start (${failure}):\n${text.trim()}`);
   }
@@ -173,13 +184,19 @@ function portIn(options: StartOptions): number | undefined {
 }
 
 /** Polls until PING is answered; that a password is wanted is an answer too. */
-async function untilAnswering(address: string, port: number, child: ChildProcess, timeout: number): Promise<string | undefined> {
+async function untilAnswering(
+  address: string,
+  port: number,
+  child: ChildProcess,
+  { timeoutMilliseconds: timeout = 10_000, ready }: StartOptions,
+): Promise<string | undefined> {
   const deadline = Date.now() + timeout;
   while (running.has(child)) {
-    const answer = await ask(address, port);
+    const answer = ready === undefined ? await ask(address, port) : ready() ? "+PONG" : "";
     // The answer must come from this process, not from one that already had the port.
     const pid = /process_id:(\d+)/.exec(answer)?.[1];
-    if (pid !== undefined && pid !== String(child.pid)) return `Address already in use: another server answers on port ${port}`;
+    if (pid !== undefined && pid !== String(child.pid))
+      return `Address already in use: another server answers on port ${port}`;
     if (/^(\+PONG|-NOAUTH|-NOPERM)/.test(answer)) return undefined;
     if (Date.now() > deadline) return `no answer within ${timeout} ms`;
     await new Promise((resolve) => setTimeout(resolve, 15));

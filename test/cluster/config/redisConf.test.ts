@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Redis } from "ioredis";
 import { describe, expect, test } from "vitest";
-import { allDirectives, clusterDirectives, mergeDirectives } from "../../../components/config/clusterDirectives";
 import { checkRedisConfig } from "../../../components/config/checkRedisConfig";
+import { allDirectives, clusterDirectives, mergeDirectives } from "../../../components/config/clusterDirectives";
 import { directiveTable } from "../../../components/config/directives";
 import { endpointDirectives, storageDirectives } from "../../../components/config/nodeDirectives";
 import { normalizeSetting } from "../../../components/config/normalize";
@@ -23,7 +23,8 @@ async function reported(client: Redis): Promise<Map<string, string>> {
 
 /** Declared and reported values, both in the one spelling; what the server does not report is named. */
 function compared(directives: readonly Directive[], values: ReadonlyMap<string, string>) {
-  const show = (name: string, value: string | undefined) => `${name} ${value === undefined ? "(not reported)" : normalizeSetting(name, value)}`;
+  const show = (name: string, value: string | undefined) =>
+    `${name} ${value === undefined ? "(not reported)" : normalizeSetting(name, value)}`;
   return {
     declared: directives.map(({ name, value }) => show(name, value)),
     seen: directives.map(({ name }) => show(name, values.get(name))),
@@ -67,50 +68,60 @@ const SAMPLE: Readonly<Record<string, string>> = {
 };
 
 describe.for(TEST_SERVER_NAMES)("%s", (name) => {
-  test.for(MODES)("starts with what is rendered for persistence %s and reports every value back", async (mode, { skip }) => {
-    const servers = (await testServers()) ?? skip("no test servers");
-    const dir = mkdtempSync(join(tmpdir(), "prc conf ")); // a blank in the path, as on many a Mac
-    const port = await freePort();
-    const spec = aSpec({
-      engine: engineOf(name),
-      persistence: aPersistence(mode),
-      maxmemoryBytes: 1024 ** 3,
-      maxmemoryPolicy: "allkeys-lru",
-      minReplicasToWrite: 1,
-      replicasPerMaster: 2,
-    });
-    const split = mergeDirectives(
-      clusterDirectives(spec),
-      endpointDirectives({ address: "127.0.0.1", port, busPort: port + 10_000, hostname: "node-1.example.test" }),
-      { boot: storageDirectives({ dir, pidfile: join(dir, "node.pid") }), live: [] },
-    );
-    const directives = allDirectives(split);
-    const { declared } = compared(directives, new Map());
-    const server = await startServer({ server: servers[name], conf: renderRedisConf(directives, "one node"), dir, port });
-    try {
-      const client = server.connect();
-      const { seen } = compared(directives, await reported(client));
-      expect(seen).toEqual(declared);
-      // What is called live can be set, to the very value that is declared, on the running server.
-      for (const directive of split.live) {
-        expect(`${directive.name} ${await client.call("CONFIG", "SET", directive.name, directive.value)}`).toBe(`${directive.name} OK`);
+  test.for(MODES)(
+    "starts with what is rendered for persistence %s and reports every value back",
+    async (mode, { skip }) => {
+      const servers = (await testServers()) ?? skip("no test servers");
+      const dir = mkdtempSync(join(tmpdir(), "prc conf ")); // a blank in the path, as on many a Mac
+      const port = await freePort();
+      const spec = aSpec({
+        engine: engineOf(name),
+        persistence: aPersistence(mode),
+        maxmemoryBytes: 1024 ** 3,
+        maxmemoryPolicy: "allkeys-lru",
+        minReplicasToWrite: 1,
+        replicasPerMaster: 2,
+      });
+      const split = mergeDirectives(
+        clusterDirectives(spec),
+        endpointDirectives({ address: "127.0.0.1", port, busPort: port + 10_000, hostname: "node-1.example.test" }),
+        { boot: storageDirectives({ dir, pidfile: join(dir, "node.pid") }), live: [] },
+      );
+      const directives = allDirectives(split);
+      const { declared } = compared(directives, new Map());
+      const server = await startServer({
+        server: servers[name],
+        conf: renderRedisConf(directives, "one node"),
+        dir,
+        port,
+      });
+      try {
+        const client = server.connect();
+        const { seen } = compared(directives, await reported(client));
+        expect(seen).toEqual(declared);
+        // What is called live can be set, to the very value that is declared, on the running server.
+        for (const directive of split.live) {
+          expect(`${directive.name} ${await client.call("CONFIG", "SET", directive.name, directive.value)}`).toBe(
+            `${directive.name} OK`,
+          );
+        }
+        expect(compared(directives, await reported(client)).seen).toEqual(declared);
+        expect(await client.call("CONFIG", "REWRITE")).toBe("OK");
+      } finally {
+        await server.stop();
       }
-      expect(compared(directives, await reported(client)).seen).toEqual(declared);
-      expect(await client.call("CONFIG", "REWRITE")).toBe("OK");
-    } finally {
-      await server.stop();
-    }
-    // The file that the server has written itself gives the same values.
-    const rewritten = readFileSync(join(dir, "redis.conf"), "utf8");
-    expect(rewritten).toContain("Generated by CONFIG REWRITE");
-    const again = await startServer({ server: servers[name], conf: rewritten, dir, port });
-    try {
-      expect(compared(directives, await reported(again.connect())).seen).toEqual(declared);
-    } finally {
-      await again.stop();
-    }
-    rmSync(dir, { recursive: true, force: true });
-  });
+      // The file that the server has written itself gives the same values.
+      const rewritten = readFileSync(join(dir, "redis.conf"), "utf8");
+      expect(rewritten).toContain("Generated by CONFIG REWRITE");
+      const again = await startServer({ server: servers[name], conf: rewritten, dir, port });
+      try {
+        expect(compared(directives, await reported(again.connect())).seen).toEqual(declared);
+      } finally {
+        await again.stop();
+      }
+      rmSync(dir, { recursive: true, force: true });
+    },
+  );
 
   test("takes a broad sample of redisConfig, in other spellings than its own", async ({ skip }) => {
     const servers = (await testServers()) ?? skip("no test servers");
@@ -133,9 +144,39 @@ describe.for(TEST_SERVER_NAMES)("%s", (name) => {
 
   test("reads quoted values of any kind", async ({ skip }) => {
     const servers = (await testServers()) ?? skip("no test servers");
-    const values = ["plain", "two words", 'say "hi"', "it's", "back\\slash", "#hash", "tab\tnew\nline\r", "\u0001\u007f", "Zürich 東京 🚀", " leading", "\\x41", "$HOME", "a\u2028b"];
+    const values = [
+      "plain",
+      "two words",
+      'say "hi"',
+      "it's",
+      "back\\slash",
+      "#hash",
+      "tab\tnew\nline\r",
+      "\u0001\u007f",
+      "Zürich 東京 🚀",
+      " leading",
+      "\\x41",
+      "$HOME",
+      "a\u2028b",
+    ];
     // Directives that take any text, and do nothing with it while TLS is off and nothing replicates.
-    const names = ["masterauth", "masteruser", "replica-announce-ip", ...["ca-cert-dir", "ca-cert-file", "cert-file", "ciphers", "ciphersuites", "client-cert-file", "client-key-file", "client-key-file-pass", "key-file", "key-file-pass"].map((rest) => `tls-${rest}`)];
+    const names = [
+      "masterauth",
+      "masteruser",
+      "replica-announce-ip",
+      ...[
+        "ca-cert-dir",
+        "ca-cert-file",
+        "cert-file",
+        "ciphers",
+        "ciphersuites",
+        "client-cert-file",
+        "client-key-file",
+        "client-key-file-pass",
+        "key-file",
+        "key-file-pass",
+      ].map((rest) => `tls-${rest}`),
+    ];
     const directives = values.map((value, index) => ({ name: names[index] as string, value }));
     const server = await startServer({ server: servers[name], directives });
     try {
@@ -148,7 +189,10 @@ describe.for(TEST_SERVER_NAMES)("%s", (name) => {
 
   test("puts keys into the slots that keySlot says", async ({ skip }) => {
     const servers = (await testServers()) ?? skip("no test servers");
-    const server = await startServer({ server: servers[name], directives: [{ name: "cluster-enabled", value: "yes" }] });
+    const server = await startServer({
+      server: servers[name],
+      directives: [{ name: "cluster-enabled", value: "yes" }],
+    });
     try {
       const client = server.connect();
       const keys = Array.from({ length: 2_000 }, (_, index) => randomKey(index));

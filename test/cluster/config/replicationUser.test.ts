@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
+import { renderUsersAcl, replicationUser } from "../../../components/config/usersAcl";
 import type { ServerProgram } from "../../support/servers";
 import { type RunningServer, startServer, TEST_SERVER_NAMES, testServers } from "../../support/servers";
-import { renderUsersAcl, replicationUser } from "../../../components/config/usersAcl";
 
 const hash = (password: string) => createHash("sha256").update(password).digest("hex");
 const OPERATOR = { username: "operator", password: "all" };
@@ -43,8 +43,12 @@ test.for(TEST_SERVER_NAMES)("%s replicates with the replication user's rights", 
     await b.call("CLUSTER", "MEET", master.address, String(master.port));
     const id = (await a.call("CLUSTER", "MYID")) as string;
     await eventually("REPLICATE", async () => (await b.call("CLUSTER", "REPLICATE", id).catch(() => "")) === "OK");
-    await eventually("the replica's link is up", async () => (await b.info("replication")).includes("master_link_status:up"));
-    await eventually("cluster_state:ok", async () => String(await a.call("CLUSTER", "INFO")).includes("cluster_state:ok"));
+    await eventually("the replica's link is up", async () =>
+      (await b.info("replication")).includes("master_link_status:up"),
+    );
+    await eventually("cluster_state:ok", async () =>
+      String(await a.call("CLUSTER", "INFO")).includes("cluster_state:ok"),
+    );
     await a.multi().set("{k}1", "v").incr("{k}n").exec();
     expect(await a.wait(1, 5_000)).toBe(1);
   } finally {
@@ -63,19 +67,38 @@ test("valkey-9.1 hands over slots with the replication user's rights, under tran
     await b.call("CLUSTER", "ADDSLOTSRANGE", "16001", "16383");
     await b.call("CLUSTER", "MEET", from.address, String(from.port));
     await eventually("cluster_state:ok", async () =>
-      (await Promise.all([a, b].map((node) => node.call("CLUSTER", "INFO")))).every((text) => String(text).includes("cluster_state:ok")),
+      (await Promise.all([a, b].map((node) => node.call("CLUSTER", "INFO")))).every((text) =>
+        String(text).includes("cluster_state:ok"),
+      ),
     );
     // {k1} is in slot 12706; enough around it that the stream of changes is read, not only the copy.
     await a.eval("for i = 1, 200000 do redis.call('set', '{k1}' .. i, string.rep('x', 50)) end", 1, "{k1}");
     writer = (async () => {
-      while (writing) await a.multi().incr("{k1}n").hincrby("{k1}h", "f", 1).exec().catch(() => {});
+      while (writing)
+        await a
+          .multi()
+          .incr("{k1}n")
+          .hincrby("{k1}h", "f", 1)
+          .exec()
+          .catch(() => {});
     })();
-    expect(await a.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", "12706", "12706", "NODE", (await b.call("CLUSTER", "MYID")) as string)).toBe("OK");
+    expect(
+      await a.call(
+        "CLUSTER",
+        "MIGRATESLOTS",
+        "SLOTSRANGE",
+        "12706",
+        "12706",
+        "NODE",
+        (await b.call("CLUSTER", "MYID")) as string,
+      ),
+    ).toBe("OK");
     // The new owner sleeps a little, so that writes of the meantime follow the copy.
     to.process.kill("SIGSTOP");
     await new Promise((resolve) => setTimeout(resolve, 300));
     to.process.kill("SIGCONT");
-    const outcome = async () => /"state","(success|failed|canceled)"/.exec(JSON.stringify(await a.call("CLUSTER", "GETSLOTMIGRATIONS")))?.[1];
+    const outcome = async () =>
+      /"state","(success|failed|canceled)"/.exec(JSON.stringify(await a.call("CLUSTER", "GETSLOTMIGRATIONS")))?.[1];
     await eventually("the job ends", async () => (await outcome()) !== undefined);
     expect(await b.call("ACL", "LOG")).toEqual([]);
     expect(await outcome()).toBe("success");

@@ -24,9 +24,21 @@ test.for([
 });
 
 test("sizes need a unit that servers know", () => {
-  expect(["1", "1b", "1K", "1kb", "1tb", "kb", "-1", "1.5gb", ""].map(parseMemory)).toEqual([1n, 1n, 1000n, 1024n, undefined, undefined, undefined, undefined, undefined]);
+  expect(["1", "1b", "1K", "1kb", "1tb", "kb", "-1", "1.5gb", ""].map(parseMemory)).toEqual([
+    1n,
+    1n,
+    1000n,
+    1024n,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ]);
 });
 
 test("a partial limit is laid over the one before", () => {
-  expect(mergeBufferLimits("normal 0 0 0 slave 1 2 3 pubsub 4 5 6", "pubsub 1kb 0 0")).toBe("normal 0 0 0 replica 1 2 3 pubsub 1024 0 0");
+  expect(mergeBufferLimits("normal 0 0 0 slave 1 2 3 pubsub 4 5 6", "pubsub 1kb 0 0")).toBe(
+    "normal 0 0 0 replica 1 2 3 pubsub 1024 0 0",
+  );
 });

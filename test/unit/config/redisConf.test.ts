@@ -1,7 +1,12 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { allDirectives, clusterDirectives, mergeDirectives, unlistedManaged } from "../../../components/config/clusterDirectives";
+import {
+  allDirectives,
+  clusterDirectives,
+  mergeDirectives,
+  unlistedManaged,
+} from "../../../components/config/clusterDirectives";
 import { directiveTable } from "../../../components/config/directives";
 import { endpointDirectives, storageDirectives } from "../../../components/config/nodeDirectives";
 import { quoteWord, renderRedisConf } from "../../../components/config/redisConf";
@@ -17,7 +22,12 @@ const VERSIONS = ["redis-7.0", "redis-8.0", "valkey-8.1", "valkey-9.1"];
 // a line of the "boot" part that changes restarts every node, a line of the "live" part is set on every node.
 describe.for(VERSIONS)("redis.conf of %s", (version) => {
   test.for(MODES)("with persistence %s", async (mode) => {
-    const spec = aSpec({ engine: engineOf(version), persistence: aPersistence(mode), maxmemoryBytes: 10 * 1024 ** 3, maxmemoryPolicy: "allkeys-lru" });
+    const spec = aSpec({
+      engine: engineOf(version),
+      persistence: aPersistence(mode),
+      maxmemoryBytes: 10 * 1024 ** 3,
+      maxmemoryPolicy: "allkeys-lru",
+    });
     const split = mergeDirectives(
       clusterDirectives(spec),
       endpointDirectives({ address: "127.0.1.1", port: 7000, busPort: 17000 }),
@@ -29,26 +39,47 @@ describe.for(VERSIONS)("redis.conf of %s", (version) => {
 });
 
 describe("clusterDirectives", () => {
-  test.for(["redis-7.0", "redis-7.2", "redis-7.4", "redis-8.0", "redis-8.6", "valkey-8.0", "valkey-8.1", "valkey-9.0", "valkey-9.1", "valkey-10.0"])(
-    "emits for %s only what its table knows, sorted, each once",
-    (version) => {
-      const engine = engineOf(version);
-      const names = allDirectives(clusterDirectives(aSpec({ engine }))).map(({ name }) => name);
-      expect(names).toEqual([...new Set(names)].sort());
-      expect(names.filter((name) => !directiveTable(engine).facts.has(name))).toEqual([]);
-    },
-  );
+  test.for([
+    "redis-7.0",
+    "redis-7.2",
+    "redis-7.4",
+    "redis-8.0",
+    "redis-8.6",
+    "valkey-8.0",
+    "valkey-8.1",
+    "valkey-9.0",
+    "valkey-9.1",
+    "valkey-10.0",
+  ])("emits for %s only what its table knows, sorted, each once", (version) => {
+    const engine = engineOf(version);
+    const names = allDirectives(clusterDirectives(aSpec({ engine }))).map(({ name }) => name);
+    expect(names).toEqual([...new Set(names)].sort());
+    expect(names.filter((name) => !directiveTable(engine).facts.has(name))).toEqual([]);
+  });
 
   test("redisConfig replaces defaults, under another name of theirs too, and never what is managed", () => {
-    const redisConfig = { "tcp-keepalive": "10", "hash-max-ziplist-entries": "7", "client-output-buffer-limit": "replica 1gb 1gb 60", appendonly: "no", databases: "1" };
+    const redisConfig = {
+      "tcp-keepalive": "10",
+      "hash-max-ziplist-entries": "7",
+      "client-output-buffer-limit": "replica 1gb 1gb 60",
+      appendonly: "no",
+      databases: "1",
+    };
     const { boot, live } = clusterDirectives(aSpec({ redisConfig }));
     const all = new Map([...boot, ...live].map(({ name, value }) => [name, value]));
     expect(all.get("tcp-keepalive")).toBe("10");
     expect(all.get("hash-max-ziplist-entries")).toBe("7");
     expect(all.has("hash-max-listpack-entries")).toBe(false);
-    expect(all.get("client-output-buffer-limit")).toBe("normal 0 0 0 replica 1073741824 1073741824 60 pubsub 33554432 8388608 60");
+    expect(all.get("client-output-buffer-limit")).toBe(
+      "normal 0 0 0 replica 1073741824 1073741824 60 pubsub 33554432 8388608 60",
+    );
     expect(all.get("appendonly")).toBe("yes");
-    expect(boot.map(({ name }) => name)).toEqual(["cluster-config-file", "cluster-enabled", "databases", "tcp-backlog"]);
+    expect(boot.map(({ name }) => name)).toEqual([
+      "cluster-config-file",
+      "cluster-enabled",
+      "databases",
+      "tcp-backlog",
+    ]);
   });
 
   test("what arguments decide is refused in redisConfig", () => {
@@ -58,7 +89,9 @@ describe("clusterDirectives", () => {
   test("sizes the backlog and the replicas' buffers by maxmemory", () => {
     const of = (maxmemoryBytes: number) => {
       const { live } = clusterDirectives(aSpec({ maxmemoryBytes }));
-      return live.filter(({ name }) => /^(repl-backlog-size|client-output-buffer-limit)$/.test(name)).map(({ value }) => /replica [\d ]+|^\d+$/.exec(value)?.[0].trim());
+      return live
+        .filter(({ name }) => /^(repl-backlog-size|client-output-buffer-limit)$/.test(name))
+        .map(({ value }) => /replica [\d ]+|^\d+$/.exec(value)?.[0].trim());
     };
     const mib = 1024 ** 2;
     expect(of(0)).toEqual([`replica ${256 * mib} ${64 * mib} 60`, `${32 * mib}`]);
