@@ -99,7 +99,7 @@ describe("redis-cluster status on a real cluster", () => {
     await run("--inventory", file);
     await until(async () => seen.includes("dbsize"), "status seen by MONITOR");
     monitor?.disconnect();
-    const reading = /^(client setname|cluster (myid|nodes|info)|info|dbsize|config get|ping|replconf)/;
+    const reading = /^(hello|client setname|cluster (myid|nodes|info)|info|dbsize|config get|ping|replconf)/;
     expect(seen.filter((line) => !reading.test(line))).toEqual([]);
   });
 
