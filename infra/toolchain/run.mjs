@@ -14,7 +14,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { compile } from "./compile.mjs";
 import { ensurePackages, underNewerNode } from "./packages.mjs";
-import { foreground, PROJECT, say, toolEnvironment, Trouble } from "./project.mjs";
+import { foreground, PROJECT, say, Trouble, toolEnvironment } from "./project.mjs";
 import { ensureRedisServer, ensureTestServers, ServerUnavailable } from "./servers.mjs";
 import { smoke } from "./smoke.mjs";
 import { inventoryOf, stackCommand } from "./stack.mjs";
