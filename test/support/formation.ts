@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cluster, Redis } from "ioredis";
+import type { TestContext } from "vitest";
 import type { FormationGoal, History } from "../../components/formation/goal";
 import type { ClusterObservation } from "../../components/formation/observation";
 import { observe } from "../../components/formation/observe";
@@ -17,7 +18,7 @@ import { keySlot } from "../../components/spec/keySlot";
 import { place } from "../../components/topology/place";
 import type { PlannedNode } from "../../components/topology/plan";
 import { specOf } from "../unit/topology/support";
-import { freePort, type RunningServer, type ServerProgram, startServer } from "./servers";
+import { freePort, type RunningServer, type ServerProgram, startServer, type TestServerName, testServers } from "./servers";
 
 export interface Shape {
   readonly masters: number;
