@@ -1,7 +1,9 @@
 import { normalizeSetting } from "../config";
 import type { FormationGoal, Member } from "./goal";
 import { claims, crowdedZones, layoutOf, viewSignature, zonesOf } from "./layout";
-import { type AnsweringNode, type ClusterObservation, answering, openSlotsOf, self } from "./observation";
+import { planMoves } from "./rebalance";
+import { type AnsweringNode, type ClusterObservation, answering, openSlotsOf, self, type SilentNode, withoutRetired } from "./observation";
+import type { NodeEntry } from "./clusterNodes";
 import { countSlots, formatRanges } from "./slots";
 
 /** Something that differs between the goal and what is. No finding at all is what verification asks for. */
@@ -28,6 +30,8 @@ export type FindingKind =
   | "views-differ"
   | "state-fail"
   | "open-slot"
+  | "uneven"
+  | "leaving-node"
   | "no-leader"
   | "stray-node"
   | "replica-link"
@@ -41,13 +45,14 @@ export type FindingKind =
  * all 16,384 slots have exactly one owner, `cluster_state:ok` everywhere, no handshake, failure flag, unknown address or
  * open slot, every planned replica follows its shard's leader with its link up, zone rules as promised, settings as declared.
  */
-export function assess(goal: FormationGoal, members: readonly Member[], observation: ClusterObservation): Finding[] {
+export function assess(goal: FormationGoal, members: readonly Member[], observed: ClusterObservation): Finding[] {
+  const observation = withoutRetired(observed);
   const findings: Finding[] = [];
   const report = (kind: FindingKind, subject: string, message: string) => findings.push({ kind, subject, message });
 
   const alive = answering(observation);
   for (const node of observation.nodes) {
-    if (!node.answering) report("silent-node", node.name, `${node.name} at ${node.endpoint.address}:${node.endpoint.port} does not answer: ${node.reason}`);
+    if (!node.answering && !node.leaving) report("silent-node", node.name, `${node.name} at ${node.endpoint.address}:${node.endpoint.port} does not answer: ${node.reason}`);
   }
   identity(goal, members, alive, report);
   membership(alive, report);
@@ -65,11 +70,11 @@ export function assess(goal: FormationGoal, members: readonly Member[], observat
       report("setting-differs", node.name, `${name} of ${node.name} is ${JSON.stringify(is)}, declared ${JSON.stringify(want)}`);
     }
   }
-  const pictures = new Map<string, string[]>();
-  for (const node of alive) pictures.set(viewSignature(node), [...(pictures.get(viewSignature(node)) ?? []), node.name]);
+  const pictures = new Set(alive.map(viewSignature));
   if (pictures.size > 1) report("views-differ", "views", `${alive.length} nodes hold ${pictures.size} different pictures of members and slot owners`);
 
   roles(goal, observation, report);
+  scale(goal, observation, report);
   return findings;
 }
 
@@ -132,13 +137,33 @@ function membership(alive: readonly AnsweringNode[], report: Report): void {
   }
 }
 
+/** Does everybody own their share, and has everybody left who is to leave? */
+function scale(goal: FormationGoal, observation: ClusterObservation, report: Report): void {
+  const moves = planMoves(goal, observation);
+  if (moves.length > 0) {
+    const slots = moves.reduce((sum, m) => sum + countSlots(m.slots), 0);
+    report("uneven", "slots", `${slots} slots are not where an even spread over ${goal.plan.shards.length} shards has them`);
+  }
+  for (const node of observation.nodes) {
+    if (node.leaving && node.answering) report("leaving-node", node.name, `${node.name} is no longer declared and still a member`);
+    if (node.leaving && !node.answering && knowsOf(observation, node).length > 0) report("leaving-node", node.name, `${node.name} is no longer declared, does not answer, and is still listed as a member`);
+  }
+}
+
+/** Entries of a node that is silent, in the views of those that answer, by its address. */
+export function knowsOf(observation: ClusterObservation, silent: SilentNode): NodeEntry[] {
+  const { address, port } = silent.endpoint;
+  return answering(observation).flatMap((n) => n.view.filter((e) => !e.myself && e.address === address && e.port === port));
+}
+
 function roles(goal: FormationGoal, observation: ClusterObservation, report: Report): void {
   const layout = layoutOf(goal, observation);
-  const zones = zonesOf(goal);
+  const zones = zonesOf(goal, observation);
   const shardOf = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, s.name] as const)));
   for (const { planned, leader, replicas, strays } of layout) {
     if (!leader) report("no-leader", planned.name, `${planned.name} has no master with slots`);
     for (const stray of strays) {
+      if (stray.leaving) continue;
       const own = self(stray);
       const of = answering(observation).find((n) => n.id === own.masterId);
       const what = own.role === "master" ? "is a master of its own" : of ? `follows ${of.name} of ${shardOf.get(of.name)}` : "follows an unknown master";

@@ -2,12 +2,25 @@ import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
 import { reasonOf } from "./observe";
 import { type Step, describeStep } from "./steps";
+import { type Moved, migrateSlots } from "./migrate";
 import type { Command, Connections } from "./wire";
 
 /** What a batch came to. `again` lists steps that the cluster was not ready for; the next observation decides anew. */
 export interface Outcome {
   readonly again: readonly { readonly step: Step; readonly reason: string }[];
+  readonly moved: Moved;
 }
+
+/** What steps need beyond themselves. */
+export interface ExecutionContext {
+  readonly endpoints: Readonly<Record<string, NodeEndpoint>>;
+  /** Names of all masters: told of new owners of slots right away. */
+  readonly masters: readonly string[];
+  readonly stopReason: () => string | undefined;
+}
+
+/** How long one round of moves may take before the cluster is looked at again. */
+const ROUND_MILLISECONDS = 2_000;
 
 /** A step that a server refused for a reason that looking again does not mend. */
 export class StepRefused extends Error {
@@ -30,9 +43,10 @@ export const LOOK_AGAIN: Partial<Record<Step["do"], RegExp>> = {
 };
 
 /** Runs one batch: all nodes at once, each node's steps in order. */
-export async function execute(steps: readonly Step[], endpoints: Readonly<Record<string, NodeEndpoint>>, connections: Connections): Promise<Outcome> {
+export async function execute(steps: readonly Step[], context: ExecutionContext, connections: Connections): Promise<Outcome> {
+  const { endpoints } = context;
   const byNode = new Map<string, Step[]>();
-  for (const step of steps) byNode.set(step.node, [...(byNode.get(step.node) ?? []), step]);
+  for (const step of steps) if (step.do !== "migrateSlots") byNode.set(step.node, [...(byNode.get(step.node) ?? []), step]);
   const again: { step: Step; reason: string }[] = [];
   const refused: StepRefused[] = [];
   await Promise.all(
@@ -58,7 +72,20 @@ export async function execute(steps: readonly Step[], endpoints: Readonly<Record
   await Promise.all(steps.filter((s) => s.do === "failover").map((s) => leadershipTaken(s.node, endpoints, connections)));
   if (refused.length === 1 && refused[0]) throw refused[0];
   if (refused.length > 1) throw new AggregateError(refused, refused.map((e) => e.message).join("; "));
-  return { again };
+  return { again, moved: await moveAll(steps, context, connections) };
+}
+
+/** Moves of disjoint pairs, side by side, for as long as a round may take. */
+async function moveAll(steps: readonly Step[], { endpoints, masters, stopReason }: ExecutionContext, connections: Connections): Promise<Moved> {
+  const until = Date.now() + ROUND_MILLISECONDS;
+  const moves = steps.filter((s) => s.do === "migrateSlots");
+  const results = await Promise.all(
+    moves.map((step) => {
+      const otherMasters = masters.filter((m) => m !== step.node && m !== step.to).flatMap((m) => endpoints[m] ?? []);
+      return migrateSlots(step, { connections, endpoints, otherMasters, mayGoOn: () => Date.now() < until && stopReason() === undefined });
+    }),
+  );
+  return results.reduce((sum, r) => ({ slots: sum.slots + r.slots, keys: sum.keys + r.keys }), { slots: 0, keys: 0 });
 }
 
 const FAILOVER_MILLISECONDS = 6_000;
@@ -90,7 +117,13 @@ function commandsOf(step: Step): Command[] {
       return [["CLUSTER", "REPLICATE", step.masterId]];
     case "failover":
       return [step.force ? ["CLUSTER", "FAILOVER", "FORCE"] : ["CLUSTER", "FAILOVER"]];
+    case "stabilizeSlot":
+      return [["CLUSTER", "SETSLOT", step.slot, "STABLE"]];
+    case "reset":
+      return [["CLUSTER", "RESET", "HARD"]];
     case "forget":
       return [["CLUSTER", "FORGET", step.id]];
+    case "migrateSlots":
+      throw new Error("slots are moved by migrateSlots");
   }
 }

@@ -14,12 +14,32 @@ export function forecast(goal: FormationGoal, history: History, observation: Clu
   const steps: Step[] = [];
   let now = observation;
   for (let round = 0; round < ROUND_LIMIT; round++) {
-    const next = plan(goal, history, now);
+    const next = plan(goal, history, now, { slotsARound: SLOT_COUNT });
     if (next.kind !== "act") return { steps, end: next };
     steps.push(...next.steps);
     now = settle(next.steps.reduce(apply, now));
   }
   return { steps, end: plan(goal, history, now) };
+}
+
+/** The cluster as the goal's own steps will find it: nodes that come are there, blank; nodes that go are marked as leaving. */
+export function asDeclared(before: FormationGoal, goal: FormationGoal, observation: ClusterObservation): ClusterObservation {
+  const planned = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));
+  const former = new Map(before.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));
+  const seen = new Set(observation.nodes.map((n) => n.name));
+  const old = observation.nodes.find((n) => n.answering);
+  const coming = [...planned.keys()].flatMap((name) => {
+    const endpoint = goal.endpoints[name];
+    if (seen.has(name) || !endpoint || !old?.answering) return [];
+    const id = `new:${name}`;
+    const own: NodeEntry = { id, ...endpoint, role: "master", myself: true, health: "ok", handshake: false, noaddr: false, configEpoch: 0, linked: true, slots: [], openSlots: [] };
+    return [{ ...old, name, endpoint, id, view: [own], state: "fail" as const, currentEpoch: 0, keys: 0, memory: { usedBytes: 0, maxBytes: old.memory.maxBytes }, settings: { ...goal.settings } }];
+  });
+  const staying = observation.nodes.map((n) => {
+    const was = former.get(n.name);
+    return planned.has(n.name) || n.leaving || !was ? n : { ...n, leaving: { shard: was.shard, zone: was.zone } };
+  });
+  return { nodes: [...staying, ...coming] };
 }
 
 type Change = (node: AnsweringNode) => AnsweringNode;
@@ -65,6 +85,22 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
         }),
       };
     }
+    case "migrateSlots": {
+      const moving = new Set(expandSlots(step.slots));
+      const given = onNode(observation, step.node, (n) => {
+        const slots = toRanges(expandSlots(self(n).slots).filter((s) => !moving.has(s)));
+        return withSelf({ ...n, keys: slots.length === 0 ? 0 : n.keys }, { slots });
+      });
+      return onNode(given, step.to, (n) => withSelf(n, { slots: toRanges([...expandSlots(self(n).slots), ...moving]) }));
+    }
+    case "stabilizeSlot":
+      return onNode(observation, step.node, (n) => withSelf(n, { openSlots: self(n).openSlots.filter((o) => o.slot !== step.slot) }));
+    case "reset":
+      return onNode(observation, step.node, (n) => {
+        const { masterId: _former, ...own } = self(n);
+        const id = `reset-${n.id}`.slice(0, 40);
+        return { ...n, id, keys: 0, state: "fail", view: [{ ...own, id, role: "master", slots: [], openSlots: [], configEpoch: 0 }] };
+      });
     case "forget":
       return onNode(observation, step.node, (n) => ({ ...n, view: n.view.filter((e) => e.id !== step.id) }));
   }

@@ -1,12 +1,12 @@
 import type { PlannedShard, SlotRange } from "../topology/plan";
 import type { FormationGoal } from "./goal";
 import { type AnsweringNode, type ClusterObservation, answering, self } from "./observation";
-import { SLOT_COUNT, expandSlots, toRanges } from "./slots";
+import { formatRanges, rangesWhere, tally } from "./slots";
 
 /** A shard as it is: who leads and who follows, by the nodes' own word. */
 export interface ShardLayout {
   readonly planned: PlannedShard;
-  /** The shard's node that owns slots as a master; none before slots are assigned, or while a failover is under way. */
+  /** The shard's node that owns slots as a master, or is to take them in a new shard; none before the first assignment, or while a failover is under way. */
   readonly leader: AnsweringNode | undefined;
   /** Replicas of the leader, in the plan's order. */
   readonly replicas: readonly AnsweringNode[];
@@ -18,9 +18,12 @@ export interface ShardLayout {
 
 export function layoutOf(goal: FormationGoal, observation: ClusterObservation): ShardLayout[] {
   const byName = new Map(answering(observation).map((n) => [n.name, n]));
+  const complete = claims(observation).unowned.length === 0;
   return goal.plan.shards.map((planned) => {
-    const nodes = planned.nodes.flatMap((n) => byName.get(n.name) ?? []);
-    const leader = nodes.find((n) => self(n).role === "master" && self(n).slots.length > 0);
+    const leaving = answering(observation).filter((n) => n.leaving?.shard === planned.name);
+    const nodes = [...planned.nodes.flatMap((n) => byName.get(n.name) ?? []), ...leaving];
+    const owner = nodes.find((n) => self(n).role === "master" && self(n).slots.length > 0);
+    const leader = owner ?? (complete ? newLeader(nodes[0]) : undefined);
     const replicas = nodes.filter((n) => leader !== undefined && n !== leader && self(n).role === "replica" && self(n).masterId === leader.id);
     return {
       planned,
@@ -32,9 +35,15 @@ export function layoutOf(goal: FormationGoal, observation: ClusterObservation): 
   });
 }
 
-/** Zone of every node of the plan, by node name. */
-export function zonesOf(goal: FormationGoal): Map<string, string> {
-  return new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n.zone] as const)));
+/** While all slots have owners elsewhere, a shard that comes new is led by the node planned for it, once that has joined. */
+function newLeader(first: AnsweringNode | undefined): AnsweringNode | undefined {
+  return first && !first.leaving && self(first).role === "master" && first.view.length > 1 ? first : undefined;
+}
+
+/** Zone of every node, by node name. */
+export function zonesOf(goal: FormationGoal, observation?: ClusterObservation): Map<string, string> {
+  const leaving = observation?.nodes.flatMap((n) => (n.leaving ? [[n.name, n.leaving.zone] as const] : [])) ?? [];
+  return new Map([...leaving, ...goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n.zone] as const))]);
 }
 
 /** Zones that hold half of the leaders or more, with how many. */
@@ -53,21 +62,19 @@ export function crowdedZones(goal: FormationGoal, layout: readonly ShardLayout[]
 
 /** Slots that no node claims for itself, and slots that two or more claim. */
 export function claims(observation: ClusterObservation): { unowned: SlotRange[]; contested: SlotRange[] } {
-  const owners = new Uint16Array(SLOT_COUNT);
-  for (const node of answering(observation)) {
-    const own = self(node);
-    if (own.role !== "master") continue;
-    for (const slot of expandSlots(own.slots)) owners[slot] = (owners[slot] ?? 0) + 1;
-  }
-  const where = (test: (count: number) => boolean) => toRanges([...owners.keys()].filter((slot) => test(owners[slot] ?? 0)));
-  return { unowned: where((n) => n === 0), contested: where((n) => n > 1) };
+  const masters = answering(observation).filter((node) => self(node).role === "master");
+  const owners = tally(masters.map((node) => self(node).slots));
+  return { unowned: rangesWhere(owners, (n) => n === 0), contested: rangesWhere(owners, (n) => n > 1) };
 }
 
-/** One node's picture of members, roles and slot owners as text, to compare pictures. Handshakes are not members yet. */
+/**
+ * One node's picture of members, roles and slot owners as text, to compare pictures. Handshakes are not members yet.
+ * Servers print the shortest list of ranges, ascending, so equal slots are equal text.
+ */
 export function viewSignature(node: AnsweringNode): string {
   return node.view
     .filter((e) => !e.handshake)
-    .map((e) => `${e.id} ${e.role} ${e.masterId ?? "-"} ${toRanges(expandSlots(e.slots)).map((r) => `${r.start}-${r.end}`).join(",")}`)
+    .map((e) => `${e.id} ${e.role} ${e.masterId ?? "-"} ${formatRanges(e.slots)}`)
     .sort()
     .join("\n");
 }

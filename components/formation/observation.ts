@@ -9,10 +9,17 @@ export interface ClusterObservation {
 
 export type NodeObservation = AnsweringNode | SilentNode;
 
+/** Set on a member that the declaration no longer has: where it belonged. It is emptied, then retired. */
+export interface Leaving {
+  readonly shard: string;
+  readonly zone: string;
+}
+
 /** A node that did not answer. That says nothing about whether it still serves. */
 export interface SilentNode {
   readonly answering: false;
   readonly name: string;
+  readonly leaving?: Leaving;
   readonly endpoint: NodeEndpoint;
   /** Why, in the words of the operating system or the server. */
   readonly reason: string;
@@ -21,6 +28,7 @@ export interface SilentNode {
 export interface AnsweringNode {
   readonly answering: true;
   readonly name: string;
+  readonly leaving?: Leaving;
   readonly endpoint: NodeEndpoint;
   readonly id: string;
   readonly server: { readonly name: "redis" | "valkey"; readonly version: string; readonly clusterEnabled: boolean };
@@ -65,4 +73,10 @@ export function openSlotsOf(node: AnsweringNode): readonly OpenSlot[] {
 export function isBlank(node: AnsweringNode): boolean {
   const own = self(node);
   return node.keys === 0 && own.role === "master" && own.slots.length === 0 && own.openSlots.length === 0 && node.view.length === 1;
+}
+
+/** Without the members that have left: emptied, reset, alone. They wait for their machines to be deleted. */
+export function withoutRetired(observation: ClusterObservation): ClusterObservation {
+  const retired = (n: NodeObservation) => n.leaving !== undefined && n.answering && isBlank(n);
+  return observation.nodes.some(retired) ? { nodes: observation.nodes.filter((n) => !retired(n)) } : observation;
 }

@@ -1,21 +1,24 @@
 import type { NodeEndpoint } from "../config/types";
 import { parseClusterNodes } from "./clusterNodes";
-import type { FormationGoal } from "./goal";
+import type { FormationGoal, Member } from "./goal";
 import type { AnsweringNode, ClusterObservation, NodeObservation } from "./observation";
 import type { Answer, Command, Connections } from "./wire";
 
-/** Asks every node of the goal, all at once. Sends reading commands only. */
-export async function observe(goal: FormationGoal, connections: Connections): Promise<ClusterObservation> {
+/** Asks every node of the goal, and every member that is to leave, all at once. Sends reading commands only. */
+export async function observe(goal: FormationGoal, connections: Connections, members: readonly Member[] = []): Promise<ClusterObservation> {
   const nodes = goal.plan.shards.flatMap((s) => s.nodes);
   const settings = Object.keys(goal.settings).sort();
+  const planned = new Set(nodes.map((n) => n.name));
+  const leaving = members.filter((m) => m.state === "member" && !planned.has(m.name));
   return {
-    nodes: await Promise.all(
-      nodes.map((node) => {
+    nodes: await Promise.all([
+      ...nodes.map((node) => {
         const endpoint = goal.endpoints[node.name];
         if (!endpoint) throw new Error(`no endpoint is known for node ${node.name}`);
         return observeNode(node.name, endpoint, settings, connections);
       }),
-    ),
+      ...leaving.map(async ({ name, endpoint, shard, zone }) => ({ ...(await observeNode(name, endpoint, settings, connections)), leaving: { shard, zone } })),
+    ]),
   };
 }
 

@@ -1,8 +1,8 @@
 import { describeTopology } from "../topology/describe";
 import { assess } from "./assess";
-import { forecast } from "./forecast";
+import { asDeclared, forecast } from "./forecast";
 import type { FormationGoal, History } from "./goal";
-import type { ClusterObservation } from "./observation";
+import { type ClusterObservation, answering, isBlank } from "./observation";
 import { type Step, describeStep } from "./steps";
 
 /** What a reader of the preview sees of a cluster that is to be formed. Stable order; endpoints may be unknown yet. */
@@ -60,9 +60,10 @@ export function outlineChange(before: FormationGoal, goal: FormationGoal, histor
   if (silent.length > 0) {
     return [...lines, indent(`steps: first the ${count(silent.length, "silent node")} must answer again; then the cluster settles by itself, is looked at again, mended where needed, and verified`)];
   }
-  const { steps, end } = forecast(goal, history, observation);
+  const declaredNow = asDeclared(before, goal, observation);
+  const { steps, end } = forecast(goal, history, declaredNow);
   if (end.kind === "refuse") return [...lines, ...end.refusals.flatMap((r) => [indent(`refused: ${r.message}`), indent(`  → ${r.remedy}`)])];
-  return [...lines, ...groupSteps(goal, steps), indent("then: verify full coverage from every node, a write and a read in every shard")];
+  return [...lines, ...groupSteps(goal, steps, declaredNow), indent("then: verify full coverage from every node, a write and a read in every shard")];
 }
 
 const indent = (line: string) => `  ${line}`;
@@ -73,19 +74,39 @@ function shorten(lines: readonly string[]): string[] {
   return lines.length <= FINDINGS_SHOWN ? [...lines] : [...lines.slice(0, FINDINGS_SHOWN), `and ${lines.length - FINDINGS_SHOWN} more`];
 }
 
-/** Steps under their shard's name; the same settings on all nodes are one line. */
-function groupSteps(goal: FormationGoal, steps: readonly Step[]): string[] {
-  const lines: string[] = [];
+/** Steps under the shard that they are for; the same line on many nodes is one line; nodes that leave come last. */
+function groupSteps(goal: FormationGoal, steps: readonly Step[], observation: ClusterObservation): string[] {
+  const coming = new Set(answering(observation).filter(isBlank).map((n) => n.name));
+  const shardOf = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, s.name] as const)));
   const everywhere = new Map<string, string[]>();
-  for (const step of steps) if (step.do === "setConfig") everywhere.set(describeStep(step), [...(everywhere.get(describeStep(step)) ?? []), step.node]);
-  for (const shard of goal.plan.shards) {
-    const own = steps.filter((s) => s.do !== "setConfig" && shard.nodes.some((n) => n.name === s.node));
-    if (own.length === 0) continue;
-    lines.push(indent(`${shard.name}:`), ...own.map((s) => indent(`  ${s.node}: ${describeStep(s)}`)));
+  const byShard = new Map<string, string[]>();
+  const leaving: string[] = [];
+  const joined = new Set<string>();
+  for (const step of steps) {
+    // Everybody meets a node that comes: that is one event for a reader, not one for each pair.
+    const comes = step.do === "meet" ? [step.node, step.peer].find((name) => coming.has(name)) : undefined;
+    if (comes !== undefined && joined.has(comes)) continue;
+    if (comes !== undefined) {
+      joined.add(comes);
+      const shard = shardOf.get(comes) ?? "";
+      byShard.set(shard, [...(byShard.get(shard) ?? []), `${comes}: join the cluster`]);
+      continue;
+    }
+    const text = describeStep(step);
+    if (step.do === "setConfig") everywhere.set(`${text}, without a restart`, [...(everywhere.get(`${text}, without a restart`) ?? []), step.node]);
+    else if (step.do === "forget") everywhere.set(text, [...(everywhere.get(text) ?? []), step.node]);
+    else {
+      const shard = step.do === "migrateSlots" ? step.shard : shardOf.get(step.node);
+      if (shard === undefined) leaving.push(`${step.node}: ${text}`);
+      else byShard.set(shard, [...(byShard.get(shard) ?? []), `${step.node}: ${text}`]);
+    }
   }
-  const total = goal.plan.shards.flatMap((s) => s.nodes).length;
-  for (const [text, nodes] of [...everywhere].sort()) lines.push(indent(`${nodes.length === total ? `all ${total} nodes` : nodes.join(", ")}: ${text}, without a restart`));
-  return lines;
+  const total = shardOf.size;
+  return [
+    ...goal.plan.shards.flatMap(({ name }) => (byShard.has(name) ? [indent(`${name}:`), ...(byShard.get(name) ?? []).map((l) => indent(indent(l)))] : [])),
+    ...(leaving.length > 0 ? [indent("leaving:"), ...leaving.map((l) => indent(indent(l)))] : []),
+    ...[...everywhere].sort().map(([text, nodes]) => indent(`${nodes.length >= total ? `all ${nodes.length} nodes` : nodes.join(", ")}: ${text}`)),
+  ];
 }
 
 /** What the declaration itself changes, as far as formation carries it out. */

@@ -1,8 +1,9 @@
-import { assess, differingSettings, staleMembers } from "./assess";
+import { assess, differingSettings, type FindingKind, knowsOf, staleMembers } from "./assess";
 import type { FormationGoal, History, Member } from "./goal";
 import { type ShardLayout, crowdedZones, layoutOf, zonesOf } from "./layout";
 import { planMeetings } from "./meetings";
-import { type AnsweringNode, type ClusterObservation, answering, isBlank, self } from "./observation";
+import { type AnsweringNode, type ClusterObservation, answering, isBlank, openSlotsOf, self, withoutRetired } from "./observation";
+import { SLOTS_A_ROUND, finishOpenSlots, nextRound, planMoves } from "./rebalance";
 import { type Refusal, refusals } from "./refusals";
 import { expandSlots, toRanges } from "./slots";
 import { type Standing, standingOf } from "./standing";
@@ -16,7 +17,7 @@ export type Plan =
   | { readonly kind: "refuse"; readonly refusals: readonly Refusal[] }
   | { readonly kind: "done" };
 
-export type Phase = "recover" | "assign" | "join" | "replicate" | "retire" | "settings" | "balance";
+export type Phase = "recover" | "assign" | "join" | "replicate" | "retire" | "settings" | "move" | "balance";
 
 /**
  * While a cluster forms, its nodes exchange views several times a second instead of every few seconds. Only used
@@ -24,17 +25,32 @@ export type Phase = "recover" | "assign" | "join" | "replicate" | "retire" | "se
  */
 export const FORMING_NODE_TIMEOUT_MILLISECONDS = 500;
 
+/**
+ * Pings grow with the square of the nodes and with the inverse of the timeout: at 60 nodes on one machine 500 ms kept it
+ * so busy that nodes took each other for failed, and forming took longer than with a second.
+ */
+export function formingNodeTimeout(nodes: number): number {
+  return Math.max(FORMING_NODE_TIMEOUT_MILLISECONDS, Math.round((nodes / 30) * FORMING_NODE_TIMEOUT_MILLISECONDS));
+}
+
 export interface PlanOptions {
   /** Meet every missing pair instead of trusting gossip: for a formation that does not move. */
   readonly insist?: boolean;
+  /** How many slots of one pair a round takes on. Default: what a round can do in its time. */
+  readonly slotsARound?: number;
 }
+
+/** Differences that steps mend while the cluster serves; everything else has to settle first. */
+const MENDED_LATER: readonly FindingKind[] = ["setting-differs", "crowded-zone", "open-slot", "uneven", "leaving-node"];
 
 /**
  * Decides the next batch of steps. Pure: the same goal, members and observation give the same plan, in the same order.
- * The order of the questions is the order of safety: refuse, join, assign, replicate, forget, settings, zones.
+ * The order of the questions is the order of safety: refuse, join, assign, replicate, forget, settings, slots, zones, retire.
  */
-export function plan(goal: FormationGoal, history: History, observation: ClusterObservation, options: PlanOptions = {}): Plan {
+export function plan(goal: FormationGoal, history: History, observed: ClusterObservation, options: PlanOptions = {}): Plan {
   const { members } = history;
+  const stale = staleMembers(members, answering(observed));
+  const observation = withoutRetired(observed);
   const standing = standingOf(goal, history, observation);
   const refused = refusals(goal, members, observation, standing);
   if (refused.length > 0) return { kind: "refuse", refusals: refused };
@@ -46,19 +62,25 @@ export function plan(goal: FormationGoal, history: History, observation: Cluster
     ["assign", assignSlots(goal, layout, alive, standing)],
     ["join", planMeetings(goal, alive, options.insist ?? false)],
     ["replicate", planReplicas(layout, alive)],
-    ["retire", forgetStale(members, alive, !standing.formed && standing.keyless)],
+    ["retire", forgetStale(stale, alive, !standing.formed && standing.keyless)],
   ];
   for (const [phase, steps] of batches) if (steps.length > 0) return { kind: "act", phase, steps };
 
   const findings = assess(goal, members, observation);
   if (findings.length === 0) return { kind: "done" };
-  // Settings and leadership wait until the cluster is whole: neither may disturb one that is still settling.
-  const unsettled = findings.filter((f) => f.kind !== "setting-differs" && f.kind !== "crowded-zone");
+  // Settings, slots and leadership wait until the cluster is whole: none may disturb one that is still settling.
+  const unsettled = findings.filter((f) => !MENDED_LATER.includes(f.kind));
   if (unsettled.length > 0) return { kind: "wait", reasons: unsettled.map((f) => f.message) };
-  const settings = alive.flatMap((node) => settingSteps(goal, node, history.verified));
-  if (settings.length > 0) return { kind: "act", phase: "settings", steps: settings };
-  const failover = spreadLeaders(goal, layout);
-  if (failover) return { kind: "act", phase: "balance", steps: [failover] };
+  const limit = options.slotsARound ?? SLOTS_A_ROUND;
+  const shardOf = (name: string) => layout.find((s) => s.leader?.name === name)?.planned.name ?? "";
+  const open = alive.some((n) => openSlotsOf(n).length > 0);
+  const later: [Phase, Step[]][] = [
+    ["settings", alive.flatMap((node) => (node.leaving ? [] : settingSteps(goal, node, history.verified)))],
+    ["move", open ? finishOpenSlots(observation, shardOf) : nextRound(planMoves(goal, observation), limit)],
+    ["balance", spreadLeaders(goal, layout, observation)],
+    ["retire", retire(layout, observation)],
+  ];
+  for (const [phase, steps] of later) if (steps.length > 0) return { kind: "act", phase, steps };
   return { kind: "wait", reasons: findings.map((f) => f.message) };
 }
 
@@ -87,10 +109,11 @@ function takeOver(layout: readonly ShardLayout[], members: readonly Member[], al
 function assignSlots(goal: FormationGoal, layout: readonly ShardLayout[], alive: readonly AnsweringNode[], standing: Standing): Step[] {
   if (standing.formed || !standing.keyless) return [];
   const steps: Step[] = [];
-  if (alive.every(isBlank) && goal.nodeTimeoutMilliseconds > FORMING_NODE_TIMEOUT_MILLISECONDS) {
+  const timeout = formingNodeTimeout(alive.length);
+  if (alive.every(isBlank) && goal.nodeTimeoutMilliseconds > timeout) {
     for (const node of alive) {
-      if (node.settings["cluster-node-timeout"] === String(FORMING_NODE_TIMEOUT_MILLISECONDS)) continue;
-      steps.push({ do: "setTemporary", node: node.name, settings: { "cluster-node-timeout": String(FORMING_NODE_TIMEOUT_MILLISECONDS) } });
+      if (node.settings["cluster-node-timeout"] === String(timeout)) continue;
+      steps.push({ do: "setTemporary", node: node.name, settings: { "cluster-node-timeout": String(timeout) } });
     }
   }
   const free = new Set(expandSlots(standing.free));
@@ -116,6 +139,7 @@ function planReplicas(layout: readonly ShardLayout[], alive: readonly AnsweringN
     if (!leader) return [];
     return strays
       .filter((stray) => {
+        if (stray.leaving) return false;
         const own = self(stray);
         const known = stray.view.find((e) => e.id === leader.id);
         const needed = own.masterId !== undefined && !answers.has(own.masterId) && owners.has(own.masterId);
@@ -131,8 +155,8 @@ function planReplicas(layout: readonly ShardLayout[], alive: readonly AnsweringN
  * one still owns slots in anybody's view: its replica needs it to be known as failed in order to be elected. While
  * nothing was ever written there is nothing to take over, and its slots are assigned anew.
  */
-function forgetStale(members: readonly Member[], alive: readonly AnsweringNode[], unused: boolean): Step[] {
-  return staleMembers(members, alive).flatMap((member) => {
+function forgetStale(stale: readonly Member[], alive: readonly AnsweringNode[], unused: boolean): Step[] {
+  return stale.flatMap((member) => {
     const entries = alive.flatMap((n) => n.view.filter((e) => e.id === member.id));
     if (entries.length === 0 || (!unused && entries.some((e) => e.slots.length > 0))) return [];
     if (alive.some((n) => self(n).masterId === member.id)) return [];
@@ -145,22 +169,53 @@ function settingSteps(goal: FormationGoal, node: AnsweringNode, persist: boolean
   return wrong.length === 0 ? [] : [{ do: "setConfig", node: node.name, settings: Object.fromEntries(wrong), persist }];
 }
 
-/** One graceful failover that takes a leader out of a crowded zone; preferably back to where the plan has it. */
-function spreadLeaders(goal: FormationGoal, layout: readonly ShardLayout[]): Step | undefined {
-  if (!goal.plan.promises.mastersKeepMajority) return undefined;
-  const zones = zonesOf(goal);
+/**
+ * One graceful failover: from a leader that is to leave to a replica that stays, else out of a crowded zone; preferably to
+ * the node that the plan has in the lead.
+ */
+function spreadLeaders(goal: FormationGoal, layout: readonly ShardLayout[], observation: ClusterObservation): Step[] {
+  for (const { planned, leader, replicas } of layout) {
+    if (!leader?.leaving) continue;
+    const heirs = replicas.filter((r) => !r.leaving && r.replication.linkUp).sort((a, b) => rank(planned, a) - rank(planned, b));
+    if (heirs[0]) return [{ do: "failover", node: heirs[0].name, shard: planned.name, from: leader.name }];
+  }
+  if (!goal.plan.promises.mastersKeepMajority) return [];
+  const zones = zonesOf(goal, observation);
   const crowded = crowdedZones(goal, layout)[0];
-  if (!crowded) return undefined;
+  if (!crowded) return [];
   const led = new Map<string, number>();
   for (const { leader } of layout) if (leader) led.set(zones.get(leader.name) ?? "", (led.get(zones.get(leader.name) ?? "") ?? 0) + 1);
   const candidates = layout
     .filter(({ leader }) => leader && zones.get(leader.name) === crowded.zone)
     .flatMap(({ planned, leader, replicas }) =>
       replicas
-        .filter((r) => r.replication.linkUp && zones.get(r.name) !== crowded.zone)
+        .filter((r) => !r.leaving && r.replication.linkUp && zones.get(r.name) !== crowded.zone)
         .map((r) => ({ planned, leader, replica: r, home: planned.nodes[0]?.name === r.name, load: led.get(zones.get(r.name) ?? "") ?? 0 })),
     )
     .sort((a, b) => Number(b.home) - Number(a.home) || a.load - b.load || (a.replica.name < b.replica.name ? -1 : 1));
   const best = candidates[0];
-  return best && best.leader && { do: "failover", node: best.replica.name, shard: best.planned.name, from: best.leader.name };
+  return best?.leader ? [{ do: "failover", node: best.replica.name, shard: best.planned.name, from: best.leader.name }] : [];
+}
+
+function rank(planned: ShardLayout["planned"], node: AnsweringNode): number {
+  return planned.nodes.findIndex((n) => n.name === node.name);
+}
+
+/**
+ * Members that the declaration no longer has and that own nothing any more: reset, so that they stop talking to the others,
+ * whereupon their former IDs are forgotten everywhere. The cluster was just seen to be whole, in sync without them.
+ */
+function retire(layout: readonly ShardLayout[], observation: ClusterObservation): Step[] {
+  const leaders = new Set(layout.map((s) => s.leader?.name));
+  const alive = answering(observation);
+  return observation.nodes.flatMap((node): Step[] => {
+    if (!node.leaving) return [];
+    if (node.answering) {
+      const own = self(node);
+      const empty = own.slots.length === 0 && own.openSlots.length === 0 && (own.role === "replica" || node.keys === 0);
+      return empty && !leaders.has(node.name) ? [{ do: "reset", node: node.name, id: node.id }] : [];
+    }
+    const ids = new Set(knowsOf(observation, node).map((e) => e.id));
+    return [...ids].flatMap((id) => alive.filter((n) => n.view.some((e) => e.id === id)).map((n): Step => ({ do: "forget", node: n.name, id, formerName: node.name })));
+  });
 }

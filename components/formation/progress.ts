@@ -1,11 +1,14 @@
 import { knows } from "./standing";
 import type { FormationGoal } from "./goal";
 import { claims, layoutOf } from "./layout";
-import { type ClusterObservation, answering } from "./observation";
+import { type ClusterObservation, answering, withoutRetired } from "./observation";
+import type { Moved } from "./migrate";
+import { planMoves } from "./rebalance";
 import { SLOT_COUNT, countSlots } from "./slots";
 
 /** One line of where the work stands: `met 6/6 · slots 16384/16384 · replicas 3/3 · ok 6/6`. */
-export function progressLine(goal: FormationGoal, observation: ClusterObservation): string {
+export function progressLine(goal: FormationGoal, observed: ClusterObservation): string {
+  const observation = withoutRetired(observed);
   const alive = answering(observation);
   const total = observation.nodes.length;
   const met = alive.filter((node) => alive.every((other) => knows(node, other))).length;
@@ -20,4 +23,29 @@ export function progressLine(goal: FormationGoal, observation: ClusterObservatio
     `ok ${alive.filter((n) => n.state === "ok").length}/${total}`,
   ];
   return parts.join(" · ");
+}
+
+/** How a move of slots goes on, and how long yet: `moved 1024 of 4096 slots · 250,000 keys · 61,000 keys/s · about 4 s left`. */
+export class MoveProgress {
+  #began = Date.now();
+  #slots = 0;
+  #keys = 0;
+
+  /** @param before the cluster as it was when this round was planned */
+  line(goal: FormationGoal, before: ClusterObservation, round: Moved): string {
+    if (this.#slots === 0) this.#began = Date.now() - 1;
+    const total = this.#slots + planMoves(goal, before).reduce((sum, m) => sum + countSlots(m.slots), 0);
+    this.#slots += round.slots;
+    this.#keys += round.keys;
+    const seconds = Math.max(0.001, (Date.now() - this.#began) / 1000);
+    const left = Math.max(0, total - this.#slots);
+    const rate = this.#slots / seconds;
+    const number = (n: number) => Math.round(n).toLocaleString("en-US");
+    return [
+      `moved ${this.#slots} of ${Math.max(total, this.#slots)} slots`,
+      `${number(this.#keys)} keys`,
+      ...(this.#keys > 0 && seconds > 0.5 ? [`${number(this.#keys / seconds)} keys/s`] : []),
+      ...(left > 0 && seconds > 0.5 ? [`about ${number(Math.ceil(left / rate))} s left`] : []),
+    ].join(" · ");
+  }
 }

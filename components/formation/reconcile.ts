@@ -5,11 +5,11 @@ import { execute } from "./execute";
 import type { FormationGoal, History, Member } from "./goal";
 import { type ShardLayout, layoutOf, viewSignature } from "./layout";
 import { EXECUTOR_PREFIX, executorAhead, takeTurn, AnotherActor } from "./lock";
-import { type ClusterObservation, answering } from "./observation";
+import { type ClusterObservation, answering, isBlank, self } from "./observation";
 import { observe } from "./observe";
 import { type Plan, plan } from "./plan";
 import { probe } from "./probe";
-import { progressLine } from "./progress";
+import { MoveProgress, progressLine } from "./progress";
 import type { Refusal } from "./refusals";
 import { type Access, Connections } from "./wire";
 
@@ -48,7 +48,7 @@ export class FormationFailed extends Error {
  */
 export async function reconcile(goal: FormationGoal, history: History, options: ReconcileOptions): Promise<Reconciled> {
   const connections = new Connections(`${EXECUTOR_PREFIX}${randomUUID()}`, options.access);
-  const run: Run = { goal, connections, options, members: history.members, verified: history.verified, said: "", lowered: false };
+  const run: Run = { goal, connections, options, members: history.members, verified: history.verified, said: "", lowered: false, moves: new MoveProgress() };
   try {
     const observation = await converge(run);
     const layout = layoutOf(goal, observation);
@@ -72,6 +72,7 @@ interface Run {
   said: string;
   /** Temporary settings were given out and may still hold. */
   lowered: boolean;
+  readonly moves: MoveProgress;
 }
 
 /** A run that fails leaves no temporary setting behind where it can; after a kill the next run finds it as any difference. */
@@ -92,7 +93,8 @@ async function converge(run: Run): Promise<ClusterObservation> {
     const stop = options.stopReason?.();
     if (stop) throw new FormationFailed(`stopped between two steps: ${stop}; run \`up\` again to go on`, run.members);
     const began = Date.now();
-    const observation = await observe(goal, connections);
+    const observation = await observe(goal, connections, run.members);
+    const looked = Date.now() - began;
     const members = rememberMembers(goal, run.members, observation);
     const still = Date.now() - moved;
     const next = plan(goal, { members, verified: run.verified }, observation, { insist: still > patience / 4 });
@@ -116,10 +118,13 @@ async function converge(run: Run): Promise<ClusterObservation> {
         if (closed.length > 0) throw refused(closed, known);
         run.lowered = true;
       }
-      await execute(next.steps, goal.endpoints, connections);
+      const endpoints = Object.fromEntries(observation.nodes.map((n) => [n.name, n.endpoint]));
+      const masters = answering(observation).filter((n) => self(n).role === "master").map((n) => n.name);
+      const { moved: slots } = await execute(next.steps, { endpoints, masters, stopReason: () => options.stopReason?.() }, connections);
+      if (next.phase === "move") options.onProgress(run.moves.line(goal, observation, slots));
     }
     // Looking costs the servers as much as us: never look for longer than not.
-    await setTimeout(next.kind === "act" ? 0 : Math.min(200, Math.max(15, Date.now() - began)));
+    await setTimeout(next.kind === "act" ? 0 : Math.min(200, Math.max(15, looked)));
   }
 }
 
@@ -167,8 +172,10 @@ export function rememberMembers(goal: FormationGoal, members: readonly Member[],
   const planned = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));
   for (const node of alive) {
     if (node.id.startsWith("no-cluster-mode:")) continue;
+    const former = node.leaving && isBlank(node);
     for (const m of members) if (m.name === node.name && m.id !== node.id) byId.set(m.id, { ...m, state: "stale" });
-    const { shard = "", zone = "" } = planned.get(node.name) ?? {};
+    if (former) continue;
+    const { shard = "", zone = "" } = planned.get(node.name) ?? node.leaving ?? {};
     byId.set(node.id, { name: node.name, shard, zone, id: node.id, endpoint: node.endpoint, state: "member" });
   }
   return [...byId.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));

@@ -1,6 +1,7 @@
 import { differingSlots, type Standing } from "./standing";
-import { foreignNodes, staleMembers } from "./assess";
+import { foreignNodes, knowsOf, staleMembers } from "./assess";
 import type { FormationGoal, Member } from "./goal";
+import { layoutOf } from "./layout";
 import { type AnsweringNode, type ClusterObservation, answering, self } from "./observation";
 import { countSlots, expandSlots, formatRanges, toRanges } from "./slots";
 
@@ -23,7 +24,8 @@ export type RefusalKind =
   | "two-clusters"
   | "data-on-new-node"
   | "data-lost"
-  | "bus-port";
+  | "bus-port"
+  | "no-memory";
 
 /** Reasons not to touch this cluster at all, checked before each batch of steps. All of them are reported together. */
 export function refusals(goal: FormationGoal, members: readonly Member[], observation: ClusterObservation, standing: Standing): Refusal[] {
@@ -33,6 +35,8 @@ export function refusals(goal: FormationGoal, members: readonly Member[], observ
 
   for (const node of observation.nodes) {
     if (node.answering) continue;
+    // A member that is to go and owns nothing any more can go silently; one with slots cannot.
+    if (node.leaving && knowsOf(observation, node).every((e) => e.slots.length === 0 && e.health === "fail")) continue;
     const where = `${node.endpoint.address}:${node.endpoint.port}`;
     refuse("silent-node", node.name, `${node.name} at ${where} does not answer: ${node.reason}`, "start the server, or let this machine reach that address, and run `up` again; a silent node is never taken for a lost one");
   }
@@ -56,6 +60,7 @@ export function refusals(goal: FormationGoal, members: readonly Member[], observ
     lostSlots(alive, standing, refuse);
     emptiedReplicas(members, alive, refuse);
     intruders(goal, standing, refuse);
+    memory(goal, observation, refuse);
   }
   return found;
 }
@@ -137,6 +142,21 @@ function intruders(goal: FormationGoal, standing: Standing, refuse: Refuse): voi
       refuse("two-clusters", node.name, `${node.name} owns slots ${formatRanges(own.slots)} and knows nobody of ${goal.cluster}, which is formed without it`, "it was used elsewhere: reset it by hand (CLUSTER RESET HARD) once you are sure that nothing on it is needed, or give the cluster a fresh node; joining them would merge two clusters");
     }
   }
+}
+
+/** Of what remains after a scale-in, no more than this may be full: the rest is for what is written meanwhile. */
+const FULL_ENOUGH = 0.9;
+
+/** Masters that leave give their keys to the ones that stay; those must have room, or they would evict or refuse. */
+function memory(goal: FormationGoal, observation: ClusterObservation, refuse: Refuse): void {
+  const going = answering(observation).filter((n) => n.leaving && self(n).role === "master" && countSlots(self(n).slots) > 0 && !goal.plan.shards.some((s) => s.name === n.leaving?.shard));
+  const staying = layoutOf(goal, observation).flatMap(({ leader }) => leader ?? []);
+  if (going.length === 0 || staying.length === 0 || staying.some((n) => n.memory.maxBytes === 0)) return;
+  const used = [...going, ...staying].reduce((sum, n) => sum + n.memory.usedBytes, 0);
+  const room = staying.reduce((sum, n) => sum + n.memory.maxBytes, 0);
+  if (used <= room * FULL_ENOUGH) return;
+  const mib = (bytes: number) => `${Math.ceil(bytes / 1024 / 1024)} MiB`;
+  refuse("no-memory", goal.cluster, `${going.length + staying.length} masters hold ${mib(used)}, and the ${staying.length} that stay have maxmemory for ${mib(room)}, of which ${FULL_ENOUGH * 100} % may be used`, "raise maxmemory (with machines that have it) or keep more masters");
 }
 
 /** After a cluster was formed, slots without an owner mean that data are gone; that is never filled with emptiness unasked. */

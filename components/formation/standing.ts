@@ -2,7 +2,7 @@ import type { SlotRange } from "../topology/plan";
 import type { FormationGoal, History } from "./goal";
 import { claims } from "./layout";
 import { type AnsweringNode, type ClusterObservation, answering, isBlank, self } from "./observation";
-import { SLOT_COUNT, expandSlots, sameRanges, toRanges } from "./slots";
+import { expandSlots, rangesWhere, sameRanges, tally, toRanges } from "./slots";
 
 /** Where in its life the cluster stands, derived from what is observed and from the durable member list. */
 export interface Standing {
@@ -70,8 +70,8 @@ export function knows(node: AnsweringNode, other: AnsweringNode): boolean {
 }
 
 function freeInEveryView(alive: readonly AnsweringNode[]): SlotRange[] {
-  const taken = new Set(alive.flatMap((n) => n.view.flatMap((e) => expandSlots(e.slots))));
-  return toRanges(Array.from({ length: SLOT_COUNT }, (_, slot) => slot).filter((slot) => !taken.has(slot)));
+  const taken = tally(alive.flatMap((n) => n.view.map((e) => e.slots)));
+  return rangesWhere(taken, (count) => count === 0);
 }
 
 /** Unclaimed slots whose last known owner has no replica left that could take over. */

@@ -8,7 +8,7 @@ export interface Access {
 }
 
 /** One command: its name and arguments. */
-export type Command = readonly [string, ...(string | number)[]];
+export type Command = readonly [string, ...(string | number | Buffer)[]];
 
 /** The answer of a server, or why there is none. */
 export type Answer = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: Error };
@@ -31,13 +31,13 @@ export class Connections {
     this.#access = access;
   }
 
-  /** Sends all commands in one go and answers in their order. Never throws; a lost connection fails what was not answered. */
-  async send(endpoint: NodeEndpoint, commands: readonly Command[]): Promise<Answer[]> {
+  /** Sends all commands in one go and answers in their order, with `binary` as bytes. Never throws; a lost connection fails what was not answered. */
+  async send(endpoint: NodeEndpoint, commands: readonly Command[], { binary = false } = {}): Promise<Answer[]> {
     if (commands.length === 0) return [];
     try {
       const client = await this.#client(endpoint);
       const pipeline = client.pipeline();
-      for (const [name, ...args] of commands) pipeline.call(name, ...args);
+      for (const [name, ...args] of commands) binary ? pipeline.callBuffer(name, ...args) : pipeline.call(name, ...args);
       const replies = (await pipeline.exec()) ?? [];
       return commands.map((_, i): Answer => {
         const [error, value] = replies[i] ?? [new Error("no answer"), undefined];

@@ -15,6 +15,8 @@ const REMEDIES: Record<StatusIssueKind, string> = {
   "slots-unowned": "bring back the node that owned them, or restore a backup; their keys cannot be read now",
   "slots-contested": "wait a moment; if it stays, two nodes disagree about the owner: see CLUSTER NODES of both",
   "slots-misplaced": "`up` moves them",
+  uneven: "`up` moves them",
+  "leaving-node": "`up` empties it and takes it out",
   "views-differ": "wait a moment for gossip; if it stays, the nodes cannot all reach each other's bus ports",
   "state-fail": "it ends when all slots have an owner that answers and most masters are reachable",
   "open-slot":

@@ -51,7 +51,8 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     return { inputs: news, failures: [] };
   },
 
-  async diff(_id, olds, news) {
+  async diff(_id, recorded, news) {
+    const olds = complete(recorded);
     if (hasUnknown(news.endpoints) || hasUnknown(news.plan)) return { changes: true, replaces: [] };
     const changed = declaredChanges(olds, news).length > 0 || JSON.stringify(sorted(goalOf(olds))) !== JSON.stringify(sorted(goalOf(news)));
     const changes = changed || olds.issues.length > 0 || olds.unfinished !== "";
@@ -68,10 +69,11 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     return { id, outs: await run(id, inputs, { members: [], verified: false }, { shards: [], verifiedAt: "" }) };
   },
 
-  async read(id, props) {
+  async read(id, recorded) {
+    const props = complete(recorded);
     const connections = new Connections("pulumi-redis-cluster:reader", props.access);
     try {
-      const observation = await observe(goalOf(props), connections);
+      const observation = await observe(goalOf(props), connections, props.members);
       lastSeen.set(props.cluster, observation);
       const issues = assess(goalOf(props), props.members, observation).map((f) => f.message);
       const alive = answering(observation);
@@ -83,7 +85,8 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     }
   },
 
-  async update(id, olds, news) {
+  async update(id, recorded, news) {
+    const olds = complete(recorded);
     return { outs: await run(id, news, historyOf(olds), olds) };
   },
 
@@ -120,6 +123,11 @@ async function run(id: string, inputs: FormationInputs, history: History, before
 function verifiedLine({ observation, layout }: Reconciled): string {
   const nodes = answering(observation).length;
   return `16384 slots in ${layout.length} shards, ${nodes} nodes agree, a key written and read in each shard`;
+}
+
+/** State that an earlier version wrote may lack what came later. */
+function complete(recorded: FormationOutputs): FormationOutputs {
+  return { ...{ members: [], shards: [], issues: [], unfinished: "", verifiedAt: "" }, ...recorded };
 }
 
 function goalOf({ cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds }: FormationGoal): FormationGoal {

@@ -119,7 +119,7 @@ async function letGo(inputs: GuardInputs, connections: Connections): Promise<voi
   const heir = await replicaInSync(node, connections);
   if (heir) {
     console.log(`${inputs.cluster}: ${inputs.node} hands ${slots} slots to its replica at ${heir.address}:${heir.port}`);
-    await execute([{ do: "failover", node: "heir", shard: "", from: inputs.node }], { heir }, connections);
+    await execute([{ do: "failover", node: "heir", shard: "", from: inputs.node }], { endpoints: { heir }, masters: [], stopReason: () => undefined }, connections);
     // The heir leads before this node has heard of it.
     for (const until = Date.now() + HANDOVER_MILLISECONDS; Date.now() < until; await setTimeout(20)) {
       const after = await observeNode(inputs.node, inputs.endpoint, [], connections);

@@ -1,0 +1,104 @@
+import type { FormationGoal } from "./goal";
+import { layoutOf } from "./layout";
+import { type AnsweringNode, type ClusterObservation, answering, openSlotsOf, self } from "./observation";
+import { SLOT_COUNT, countSlots, expandSlots, toRanges } from "./slots";
+import type { Step } from "./steps";
+
+export type MigrateSlots = Extract<Step, { do: "migrateSlots" }>;
+
+/** Slots of one pair that one round may take on; the executor ends a round by time in any case. */
+export const SLOTS_A_ROUND = 512;
+
+/**
+ * Every move that evenness demands, and no more: shards end within one slot of each other, nodes that leave end with none.
+ * A shard keeps what it has up to its share, so that the moves are as few as they can be. Empty where nothing is to move, or
+ * where a shard has nobody to lead it yet.
+ */
+export function planMoves(goal: FormationGoal, observation: ClusterObservation): MigrateSlots[] {
+  const heads = layoutOf(goal, observation).map((shard) => ({ shard, head: shard.leader }));
+  if (heads.some(({ head }) => head === undefined)) return [];
+  const owners = answering(observation).filter((n) => self(n).role === "master" && self(n).slots.length > 0);
+  const total = owners.reduce((sum, n) => sum + countSlots(self(n).slots), 0);
+  if (total !== SLOT_COUNT) return [];
+
+  const shares = fairShares(heads.map(({ head }) => (head ? countSlots(self(head).slots) : 0)));
+  const headIds = new Set(heads.map(({ head }) => head?.id));
+  const surplus = [
+    ...owners.filter((n) => !headIds.has(n.id)).map((node) => ({ node, slots: expandSlots(self(node).slots) })),
+    ...heads.flatMap(({ head }, i) => {
+      const owned = head ? expandSlots(self(head).slots) : [];
+      const share = shares[i] ?? 0;
+      return head && owned.length > share ? [{ node: head, slots: owned.slice(share) }] : [];
+    }),
+  ];
+  const moves: MigrateSlots[] = [];
+  heads.forEach(({ shard, head }, i) => {
+    let need = (shares[i] ?? 0) - (head ? countSlots(self(head).slots) : 0);
+    for (const donor of surplus) {
+      if (!head || need <= 0) break;
+      const slots = donor.slots.splice(0, need);
+      if (slots.length === 0) continue;
+      need -= slots.length;
+      moves.push(move(donor.node, head, shard.planned.name, slots));
+    }
+  });
+  return moves;
+}
+
+/**
+ * How many slots each shard ends with: 16384 divided evenly, the odd ones to those that own most already, so that nothing
+ * moves that need not.
+ */
+export function fairShares(owned: readonly number[]): number[] {
+  const base = Math.floor(SLOT_COUNT / owned.length);
+  const odd = SLOT_COUNT % owned.length;
+  const order = owned.map((count, i) => ({ count, i })).sort((a, b) => b.count - a.count || a.i - b.i);
+  const shares = new Array<number>(owned.length).fill(base);
+  for (const { i } of order.slice(0, odd)) shares[i] = base + 1;
+  return shares;
+}
+
+/** The next round: one move a donor and a receiver, so that no node takes part in two. */
+export function nextRound(moves: readonly MigrateSlots[], limit: number): MigrateSlots[] {
+  const busy = new Set<string>();
+  return moves.flatMap((m) => {
+    if (busy.has(m.node) || busy.has(m.to)) return [];
+    busy.add(m.node).add(m.to);
+    return [{ ...m, slots: toRanges(expandSlots(m.slots).slice(0, limit)) }];
+  });
+}
+
+/**
+ * What to do with slots that an aborted move left open, ours or anybody's: carry the move to its end, towards the node that
+ * was to receive the slot. That is right from every state in between, since keys may lie on either side. Where the other
+ * end is not among the answering masters, no key can have gone there that anyone could fetch: the mark is taken back.
+ */
+export function finishOpenSlots(observation: ClusterObservation, shardOf: (node: string) => string): Step[] {
+  const alive = answering(observation);
+  const masters = new Map(alive.filter((n) => self(n).role === "master").map((n) => [n.id, n]));
+  const owners = new Map<number, AnsweringNode>();
+  for (const node of masters.values()) for (const slot of expandSlots(self(node).slots)) owners.set(slot, node);
+  const going = new Map<string, { from: AnsweringNode; to: AnsweringNode; slots: number[] }>();
+  const steps: Step[] = [];
+  for (const node of alive) {
+    for (const open of openSlotsOf(node)) {
+      const peer = masters.get(open.peerId);
+      const to = open.direction === "importing" ? node : peer;
+      const from = owners.get(open.slot);
+      if (!to || !from || from === to || !masters.has(node.id)) {
+        steps.push({ do: "stabilizeSlot", node: node.name, slot: open.slot });
+        continue;
+      }
+      const key = `${from.id} ${to.id}`;
+      const entry = going.get(key) ?? { from, to, slots: [] };
+      entry.slots.push(open.slot);
+      going.set(key, entry);
+    }
+  }
+  const moves = [...going.values()].map(({ from, to, slots }) => move(from, to, shardOf(to.name), slots));
+  return [...steps, ...nextRound(moves, SLOTS_A_ROUND)];
+}
+
+function move(from: AnsweringNode, to: AnsweringNode, shard: string, slots: readonly number[]): MigrateSlots {
+  return { do: "migrateSlots", node: from.name, nodeId: from.id, to: to.name, toId: to.id, toEndpoint: to.endpoint, shard, slots: toRanges(slots) };
+}
