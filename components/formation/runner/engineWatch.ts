@@ -40,6 +40,37 @@ export class EngineWatch {
   }
 }
 
+let calls = 0;
+
+/**
+ * A kill may also come between two calls, or just before one succeeds; the process would then wait for its engine for
+ * ever. So a provider process looks, whenever nothing is in progress, and ends. A call in progress ends by itself.
+ * @returns the runners, with their calls counted
+ */
+export function endingWithTheEngine<T extends object>(runners: T): T {
+  // Anywhere else but in Pulumi's provider process, such as a test, nobody is to be ended.
+  if (!/[\\/]dynamic-provider/.test(process.argv[1] ?? "")) return runners;
+  const watch = new EngineWatch().start();
+  setInterval(() => {
+    if (calls === 0) leaveIfOrphaned(watch);
+  }, LOOK_EVERY_MILLISECONDS).unref();
+  const counted = (runner: object) =>
+    Object.fromEntries(
+      Object.entries(runner).map(([name, method]: [string, (...args: unknown[]) => Promise<unknown>]) => [
+        name,
+        async (...args: unknown[]) => {
+          calls++;
+          try {
+            return await method.apply(runner, args);
+          } finally {
+            calls--;
+          }
+        },
+      ]),
+    );
+  return Object.fromEntries(Object.entries(runners).map(([kind, runner]) => [kind, counted(runner)])) as T;
+}
+
 /** Nobody is left to answer to, and nothing is left to do: a provider without its engine must not linger. */
 export function leaveIfOrphaned(watch: EngineWatch): void {
   if (watch.reason()) process.exit(75);

@@ -116,6 +116,8 @@ async function letGo(inputs: GuardInputs, connections: Connections): Promise<voi
     throw new Error(`${inputs.node} may hold the last copy of its shard: its master ${master?.address ?? ""}:${master?.port ?? ""} does not answer as a master. It stays; bring the master back or let a failover end, and run \`up\` again.`);
   }
   if (slots === 0) return;
+  // A destroy that was killed halfway left too few masters to elect anyone: nothing can be handed over any more, only lost.
+  if (consented && !(await mastersHaveMajority(node, connections))) return;
   const heir = await replicaInSync(node, connections);
   if (heir) {
     console.log(`${inputs.cluster}: ${inputs.node} hands ${slots} slots to its replica at ${heir.address}:${heir.port}`);
@@ -130,6 +132,13 @@ async function letGo(inputs: GuardInputs, connections: Connections): Promise<voi
   // A shard declared without replicas can only pause: its data stay on disk, or their loss was agreed to.
   if (consented || inputs.replicasPerMaster === 0) return;
   throw new Error(`${inputs.node} owns ${slots} slots and has no replica in sync to take them; it stays. Wait until its replica is in sync, or mend that first, and run \`up\` again.`);
+}
+
+/** Do enough masters answer to elect another one? */
+async function mastersHaveMajority(node: AnsweringNode, connections: Connections): Promise<boolean> {
+  const masters = node.view.filter((e) => e.role === "master" && e.slots.length > 0);
+  const answers = await Promise.all(masters.map((e) => e.myself || leads(e, connections)));
+  return answers.filter(Boolean).length * 2 > masters.length;
 }
 
 /** Does this node answer, as a master with slots? */

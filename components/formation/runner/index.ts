@@ -2,7 +2,8 @@
  * What the frozen shims load inside Pulumi's provider process: `pulumi-redis-cluster/runner`. The exported names are the
  * `kind`s that are written in stored state; they never change.
  */
+import { endingWithTheEngine } from "./engineWatch";
 import { formationRunner } from "./formation";
 import { guardRunner } from "./guard";
 
-export const providers = { ClusterFormation: formationRunner, NodeGuard: guardRunner };
+export const providers = endingWithTheEngine({ ClusterFormation: formationRunner, NodeGuard: guardRunner });

@@ -1,6 +1,6 @@
 import { Cluster, Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Project, isRunning, redisCliCheck } from "../../support/project";
+import { isRunning, Project, redisCliCheck } from "../../support/project";
 import { testServers } from "../../support/servers";
 
 const servers = await testServers();
@@ -18,7 +18,8 @@ describe.skipIf(!servers)("a cluster on one machine, by the program of a new use
   test("preview shows shards, zones, addresses, what it survives and the steps, and makes nothing", async () => {
     const preview = await project.engine.preview();
     expect(preview.ok).toBe(true);
-    for (const text of ["3 masters, 1 replica each, 3 zones", "0-5460", "127.0.1.1:", "survives", "assign 16384 slots"]) expect(preview.stdout).toContain(text);
+    for (const text of ["3 masters, 1 replica each, 3 zones", "0-5460", "127.0.1.1:", "survives", "assign 16384 slots"])
+      expect(preview.stdout).toContain(text);
     expect((await project.engine.exportStack()).deployment?.resources ?? []).toEqual([]);
   });
 
@@ -29,7 +30,8 @@ describe.skipIf(!servers)("a cluster on one machine, by the program of a new use
     expect(nodes).toHaveLength(6);
     expect(new Set(nodes.map((n) => n.zone)).size).toBe(3);
     expect(inventory.verifiedAt).toMatch(/^\d{4}-\d\d-\d\dT/);
-    for (const { address, port } of nodes) expect(redisCliCheck(server?.cliPath ?? "", address, port)).toMatchObject({ ok: true });
+    for (const { address, port } of nodes)
+      expect(redisCliCheck(server?.cliPath ?? "", address, port)).toMatchObject({ ok: true });
   });
 
   test("a second up reports no change and sends nothing to any node that changes it", async () => {
@@ -49,7 +51,19 @@ describe.skipIf(!servers)("a cluster on one machine, by the program of a new use
     } finally {
       for (const monitor of monitors) monitor.disconnect();
     }
-    const reading = ["info", "cluster nodes", "cluster info", "cluster myid", "dbsize", "config get", "client setname", "ping", "replconf ack", "select 0", "hello 3"];
+    const reading = [
+      "info",
+      "cluster nodes",
+      "cluster info",
+      "cluster myid",
+      "dbsize",
+      "config get",
+      "client setname",
+      "ping",
+      "replconf ack",
+      "select 0",
+      "hello 3",
+    ];
     expect(seen.length).toBeGreaterThan(0);
     expect(seen.filter((command) => !reading.some((known) => command.startsWith(known)))).toEqual([]);
   });
@@ -69,28 +83,34 @@ describe.skipIf(!servers)("a cluster on one machine, by the program of a new use
     }
   });
 
-  test.for([1, 3, 6])("%i servers killed: a plain up brings full coverage back, every key is there, zones hold", async (count) => {
-    const { shards } = await project.inventory();
-    const [first] = shards.flatMap((s) => s.nodes);
-    const cluster = new Cluster([{ host: first?.address ?? "", port: first?.port ?? 0 }]);
-    for (let i = 0; i < 300; i++) await cluster.set(`key:${count}:${i}`, `value ${i}`);
-    // Every replica has every write before anything is killed, so that none may be missing.
-    await Promise.all(cluster.nodes("master").map((node) => node.wait(1, 10_000)));
-    cluster.disconnect();
+  test.for([1, 3, 6])(
+    "%i servers killed: a plain up brings full coverage back, every key is there, zones hold",
+    async (count) => {
+      const { shards } = await project.inventory();
+      const [first] = shards.flatMap((s) => s.nodes);
+      const cluster = new Cluster([{ host: first?.address ?? "", port: first?.port ?? 0 }]);
+      for (let i = 0; i < 300; i++) await cluster.set(`key:${count}:${i}`, `value ${i}`);
+      // Every replica has every write before anything is killed, so that none may be missing.
+      await Promise.all(cluster.nodes("master").map((node) => node.wait(1, 10_000)));
+      cluster.disconnect();
 
-    const pids = [...(await project.pids()).values()];
-    for (const pid of pids.slice(0, count)) process.kill(pid, "SIGKILL");
-    await project.mustUp();
+      const pids = [...(await project.pids()).values()];
+      for (const pid of pids.slice(0, count)) process.kill(pid, "SIGKILL");
+      await project.mustUp();
 
-    const after = await project.inventory();
-    const leaders = after.shards.map((s) => s.nodes.find((n) => n.role === "master")?.zone);
-    expect(new Set(leaders).size).toBe(3);
-    for (const { address, port } of after.shards.flatMap((s) => s.nodes)) expect(redisCliCheck(server?.cliPath ?? "", address, port)).toMatchObject({ ok: true });
-    const again = new Cluster(after.shards.flatMap((s) => s.nodes).map(({ address, port }) => ({ host: address, port })));
-    for (let i = 0; i < 300; i++) expect(await again.get(`key:${count}:${i}`)).toBe(`value ${i}`);
-    again.disconnect();
-    expect((await project.mustUp()).stdout).toMatch(/21 unchanged/);
-  });
+      const after = await project.inventory();
+      const leaders = after.shards.map((s) => s.nodes.find((n) => n.role === "master")?.zone);
+      expect(new Set(leaders).size).toBe(3);
+      for (const { address, port } of after.shards.flatMap((s) => s.nodes))
+        expect(redisCliCheck(server?.cliPath ?? "", address, port)).toMatchObject({ ok: true });
+      const again = new Cluster(
+        after.shards.flatMap((s) => s.nodes).map(({ address, port }) => ({ host: address, port })),
+      );
+      for (let i = 0; i < 300; i++) expect(await again.get(`key:${count}:${i}`)).toBe(`value ${i}`);
+      again.disconnect();
+      expect((await project.mustUp()).stdout).toMatch(/21 unchanged/);
+    },
+  );
 
   test("destroy ends every server and removes the data, as agreed for this platform", async () => {
     const pids = [...(await project.pids()).values()];
