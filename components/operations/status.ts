@@ -9,7 +9,7 @@ import {
   self,
 } from "../formation/observation";
 import { countSlots, expandSlots, formatRange, SLOT_COUNT } from "../formation/slots";
-import { NO_SHARD } from "./discover";
+import { NO_SHARD, UNKNOWN_ZONE } from "./discover";
 import { goalOfInventory, membersOfInventory } from "./goal";
 import { remedyFor } from "./remedies";
 
@@ -78,7 +78,7 @@ export function reportStatus(
   const goal = goalOfInventory(inventory);
   const alive = answering(observation);
   const findings = assess(goal, membersOfInventory(inventory), observation);
-  const issues = [...grouped(findings, alive), ...looseNodes(inventory, alive)].map(
+  const issues = [...grouped(inventory, findings, alive), ...looseNodes(inventory, alive)].map(
     (i): StatusIssue => ({ ...i, remedy: remedyFor(i.kind) }),
   );
   const server = alive[0]?.server ?? inventory.engine;
@@ -97,17 +97,22 @@ export function reportStatus(
 type Ungrouped = Omit<StatusIssue, "remedy">;
 
 /** One sentence about a node that all others doubt, not one from each of them; otherwise as assessed. */
-function grouped(findings: readonly Finding[], alive: readonly AnsweringNode[]): Ungrouped[] {
+function grouped(
+  inventory: ClusterInventory,
+  findings: readonly Finding[],
+  alive: readonly AnsweringNode[],
+): Ungrouped[] {
   const issues: Ungrouped[] = [];
   const said = new Set<string>();
   for (const finding of findings) {
     const { kind } = finding;
     if (kind !== "flagged-node" && kind !== "state-fail") {
-      // The masters that own nothing have a sentence of their own.
-      if (finding.subject !== NO_SHARD) issues.push(finding);
+      // The masters that own nothing have a sentence of their own; and nobody declared an even spread where all is discovered.
+      const undeclared = kind === "uneven" && inventory.zones.includes(UNKNOWN_ZONE);
+      if (finding.subject !== NO_SHARD && !undeclared) issues.push(finding);
     } else if (!said.has(kind)) {
       said.add(kind);
-      issues.push(...(kind === "flagged-node" ? doubts(alive) : [stateFail(alive)]));
+      issues.push(...(kind === "flagged-node" ? doubts(inventory, alive) : [stateFail(alive)]));
     }
   }
   return issues;
@@ -123,7 +128,9 @@ function stateFail(alive: readonly AnsweringNode[]): Ungrouped {
   };
 }
 
-function doubts(alive: readonly AnsweringNode[]): Ungrouped[] {
+function doubts(inventory: ClusterInventory, alive: readonly AnsweringNode[]): Ungrouped[] {
+  const names = new Map(inventory.shards.flatMap((s) => s.nodes.map((n) => [n.id, n.name] as const)));
+  for (const node of alive) names.set(node.id, node.name);
   const byDoubt = new Map<string, { subject: string; doubt: string; by: string[] }>();
   for (const node of alive) {
     for (const entry of node.view) {
@@ -137,8 +144,7 @@ function doubts(alive: readonly AnsweringNode[]): Ungrouped[] {
       if (doubt === undefined) continue;
       const at = `${entry.address}:${entry.port}`;
       // The ID of a handshake is made up by each node for itself.
-      const subject =
-        alive.find((n) => n.id === entry.id)?.name ?? (entry.handshake ? at : `${entry.id.slice(0, 8)}… at ${at}`);
+      const subject = names.get(entry.id) ?? (entry.handshake ? at : `${entry.id.slice(0, 8)}… at ${at}`);
       const seen = byDoubt.get(`${subject} ${doubt}`) ?? { subject, doubt, by: [] };
       seen.by.push(node.name);
       byDoubt.set(`${subject} ${doubt}`, seen);
