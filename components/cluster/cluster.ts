@@ -9,6 +9,9 @@ import { INVENTORY_VERSION, type ClusterCredentials, type ClusterInventory } fro
 import type { PlatformNode } from "./platform";
 import { ClusterFormation, NodeGuard } from "./resources";
 
+/** How many nodes a guard may ask about its own: the first of the chain, which scaling leaves alone. */
+const GUARD_PEERS = 3;
+
 /** Shards have room for this many nodes in the numbering of nodes, so that adding replicas renumbers nobody. */
 const NODES_PER_SHARD = 8;
 
@@ -76,6 +79,7 @@ export class RedisCluster extends pulumi.ComponentResource {
           cluster: spec.name,
           node: node.name,
           endpoint: made.endpoint,
+          peers: pulumi.all([...declared.values()].slice(0, GUARD_PEERS).map((n) => n.endpoint)),
           instance: made.instance,
           dataOnDestroy: spec.dataOnDestroy,
           replicasPerMaster: spec.replicasPerMaster,

@@ -17,6 +17,8 @@ export interface GuardInputs {
   readonly cluster: string;
   readonly node: string;
   readonly endpoint: NodeEndpoint;
+  /** A few nodes that come before this one in the chain: who to ask about it when it is silent. */
+  readonly peers: readonly NodeEndpoint[];
   /** Changes when the machine is replaced; then the guard is replaced too, around it. */
   readonly instance: string;
   /** `delete`: losing this node's data was agreed to. */
@@ -65,8 +67,8 @@ export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
   },
 };
 
-function facts({ cluster, node, endpoint, dataOnDestroy, replicasPerMaster, access }: GuardInputs): unknown {
-  return [cluster, node, endpoint.address, endpoint.port, endpoint.busPort, endpoint.hostname, dataOnDestroy, replicasPerMaster, access.username, access.password];
+function facts({ cluster, node, endpoint, dataOnDestroy, replicasPerMaster, access, peers }: GuardInputs): unknown {
+  return [peers?.map((p) => `${p.address}:${p.port}`), cluster, node, endpoint.address, endpoint.port, endpoint.busPort, endpoint.hostname, dataOnDestroy, replicasPerMaster, access.username, access.password];
 }
 
 async function withWatch(inputs: GuardInputs, work: (inputs: GuardInputs, connections: Connections, watch: EngineWatch) => Promise<void>): Promise<void> {
@@ -105,8 +107,8 @@ async function letGo(inputs: GuardInputs, connections: Connections): Promise<voi
   const consented = inputs.dataOnDestroy === "delete";
   const node = await observeNode(inputs.node, inputs.endpoint, [], connections);
   if (!node.answering) {
-    if (consented) return;
-    throw new Error(`${inputs.node} does not answer (${node.reason}), so nobody can say whether it is needed. Bring it back, or set dataOnDestroy to "delete" and run \`up\` before.`);
+    if (consented || (await isOut(inputs, connections))) return;
+    throw new Error(`${inputs.node} does not answer here (${node.reason}), and no other node says that it is out of service: it may be serving. It stays. Bring it back, or let this machine reach it, and run \`up\` again.`);
   }
   const own = self(node);
   const slots = countSlots(own.slots);
@@ -132,6 +134,18 @@ async function letGo(inputs: GuardInputs, connections: Connections): Promise<voi
   // A shard declared without replicas can only pause: its data stay on disk, or their loss was agreed to.
   if (consented || inputs.replicasPerMaster === 0) return;
   throw new Error(`${inputs.node} owns ${slots} slots and has no replica in sync to take them; it stays. Wait until its replica is in sync, or mend that first, and run \`up\` again.`);
+}
+
+/**
+ * May a silent machine go? A run that was killed between its deletion and its creation comes by here again, with the machine
+ * already gone and its data on their volume. What must not go is one that is silent only from here: the others tell.
+ */
+async function isOut(inputs: GuardInputs, connections: Connections): Promise<boolean> {
+  const { address, port } = inputs.endpoint;
+  const peers = await Promise.all((inputs.peers ?? []).map((endpoint) => observeNode("peer", endpoint, [], connections)));
+  const views = peers.filter((p) => p.answering).map((p) => p.view.find((e) => e.address === address && e.port === port));
+  if (views.length === 0) return peers.length === 0;
+  return views.every((entry) => entry === undefined || entry.health !== "ok" || !entry.linked);
 }
 
 /** Do enough masters answer to elect another one? */
