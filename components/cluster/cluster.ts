@@ -1,12 +1,13 @@
 import * as pulumi from "@pulumi/pulumi";
 import { clusterDirectives, normalizeSetting } from "../config";
 import type { NodeEndpoint } from "../config/types";
+import { DEFAULTS_VERSION } from "../spec/defaults";
 import type { ClusterSpec } from "../spec/spec";
 import { place } from "../topology/place";
 import type { TopologyPlan } from "../topology/plan";
 import type { Declaration } from "./declare";
 import { INVENTORY_VERSION, type ClusterCredentials, type ClusterInventory } from "./inventory";
-import type { PlatformNode } from "./platform";
+import type { Platform, PlatformNode } from "./platform";
 import { ClusterFormation, NodeGuard } from "./resources";
 
 /** How many nodes a guard may ask about its own: the first of the chain, which scaling leaves alone. */
@@ -27,17 +28,18 @@ export class RedisCluster extends pulumi.ComponentResource {
   /** `address:port` of every node, for clients that find the rest by themselves. Known as soon as the nodes are. */
   readonly seeds: pulumi.Output<string[]>;
 
-  protected constructor(type: string, name: string, { spec, warnings, platform }: Declaration, opts?: pulumi.ComponentResourceOptions) {
+  protected constructor(type: string, name: string, { spec, warnings, given, platform }: Declaration, opts?: pulumi.ComponentResourceOptions) {
     super(type, name, {}, opts);
     for (const { message } of warnings) pulumi.log.warn(message, this);
 
     const plan = place(spec);
-    const nodes = this.#declareNodes(spec, plan, { spec, warnings, platform });
+    const nodes = this.#declareNodes(spec, plan, platform);
     const endpoints = pulumi.all(Object.fromEntries([...nodes].map(([node, { endpoint }]) => [node, endpoint])));
     const formation = new ClusterFormation(
       name,
       {
         cluster: name,
+        declaration: { defaultsVersion: DEFAULTS_VERSION, given },
         engine: spec.engine,
         plan,
         endpoints,
@@ -65,7 +67,7 @@ export class RedisCluster extends pulumi.ComponentResource {
   }
 
   /** Every node with its guard, chained: replicas first, then those that lead by plan, so that a roll ends with leaders. */
-  #declareNodes(spec: ClusterSpec, plan: TopologyPlan, { platform }: Declaration): Map<string, DeclaredNode> {
+  #declareNodes(spec: ClusterSpec, plan: TopologyPlan, platform: Platform): Map<string, DeclaredNode> {
     const directives = clusterDirectives(spec);
     const numbered = plan.shards.flatMap((shard, i) => shard.nodes.map((node, k) => ({ node, leads: k === 0, ordinal: i * NODES_PER_SHARD + k })));
     const inRollingOrder = [...numbered.filter((n) => !n.leads), ...numbered.filter((n) => n.leads)];

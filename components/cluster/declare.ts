@@ -9,6 +9,8 @@ import type { Platform } from "./platform";
 export interface Declaration {
   readonly spec: ClusterSpec;
   readonly warnings: readonly Problem[];
+  /** Names of the arguments that were given, sorted; all others are defaults. */
+  readonly given: readonly string[];
   readonly platform: Platform;
 }
 
@@ -24,5 +26,6 @@ export function declare(
 ): Declaration {
   const { spec, problems } = validateSpec(name, args, { ...facts, checkRedisConfig });
   if (!spec) throw new pulumi.RunError(formatProblems(name, problems.filter((p) => p.severity === "error")));
-  return { spec, warnings: problems, platform: platform(spec) };
+  const given = Object.entries(args).flatMap(([argument, value]) => (value === undefined ? [] : [argument]));
+  return { spec, warnings: problems, given: given.sort(), platform: platform(spec) };
 }

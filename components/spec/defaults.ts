@@ -44,3 +44,9 @@ export const PLATFORM_DEFAULTS: Readonly<Record<string, PlatformDefaults>> = {
 export function platformDefaults(platform: string): PlatformDefaults {
   return PLATFORM_DEFAULTS[platform] ?? { port: 6379, dataOnDestroy: "keep" };
 }
+
+/**
+ * Counts changes of any default, here and in the directives of `components/config`. A stack records the one it was made
+ * with and keeps it, so that a later default changes nobody who did not ask for it.
+ */
+export const DEFAULTS_VERSION = 1;

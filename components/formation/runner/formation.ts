@@ -16,6 +16,8 @@ import { hasUnknown } from "./unknowns";
 
 /** Inputs of the formation resource: the goal, and what it takes to reach the nodes. */
 export interface FormationInputs extends FormationGoal {
+  /** Which table of defaults holds (`DEFAULTS_VERSION` of the run that made the stack), and which arguments were given. */
+  readonly declaration: { readonly defaultsVersion: number; readonly given: readonly string[] };
   readonly access: Access;
 }
 
@@ -48,7 +50,8 @@ function print(lines: readonly string[]): void {
 export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> = {
   async check(olds, news) {
     if (olds.plan === undefined && !hasUnknown(news.plan)) print(outlineNew({ ...news, endpoints: hasUnknown(news.endpoints) ? {} : news.endpoints }));
-    return { inputs: news, failures: [] };
+    const defaultsVersion = olds.declaration?.defaultsVersion ?? news.declaration.defaultsVersion;
+    return { inputs: { ...news, declaration: { ...news.declaration, defaultsVersion } }, failures: [] };
   },
 
   async diff(_id, recorded, news) {

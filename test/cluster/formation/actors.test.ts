@@ -93,7 +93,7 @@ describe("the guard before a machine", { timeout: 90_000 }, () => {
     await cluster.fill(10);
     const [master = ""] = cluster.names;
     const goal = { ...cluster.goal, cluster: "destroyed-one" };
-    await formationRunner.delete?.("id", { ...goal, access: {}, members, shards: [], issues: [], unfinished: "", verifiedAt: "" });
+    await formationRunner.delete?.("id", { ...goal, declaration: { defaultsVersion: 1, given: [] }, access: {}, members, shards: [], issues: [], unfinished: "", verifiedAt: "" });
     await guardRunner.delete?.("guard", inputsFor(cluster, master, { cluster: goal.cluster }));
     expect(layoutOf(cluster.goal, await cluster.observe()).map((s) => s.leader?.name)).toEqual(layout.map((s) => s.leader?.name));
   });

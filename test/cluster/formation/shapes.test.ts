@@ -54,7 +54,7 @@ describe.each(process.env.FULL ? [...SHAPES, ...BIG] : SHAPES)("%i masters with 
     const again = await callsDuring(cluster, () => cluster.reconcile({ members: formed.members, verified: true }));
     for (const [name, commands] of again) expect(commands.filter((c) => ![...COUNTED, ...PROBE].includes(c)), name).toEqual([]);
 
-    const inputs: FormationInputs = { ...cluster.goal, access: {} };
+    const inputs: FormationInputs = { ...cluster.goal, declaration: { defaultsVersion: 1, given: [] }, access: {} };
     const { outs: outputs } = await formationRunner.create(inputs);
     expect(outputs.members).toEqual(formed.members);
     let counted = new Map<string, string[]>();
