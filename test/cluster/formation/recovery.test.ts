@@ -81,7 +81,13 @@ describe.each(SERVERS)("a formed cluster of %s comes back whole", (server) => {
       await cluster.killNode(master);
       rmSync(cluster.dir(master), { recursive: true });
       await cluster.startNode(master);
-      await until("its replica followed it", async () => (await cluster.sendTo(replica, ["DBSIZE"])) === 0);
+      // A race between two servers: the replica follows the address and is emptied, or is elected before. Either is seen here.
+      const emptied = async () => (await cluster.sendTo(replica, ["DBSIZE"])) === 0;
+      await until("its replica followed it or leads", async () => (await emptied()) || /^master/.test(String(await cluster.sendTo(replica, ["ROLE"]))));
+      if (!(await emptied())) {
+        await isWhole(cluster, await cluster.reconcile({ members, verified: true }));
+        return;
+      }
       const failure = await failureOf(cluster.reconcile({ members, verified: true }));
       expect(failure.refusals.map((r) => [r.kind, r.subject])).toEqual([["data-lost", master]]);
       expect(failure.message).toContain(replica);
