@@ -30,7 +30,7 @@ export class RedisCluster extends pulumi.ComponentResource {
 
   protected constructor(type: string, name: string, { spec, warnings, given, platform }: Declaration, opts?: pulumi.ComponentResourceOptions) {
     super(type, name, {}, opts);
-    for (const { message } of warnings) pulumi.log.warn(message, this);
+    for (const { property, message } of warnings) pulumi.log.warn(`${property}: ${message}`, this);
 
     const plan = place(spec);
     const nodes = this.#declareNodes(spec, plan, platform);

@@ -114,7 +114,7 @@ function warnAboutMasters(problems: Problems, { masters, zones }: Shape): void {
     const majority = masters / 2 + 1;
     problems.warn(
       "masters",
-      `${masters} is even: a majority is ${majority}, so it bears the loss of ${masters - majority} masters at once, no more than ${masters - 1} would, and a split in halves stops both; ${odd}`,
+      `${masters} is even: a majority is ${majority}, so it bears the loss of ${masters - majority} ${masters - majority === 1 ? "master" : "masters"} at once, no more than ${masters - 1} would, and a split in halves stops both; ${odd}`,
     );
   }
 }
