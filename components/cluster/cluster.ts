@@ -6,7 +6,7 @@ import type { ClusterSpec } from "../spec/spec";
 import { place } from "../topology/place";
 import type { TopologyPlan } from "../topology/plan";
 import type { Declaration } from "./declare";
-import { INVENTORY_VERSION, type ClusterCredentials, type ClusterInventory } from "./inventory";
+import { type ClusterCredentials, type ClusterInventory, INVENTORY_VERSION } from "./inventory";
 import type { Platform, PlatformNode } from "./platform";
 import { ClusterFormation, NodeGuard } from "./resources";
 
@@ -28,7 +28,12 @@ export class RedisCluster extends pulumi.ComponentResource {
   /** `address:port` of every node, for clients that find the rest by themselves. Known as soon as the nodes are. */
   readonly seeds: pulumi.Output<string[]>;
 
-  protected constructor(type: string, name: string, { spec, warnings, given, platform }: Declaration, opts?: pulumi.ComponentResourceOptions) {
+  protected constructor(
+    type: string,
+    name: string,
+    { spec, warnings, given, platform }: Declaration,
+    opts?: pulumi.ComponentResourceOptions,
+  ) {
     super(type, name, {}, opts);
     for (const { property, message } of warnings) pulumi.log.warn(`${property}: ${message}`, this);
 
@@ -62,14 +67,20 @@ export class RedisCluster extends pulumi.ComponentResource {
       verifiedAt,
     }));
     this.credentials = pulumi.secret({ username: "default" });
-    this.seeds = endpoints.apply((all) => Object.values(all).map(({ address, port }) => `${address}:${port}`).sort());
+    this.seeds = endpoints.apply((all) =>
+      Object.values(all)
+        .map(({ address, port }) => `${address}:${port}`)
+        .sort(),
+    );
     this.registerOutputs({ inventory: this.inventory, credentials: this.credentials, seeds: this.seeds });
   }
 
   /** Every node with its guard, chained: replicas first, then those that lead by plan, so that a roll ends with leaders. */
   #declareNodes(spec: ClusterSpec, plan: TopologyPlan, platform: Platform): Map<string, DeclaredNode> {
     const directives = clusterDirectives(spec);
-    const numbered = plan.shards.flatMap((shard, i) => shard.nodes.map((node, k) => ({ node, leads: k === 0, ordinal: i * NODES_PER_SHARD + k })));
+    const numbered = plan.shards.flatMap((shard, i) =>
+      shard.nodes.map((node, k) => ({ node, leads: k === 0, ordinal: i * NODES_PER_SHARD + k })),
+    );
     const inRollingOrder = [...numbered.filter((n) => !n.leads), ...numbered.filter((n) => n.leads)];
     const declared = new Map<string, DeclaredNode>();
     let before: NodeGuard[] = [];
@@ -103,5 +114,7 @@ interface DeclaredNode extends PlatformNode {
 
 /** What formation sets and watches on every node: as CONFIG GET prints it. */
 export function liveSettings(spec: ClusterSpec): Record<string, string> {
-  return Object.fromEntries(clusterDirectives(spec).live.map(({ name, value }) => [name, normalizeSetting(name, value)]));
+  return Object.fromEntries(
+    clusterDirectives(spec).live.map(({ name, value }) => [name, normalizeSetting(name, value)]),
+  );
 }

@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { checkRedisConfig } from "../config";
 import type { RedisClusterArgs } from "../spec/args";
 import type { ClusterSpec, Problem } from "../spec/spec";
-import { type PlatformFacts, formatProblems, validateSpec } from "../spec/validate";
+import { formatProblems, type PlatformFacts, validateSpec } from "../spec/validate";
 import type { Platform } from "./platform";
 
 /** A declaration that passed validation, with the platform to carry it out. */
@@ -25,7 +25,13 @@ export function declare(
   platform: (spec: ClusterSpec) => Platform,
 ): Declaration {
   const { spec, problems } = validateSpec(name, args, { ...facts, checkRedisConfig });
-  if (!spec) throw new pulumi.RunError(formatProblems(name, problems.filter((p) => p.severity === "error")));
+  if (!spec)
+    throw new pulumi.RunError(
+      formatProblems(
+        name,
+        problems.filter((p) => p.severity === "error"),
+      ),
+    );
   const given = Object.entries(args).flatMap(([argument, value]) => (value === undefined ? [] : [argument]));
   return { spec, warnings: problems, given: given.sort(), platform: platform(spec) };
 }

@@ -20,7 +20,9 @@ export function frozenProvider(entry: string, kind: string): pulumi.dynamic.Reso
     const attempts = [() => own(entry), () => createRequire(cwd + "/node_modules/.pnpm/node_modules/_")(entry)];
     try {
       for (const name of Object.keys(own("./package.json").dependencies || {})) {
-        attempts.push(() => createRequire(require("node:fs").realpathSync(cwd + "/node_modules/" + name) + "/_")(entry));
+        attempts.push(() =>
+          createRequire(require("node:fs").realpathSync(cwd + "/node_modules/" + name) + "/_")(entry),
+        );
       }
     } catch (error) {
       if (!missing(error)) throw error;

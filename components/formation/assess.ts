@@ -1,9 +1,17 @@
 import { normalizeSetting } from "../config";
+import type { NodeEntry } from "./clusterNodes";
 import type { FormationGoal, Member } from "./goal";
 import { claims, crowdedZones, layoutOf, viewSignature, zonesOf } from "./layout";
+import {
+  type AnsweringNode,
+  answering,
+  type ClusterObservation,
+  openSlotsOf,
+  type SilentNode,
+  self,
+  withoutRetired,
+} from "./observation";
 import { planMoves } from "./rebalance";
-import { type AnsweringNode, type ClusterObservation, answering, openSlotsOf, self, type SilentNode, withoutRetired } from "./observation";
-import type { NodeEntry } from "./clusterNodes";
 import { countSlots, formatRanges } from "./slots";
 
 /** Something that differs between the goal and what is. No finding at all is what verification asks for. */
@@ -52,26 +60,46 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
 
   const alive = answering(observation);
   for (const node of observation.nodes) {
-    if (!node.answering && !node.leaving) report("silent-node", node.name, `${node.name} at ${node.endpoint.address}:${node.endpoint.port} does not answer: ${node.reason}`);
+    if (!node.answering && !node.leaving)
+      report(
+        "silent-node",
+        node.name,
+        `${node.name} at ${node.endpoint.address}:${node.endpoint.port} does not answer: ${node.reason}`,
+      );
   }
   identity(goal, members, alive, report);
   membership(alive, report);
 
   const { unowned, contested } = claims(observation);
-  if (unowned.length > 0) report("slots-unowned", "slots", `${countSlots(unowned)} slots have no owner: ${formatRanges(unowned)}`);
-  if (contested.length > 0) report("slots-contested", "slots", `${countSlots(contested)} slots are claimed twice: ${formatRanges(contested)}`);
+  if (unowned.length > 0)
+    report("slots-unowned", "slots", `${countSlots(unowned)} slots have no owner: ${formatRanges(unowned)}`);
+  if (contested.length > 0)
+    report("slots-contested", "slots", `${countSlots(contested)} slots are claimed twice: ${formatRanges(contested)}`);
   for (const node of alive) {
     for (const open of openSlotsOf(node)) {
-      report("open-slot", node.name, `slot ${open.slot} of ${node.name} is ${open.direction} (other end ${open.peerId.slice(0, 8)}…)`);
+      report(
+        "open-slot",
+        node.name,
+        `slot ${open.slot} of ${node.name} is ${open.direction} (other end ${open.peerId.slice(0, 8)}…)`,
+      );
     }
     if (node.state !== "ok") report("state-fail", node.name, `${node.name} says cluster_state:${node.state}`);
     const wrong = differingSettings(goal, node);
     for (const [name, { is, want }] of Object.entries(wrong)) {
-      report("setting-differs", node.name, `${name} of ${node.name} is ${JSON.stringify(is)}, declared ${JSON.stringify(want)}`);
+      report(
+        "setting-differs",
+        node.name,
+        `${name} of ${node.name} is ${JSON.stringify(is)}, declared ${JSON.stringify(want)}`,
+      );
     }
   }
   const pictures = new Set(alive.map(viewSignature));
-  if (pictures.size > 1) report("views-differ", "views", `${alive.length} nodes hold ${pictures.size} different pictures of members and slot owners`);
+  if (pictures.size > 1)
+    report(
+      "views-differ",
+      "views",
+      `${alive.length} nodes hold ${pictures.size} different pictures of members and slot owners`,
+    );
 
   roles(goal, observation, report);
   scale(goal, observation, report);
@@ -81,12 +109,23 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
 type Report = (kind: FindingKind, subject: string, message: string) => void;
 
 /** Who is this: cluster mode, server version, unique IDs, and nobody that is not ours. */
-function identity(goal: FormationGoal, members: readonly Member[], alive: readonly AnsweringNode[], report: Report): void {
+function identity(
+  goal: FormationGoal,
+  members: readonly Member[],
+  alive: readonly AnsweringNode[],
+  report: Report,
+): void {
   const names = new Map<string, string>();
   for (const node of alive) {
-    if (!node.server.clusterEnabled) report("not-cluster-mode", node.name, `${node.name} runs without cluster-enabled yes`);
+    if (!node.server.clusterEnabled)
+      report("not-cluster-mode", node.name, `${node.name} runs without cluster-enabled yes`);
     const twin = names.get(node.id);
-    if (twin !== undefined) report("duplicate-id", node.name, `${node.name} and ${twin} have the same node ID ${node.id}; were nodes.conf files copied?`);
+    if (twin !== undefined)
+      report(
+        "duplicate-id",
+        node.name,
+        `${node.name} and ${twin} have the same node ID ${node.id}; were nodes.conf files copied?`,
+      );
     names.set(node.id, node.name);
   }
   const versions = [...new Set(alive.map((n) => `${n.server.name} ${n.server.version}`))].sort();
@@ -95,10 +134,15 @@ function identity(goal: FormationGoal, members: readonly Member[], alive: readon
   const stale = staleMembers(members, alive);
   for (const member of stale) {
     const knowing = alive.filter((n) => n.view.some((e) => e.id === member.id));
-    if (knowing.length > 0) report("stale-id", member.name, `${knowing.length} nodes still list ${member.id}, a former ID of ${member.name}`);
+    if (knowing.length > 0)
+      report("stale-id", member.name, `${knowing.length} nodes still list ${member.id}, a former ID of ${member.name}`);
   }
   for (const [id, seen] of foreignNodes(members, alive)) {
-    report("foreign-node", id, `${seen.by.join(", ")} ${seen.by.length === 1 ? "knows" : "know"} node ${id} at ${seen.address}, which is not of this cluster`);
+    report(
+      "foreign-node",
+      id,
+      `${seen.by.join(", ")} ${seen.by.length === 1 ? "knows" : "know"} node ${id} at ${seen.address}, which is not of this cluster`,
+    );
   }
 }
 
@@ -109,13 +153,19 @@ export function staleMembers(members: readonly Member[], alive: readonly Answeri
 }
 
 /** IDs in any view that belong neither to an answering node nor to a member. Handshakes carry made-up IDs and do not count. */
-export function foreignNodes(members: readonly Member[], alive: readonly AnsweringNode[]): Map<string, { by: string[]; address: string }> {
+export function foreignNodes(
+  members: readonly Member[],
+  alive: readonly AnsweringNode[],
+): Map<string, { by: string[]; address: string }> {
   const ours = new Set([...alive.map((n) => n.id), ...members.map((m) => m.id)]);
   const foreign = new Map<string, { by: string[]; address: string }>();
   for (const node of alive) {
     for (const entry of node.view) {
       if (entry.handshake || ours.has(entry.id)) continue;
-      const seen = foreign.get(entry.id) ?? { by: [], address: entry.noaddr ? "an unknown address" : `${entry.address}:${entry.port}` };
+      const seen = foreign.get(entry.id) ?? {
+        by: [],
+        address: entry.noaddr ? "an unknown address" : `${entry.address}:${entry.port}`,
+      };
       foreign.set(entry.id, { ...seen, by: [...seen.by, node.name] });
     }
   }
@@ -129,9 +179,17 @@ function membership(alive: readonly AnsweringNode[], report: Report): void {
     const missing = alive.filter((other) => !known.has(other.id)).map((other) => other.name);
     if (missing.length > 0) report("not-joined", node.name, `${node.name} does not know ${missing.join(", ")}`);
     for (const entry of node.view) {
-      const doubt = entry.handshake ? "handshake" : entry.noaddr ? "noaddr" : entry.health !== "ok" ? entry.health : undefined;
+      const doubt = entry.handshake
+        ? "handshake"
+        : entry.noaddr
+          ? "noaddr"
+          : entry.health !== "ok"
+            ? entry.health
+            : undefined;
       if (doubt === undefined) continue;
-      const name = alive.find((other) => other.id === entry.id)?.name ?? `${entry.id.slice(0, 8)}… at ${entry.address}:${entry.port}`;
+      const name =
+        alive.find((other) => other.id === entry.id)?.name ??
+        `${entry.id.slice(0, 8)}… at ${entry.address}:${entry.port}`;
       report("flagged-node", node.name, `${node.name} marks ${name} as ${doubt}`);
     }
   }
@@ -142,18 +200,30 @@ function scale(goal: FormationGoal, observation: ClusterObservation, report: Rep
   const moves = planMoves(goal, observation);
   if (moves.length > 0) {
     const slots = moves.reduce((sum, m) => sum + countSlots(m.slots), 0);
-    report("uneven", "slots", `${slots} slots are not where an even spread over ${goal.plan.shards.length} shards has them`);
+    report(
+      "uneven",
+      "slots",
+      `${slots} slots are not where an even spread over ${goal.plan.shards.length} shards has them`,
+    );
   }
   for (const node of observation.nodes) {
-    if (node.leaving && node.answering) report("leaving-node", node.name, `${node.name} is no longer declared and still a member`);
-    if (node.leaving && !node.answering && knowsOf(observation, node).length > 0) report("leaving-node", node.name, `${node.name} is no longer declared, does not answer, and is still listed as a member`);
+    if (node.leaving && node.answering)
+      report("leaving-node", node.name, `${node.name} is no longer declared and still a member`);
+    if (node.leaving && !node.answering && knowsOf(observation, node).length > 0)
+      report(
+        "leaving-node",
+        node.name,
+        `${node.name} is no longer declared, does not answer, and is still listed as a member`,
+      );
   }
 }
 
 /** Entries of a node that is silent, in the views of those that answer, by its address. */
 export function knowsOf(observation: ClusterObservation, silent: SilentNode): NodeEntry[] {
   const { address, port } = silent.endpoint;
-  return answering(observation).flatMap((n) => n.view.filter((e) => !e.myself && e.address === address && e.port === port));
+  return answering(observation).flatMap((n) =>
+    n.view.filter((e) => !e.myself && e.address === address && e.port === port),
+  );
 }
 
 function roles(goal: FormationGoal, observation: ClusterObservation, report: Report): void {
@@ -166,12 +236,21 @@ function roles(goal: FormationGoal, observation: ClusterObservation, report: Rep
       if (stray.leaving) continue;
       const own = self(stray);
       const of = answering(observation).find((n) => n.id === own.masterId);
-      const what = own.role === "master" ? "is a master of its own" : of ? `follows ${of.name} of ${shardOf.get(of.name)}` : "follows an unknown master";
+      const what =
+        own.role === "master"
+          ? "is a master of its own"
+          : of
+            ? `follows ${of.name} of ${shardOf.get(of.name)}`
+            : "follows an unknown master";
       if (leader) report("stray-node", stray.name, `${stray.name} ${what}, planned as a replica in ${planned.name}`);
     }
     for (const replica of replicas) {
       if (!replica.replication.linkUp) {
-        report("replica-link", replica.name, `${replica.name} ${replica.replication.syncing ? "is taking a full copy from" : "has no link to"} ${leader?.name}`);
+        report(
+          "replica-link",
+          replica.name,
+          `${replica.name} ${replica.replication.syncing ? "is taking a full copy from" : "has no link to"} ${leader?.name}`,
+        );
       }
     }
     const held = new Set([...(leader ? [leader] : []), ...replicas].map((n) => zones.get(n.name)));
@@ -181,13 +260,20 @@ function roles(goal: FormationGoal, observation: ClusterObservation, report: Rep
   }
   if (goal.plan.promises.mastersKeepMajority) {
     for (const { zone, leaders } of crowdedZones(goal, layout)) {
-      report("crowded-zone", zone, `zone ${zone} holds ${leaders} of ${layout.length} masters; its loss would leave no majority`);
+      report(
+        "crowded-zone",
+        zone,
+        `zone ${zone} holds ${leaders} of ${layout.length} masters; its loss would leave no majority`,
+      );
     }
   }
 }
 
 /** Live settings that a node does not report as declared. */
-export function differingSettings(goal: FormationGoal, node: AnsweringNode): Record<string, { is: string; want: string }> {
+export function differingSettings(
+  goal: FormationGoal,
+  node: AnsweringNode,
+): Record<string, { is: string; want: string }> {
   const wrong: Record<string, { is: string; want: string }> = {};
   for (const name of Object.keys(goal.settings).sort()) {
     const reported = node.settings[name];

@@ -51,7 +51,11 @@ function parseLine(line: string): NodeEntry {
   for (const field of slotFields) {
     const open = /^\[(\d+)-([<>])-(\w+)\]$/.exec(field);
     if (open) {
-      openSlots.push({ slot: Number(open[1]), direction: open[2] === ">" ? "migrating" : "importing", peerId: open[3] ?? "" });
+      openSlots.push({
+        slot: Number(open[1]),
+        direction: open[2] === ">" ? "migrating" : "importing",
+        peerId: open[3] ?? "",
+      });
       continue;
     }
     const [start, end] = field.split("-");

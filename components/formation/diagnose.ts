@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 import type { FormationGoal } from "./goal";
-import { type ClusterObservation, answering } from "./observation";
+import { answering, type ClusterObservation } from "./observation";
 import type { Refusal } from "./refusals";
 import { knows } from "./standing";
 
@@ -14,7 +14,14 @@ export async function closedBusPorts(observation: ClusterObservation): Promise<R
     answering(observation).map(async ({ name, endpoint: { address, busPort } }): Promise<Refusal[]> => {
       if ((await tryConnect(address, busPort, PREFLIGHT_MILLISECONDS)) !== "ECONNREFUSED") return [];
       const message = `bus port ${busPort} of ${name} at ${address} refuses connections`;
-      return [{ kind: "bus-port", subject: name, message, remedy: "open it between all nodes, for TCP, in both directions, and check the node's cluster-port and bind" }];
+      return [
+        {
+          kind: "bus-port",
+          subject: name,
+          message,
+          remedy: "open it between all nodes, for TCP, in both directions, and check the node's cluster-port and bind",
+        },
+      ];
     }),
   );
   return found.flat();
@@ -28,7 +35,10 @@ export async function diagnose(goal: FormationGoal, observation: ClusterObservat
     apart.map(async (node) => {
       const { address, busPort } = node.endpoint;
       const problem = await tryConnect(address, busPort);
-      return problem && `bus port ${busPort} of ${node.name} at ${address} cannot be reached from here (${problem}): open it between all nodes, for TCP, in both directions`;
+      return (
+        problem &&
+        `bus port ${busPort} of ${node.name} at ${address} cannot be reached from here (${problem}): open it between all nodes, for TCP, in both directions`
+      );
     }),
   );
   const found = causes.flatMap((c) => c ?? []);

@@ -1,8 +1,8 @@
 import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
-import { reasonOf } from "./observe";
-import { type Step, describeStep } from "./steps";
 import { type Moved, migrateSlots } from "./migrate";
+import { reasonOf } from "./observe";
+import { describeStep, type Step } from "./steps";
 import type { Command, Connections } from "./wire";
 
 /** What a batch came to. `again` lists steps that the cluster was not ready for; the next observation decides anew. */
@@ -43,10 +43,15 @@ export const LOOK_AGAIN: Partial<Record<Step["do"], RegExp>> = {
 };
 
 /** Runs one batch: all nodes at once, each node's steps in order. */
-export async function execute(steps: readonly Step[], context: ExecutionContext, connections: Connections): Promise<Outcome> {
+export async function execute(
+  steps: readonly Step[],
+  context: ExecutionContext,
+  connections: Connections,
+): Promise<Outcome> {
   const { endpoints } = context;
   const byNode = new Map<string, Step[]>();
-  for (const step of steps) if (step.do !== "migrateSlots") byNode.set(step.node, [...(byNode.get(step.node) ?? []), step]);
+  for (const step of steps)
+    if (step.do !== "migrateSlots") byNode.set(step.node, [...(byNode.get(step.node) ?? []), step]);
   const again: { step: Step; reason: string }[] = [];
   const refused: StepRefused[] = [];
   await Promise.all(
@@ -69,20 +74,31 @@ export async function execute(steps: readonly Step[], context: ExecutionContext,
       });
     }),
   );
-  await Promise.all(steps.filter((s) => s.do === "failover").map((s) => leadershipTaken(s.node, endpoints, connections)));
+  await Promise.all(
+    steps.filter((s) => s.do === "failover").map((s) => leadershipTaken(s.node, endpoints, connections)),
+  );
   if (refused.length === 1 && refused[0]) throw refused[0];
   if (refused.length > 1) throw new AggregateError(refused, refused.map((e) => e.message).join("; "));
   return { again, moved: await moveAll(steps, context, connections) };
 }
 
 /** Moves of disjoint pairs, side by side, for as long as a round may take. */
-async function moveAll(steps: readonly Step[], { endpoints, masters, stopReason }: ExecutionContext, connections: Connections): Promise<Moved> {
+async function moveAll(
+  steps: readonly Step[],
+  { endpoints, masters, stopReason }: ExecutionContext,
+  connections: Connections,
+): Promise<Moved> {
   const until = Date.now() + ROUND_MILLISECONDS;
   const moves = steps.filter((s) => s.do === "migrateSlots");
   const results = await Promise.all(
     moves.map((step) => {
       const otherMasters = masters.filter((m) => m !== step.node && m !== step.to).flatMap((m) => endpoints[m] ?? []);
-      return migrateSlots(step, { connections, endpoints, otherMasters, mayGoOn: () => Date.now() < until && stopReason() === undefined });
+      return migrateSlots(step, {
+        connections,
+        endpoints,
+        otherMasters,
+        mayGoOn: () => Date.now() < until && stopReason() === undefined,
+      });
     }),
   );
   return results.reduce((sum, r) => ({ slots: sum.slots + r.slots, keys: sum.keys + r.keys }), { slots: 0, keys: 0 });
@@ -91,7 +107,11 @@ async function moveAll(steps: readonly Step[], { endpoints, masters, stopReason 
 const FAILOVER_MILLISECONDS = 6_000;
 
 /** A graceful failover answers OK before it happens; asking for a second one would start it over. Redis gives up after 5 s. */
-async function leadershipTaken(node: string, endpoints: Readonly<Record<string, NodeEndpoint>>, connections: Connections): Promise<void> {
+async function leadershipTaken(
+  node: string,
+  endpoints: Readonly<Record<string, NodeEndpoint>>,
+  connections: Connections,
+): Promise<void> {
   const endpoint = endpoints[node];
   const until = Date.now() + FAILOVER_MILLISECONDS;
   while (endpoint && Date.now() < until) {
@@ -106,7 +126,10 @@ function commandsOf(step: Step): Command[] {
     case "setTemporary":
       return [["CONFIG", "SET", ...Object.entries(step.settings).flat()]];
     case "setConfig":
-      return [["CONFIG", "SET", ...Object.entries(step.settings).flat()], ...(step.persist ? [["CONFIG", "REWRITE"] as const] : [])];
+      return [
+        ["CONFIG", "SET", ...Object.entries(step.settings).flat()],
+        ...(step.persist ? [["CONFIG", "REWRITE"] as const] : []),
+      ];
     case "setConfigEpoch":
       return [["CLUSTER", "SET-CONFIG-EPOCH", step.epoch]];
     case "addSlotsRange":

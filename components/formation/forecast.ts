@@ -2,7 +2,7 @@ import type { NodeEntry } from "./clusterNodes";
 import type { FormationGoal, History } from "./goal";
 import { type AnsweringNode, type ClusterObservation, self } from "./observation";
 import { type Plan, plan } from "./plan";
-import { SLOT_COUNT, countSlots, expandSlots, toRanges } from "./slots";
+import { countSlots, expandSlots, SLOT_COUNT, toRanges } from "./slots";
 import { knows } from "./standing";
 import type { Step } from "./steps";
 
@@ -10,7 +10,11 @@ import type { Step } from "./steps";
 const ROUND_LIMIT = 200;
 
 /** All batches that lead from here to the goal if every step succeeds, for a reader. Pure. */
-export function forecast(goal: FormationGoal, history: History, observation: ClusterObservation): { steps: Step[]; end: Plan } {
+export function forecast(
+  goal: FormationGoal,
+  history: History,
+  observation: ClusterObservation,
+): { steps: Step[]; end: Plan } {
   const steps: Step[] = [];
   let now = observation;
   for (let round = 0; round < ROUND_LIMIT; round++) {
@@ -23,7 +27,11 @@ export function forecast(goal: FormationGoal, history: History, observation: Clu
 }
 
 /** The cluster as the goal's own steps will find it: nodes that come are there, blank; nodes that go are marked as leaving. */
-export function asDeclared(before: FormationGoal, goal: FormationGoal, observation: ClusterObservation): ClusterObservation {
+export function asDeclared(
+  before: FormationGoal,
+  goal: FormationGoal,
+  observation: ClusterObservation,
+): ClusterObservation {
   const planned = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));
   const former = new Map(before.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));
   const seen = new Set(observation.nodes.map((n) => n.name));
@@ -32,8 +40,33 @@ export function asDeclared(before: FormationGoal, goal: FormationGoal, observati
     const endpoint = goal.endpoints[name];
     if (seen.has(name) || !endpoint || !old?.answering) return [];
     const id = `new:${name}`;
-    const own: NodeEntry = { id, ...endpoint, role: "master", myself: true, health: "ok", handshake: false, noaddr: false, configEpoch: 0, linked: true, slots: [], openSlots: [] };
-    return [{ ...old, name, endpoint, id, view: [own], state: "fail" as const, currentEpoch: 0, keys: 0, memory: { usedBytes: 0, maxBytes: old.memory.maxBytes }, settings: { ...goal.settings } }];
+    const own: NodeEntry = {
+      id,
+      ...endpoint,
+      role: "master",
+      myself: true,
+      health: "ok",
+      handshake: false,
+      noaddr: false,
+      configEpoch: 0,
+      linked: true,
+      slots: [],
+      openSlots: [],
+    };
+    return [
+      {
+        ...old,
+        name,
+        endpoint,
+        id,
+        view: [own],
+        state: "fail" as const,
+        currentEpoch: 0,
+        keys: 0,
+        memory: { usedBytes: 0, maxBytes: old.memory.maxBytes },
+        settings: { ...goal.settings },
+      },
+    ];
   });
   const staying = observation.nodes.map((n) => {
     const was = former.get(n.name);
@@ -59,17 +92,26 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
     case "setConfig":
       return onNode(observation, step.node, (n) => ({ ...n, settings: { ...n.settings, ...step.settings } }));
     case "setConfigEpoch":
-      return onNode(observation, step.node, (n) => withSelf({ ...n, currentEpoch: step.epoch }, { configEpoch: step.epoch }));
+      return onNode(observation, step.node, (n) =>
+        withSelf({ ...n, currentEpoch: step.epoch }, { configEpoch: step.epoch }),
+      );
     case "addSlotsRange":
-      return onNode(observation, step.node, (n) => withSelf(n, { slots: toRanges([...expandSlots(self(n).slots), ...expandSlots(step.slots)]) }));
+      return onNode(observation, step.node, (n) =>
+        withSelf(n, { slots: toRanges([...expandSlots(self(n).slots), ...expandSlots(step.slots)]) }),
+      );
     case "meet": {
       const peer = observation.nodes.find((n) => n.answering && n.name === step.peer);
       if (!peer?.answering) return observation;
       const entry: NodeEntry = { ...self(peer), myself: false };
-      return onNode(observation, step.node, (n) => ({ ...n, view: [...n.view.filter((e) => e.id !== peer.id), entry] }));
+      return onNode(observation, step.node, (n) => ({
+        ...n,
+        view: [...n.view.filter((e) => e.id !== peer.id), entry],
+      }));
     }
     case "replicate":
-      return onNode(observation, step.node, (n) => withSelf(n, { role: "replica", masterId: step.masterId, slots: [] }));
+      return onNode(observation, step.node, (n) =>
+        withSelf(n, { role: "replica", masterId: step.masterId, slots: [] }),
+      );
     case "failover": {
       const heir = observation.nodes.find((n) => n.answering && n.name === step.node);
       const formerId = heir?.answering ? self(heir).masterId : undefined;
@@ -81,7 +123,9 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
           if (!n.answering) return n;
           const view = n.view.map((e) => (e.id === formerId && !e.myself ? { ...e, slots: [] } : e));
           if (n === heir) return { ...n, view: view.map((e) => (e.myself ? asMaster(e, slots) : e)) };
-          return n === former || self(n).masterId === formerId ? withSelf({ ...n, view }, { role: "replica", masterId: heir.id, slots: [] }) : { ...n, view };
+          return n === former || self(n).masterId === formerId
+            ? withSelf({ ...n, view }, { role: "replica", masterId: heir.id, slots: [] })
+            : { ...n, view };
         }),
       };
     }
@@ -91,15 +135,25 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
         const slots = toRanges(expandSlots(self(n).slots).filter((s) => !moving.has(s)));
         return withSelf({ ...n, keys: slots.length === 0 ? 0 : n.keys }, { slots });
       });
-      return onNode(given, step.to, (n) => withSelf(n, { slots: toRanges([...expandSlots(self(n).slots), ...moving]) }));
+      return onNode(given, step.to, (n) =>
+        withSelf(n, { slots: toRanges([...expandSlots(self(n).slots), ...moving]) }),
+      );
     }
     case "stabilizeSlot":
-      return onNode(observation, step.node, (n) => withSelf(n, { openSlots: self(n).openSlots.filter((o) => o.slot !== step.slot) }));
+      return onNode(observation, step.node, (n) =>
+        withSelf(n, { openSlots: self(n).openSlots.filter((o) => o.slot !== step.slot) }),
+      );
     case "reset":
       return onNode(observation, step.node, (n) => {
         const { masterId: _former, ...own } = self(n);
         const id = `reset-${n.id}`.slice(0, 40);
-        return { ...n, id, keys: 0, state: "fail", view: [{ ...own, id, role: "master", slots: [], openSlots: [], configEpoch: 0 }] };
+        return {
+          ...n,
+          id,
+          keys: 0,
+          state: "fail",
+          view: [{ ...own, id, role: "master", slots: [], openSlots: [], configEpoch: 0 }],
+        };
       });
     case "forget":
       return onNode(observation, step.node, (n) => ({ ...n, view: n.view.filter((e) => e.id !== step.id) }));
@@ -128,9 +182,26 @@ export function settle(observation: ClusterObservation): ClusterObservation {
       const group = groups.get(node) ?? new Set([node]);
       const present = new Set([...group].map((n) => n.id));
       const others = node.view.filter((e) => !present.has(e.id) && !e.handshake);
-      const view = [...group].map((n): NodeEntry => ({ ...self(n), address: n.endpoint.address, port: n.endpoint.port, busPort: n.endpoint.busPort, myself: n === node, health: "ok", linked: true, noaddr: false, openSlots: n === node ? self(n).openSlots : [] }));
+      const view = [...group].map(
+        (n): NodeEntry => ({
+          ...self(n),
+          address: n.endpoint.address,
+          port: n.endpoint.port,
+          busPort: n.endpoint.busPort,
+          myself: n === node,
+          health: "ok",
+          linked: true,
+          noaddr: false,
+          openSlots: n === node ? self(n).openSlots : [],
+        }),
+      );
       const covered = [...group].reduce((sum, n) => sum + countSlots(self(n).slots), 0) === SLOT_COUNT;
-      return { ...node, view: [...view, ...others], state: covered ? "ok" : "fail", replication: { ...node.replication, linkUp: true } };
+      return {
+        ...node,
+        view: [...view, ...others],
+        state: covered ? "ok" : "fail",
+        replication: { ...node.replication, linkUp: true },
+      };
     }),
   };
 }

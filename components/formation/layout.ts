@@ -1,6 +1,6 @@
 import type { PlannedShard, SlotRange } from "../topology/plan";
 import type { FormationGoal } from "./goal";
-import { type AnsweringNode, type ClusterObservation, answering, self } from "./observation";
+import { type AnsweringNode, answering, type ClusterObservation, self } from "./observation";
 import { formatRanges, rangesWhere, tally } from "./slots";
 
 /** A shard as it is: who leads and who follows, by the nodes' own word. */
@@ -24,7 +24,9 @@ export function layoutOf(goal: FormationGoal, observation: ClusterObservation): 
     const nodes = [...planned.nodes.flatMap((n) => byName.get(n.name) ?? []), ...leaving];
     const owner = nodes.find((n) => self(n).role === "master" && self(n).slots.length > 0);
     const leader = owner ?? (complete ? newLeader(nodes[0]) : undefined);
-    const replicas = nodes.filter((n) => leader !== undefined && n !== leader && self(n).role === "replica" && self(n).masterId === leader.id);
+    const replicas = nodes.filter(
+      (n) => leader !== undefined && n !== leader && self(n).role === "replica" && self(n).masterId === leader.id,
+    );
     return {
       planned,
       leader,

@@ -26,18 +26,31 @@ interface ConnectedExecutor {
 }
 
 /** The executor that is ahead of us, if any. Nodes are asked in the order given; the first that answers decides. */
-export async function executorAhead(endpoints: readonly NodeEndpoint[], connections: Connections): Promise<ConnectedExecutor | undefined> {
+export async function executorAhead(
+  endpoints: readonly NodeEndpoint[],
+  connections: Connections,
+): Promise<ConnectedExecutor | undefined> {
   for (const endpoint of endpoints) {
-    const [own, list] = await connections.send(endpoint, [["CLIENT", "ID"], ["CLIENT", "LIST", "TYPE", "NORMAL"]]);
+    const [own, list] = await connections.send(endpoint, [
+      ["CLIENT", "ID"],
+      ["CLIENT", "LIST", "TYPE", "NORMAL"],
+    ]);
     if (!own?.ok || !list?.ok) continue;
-    const others = parseClientList(String(list.value)).filter((c) => c.name.startsWith(EXECUTOR_PREFIX) && c.name !== connections.clientName);
+    const others = parseClientList(String(list.value)).filter(
+      (c) => c.name.startsWith(EXECUTOR_PREFIX) && c.name !== connections.clientName,
+    );
     return others.filter((c) => c.id < Number(own.value)).sort((a, b) => a.id - b.id)[0];
   }
   return undefined;
 }
 
 /** Waits until nobody is ahead. @throws AnotherActor after `patienceMilliseconds` */
-export async function takeTurn(endpoints: readonly NodeEndpoint[], connections: Connections, patienceMilliseconds: number, onWait: (line: string) => void): Promise<void> {
+export async function takeTurn(
+  endpoints: readonly NodeEndpoint[],
+  connections: Connections,
+  patienceMilliseconds: number,
+  onWait: (line: string) => void,
+): Promise<void> {
   const until = Date.now() + patienceMilliseconds;
   let said = false;
   for (;;) {
@@ -55,7 +68,14 @@ function parseClientList(text: string): ConnectedExecutor[] {
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => {
-      const fields = new Map(line.split(" ").map((field) => [field.slice(0, field.indexOf("=")), field.slice(field.indexOf("=") + 1)]));
-      return { id: Number(fields.get("id")), name: fields.get("name") ?? "", address: fields.get("addr") ?? "", ageSeconds: Number(fields.get("age")) };
+      const fields = new Map(
+        line.split(" ").map((field) => [field.slice(0, field.indexOf("=")), field.slice(field.indexOf("=") + 1)]),
+      );
+      return {
+        id: Number(fields.get("id")),
+        name: fields.get("name") ?? "",
+        address: fields.get("addr") ?? "",
+        ageSeconds: Number(fields.get("age")),
+      };
     });
 }

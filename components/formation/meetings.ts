@@ -8,7 +8,8 @@ const FULL_MESH_LIMIT = 30;
 const HUBS = 4;
 
 /**
- * Who has to meet whom, by address and in both directions: a MEET that is lost one way is made good the other way.
+ * Who has to meet whom, by address: one of a pair meets the other, which answers in kind; where that was lost, the next look
+ * finds it missing and it is made good, the other way round if need be.
  * Pairs that are shaking hands already are left alone. A known node at another address than before is met again.
  */
 export function planMeetings(goal: FormationGoal, alive: readonly AnsweringNode[], insist: boolean): Step[] {
@@ -19,10 +20,19 @@ export function planMeetings(goal: FormationGoal, alive: readonly AnsweringNode[
     for (const b of alive.slice(i + 1)) {
       if (!mesh && !hubs.has(a.name) && !hubs.has(b.name)) continue;
       if (!reaches(a, b)) steps.push(...meet(a, b));
-      if (!reaches(b, a)) steps.push(...meet(b, a));
+      else if (!reaches(b, a)) steps.push(...meet(b, a));
     }
   });
   return steps;
+}
+
+/** Each shard among itself: planned leader and planned replicas. */
+export function planMeetingsWithinShards(goal: FormationGoal, alive: readonly AnsweringNode[]): Step[] {
+  const byName = new Map(alive.map((n) => [n.name, n]));
+  return goal.plan.shards.flatMap(({ nodes }) => {
+    const [leader, ...replicas] = nodes.flatMap((n) => byName.get(n.name) ?? []);
+    return leader ? replicas.flatMap((replica) => (reaches(replica, leader) ? [] : meet(replica, leader))) : [];
+  });
 }
 
 /** The first masters of the plan, which lie in different zones. */
@@ -35,7 +45,8 @@ function hubsOf(goal: FormationGoal, alive: readonly AnsweringNode[]): Set<strin
 function reaches(a: AnsweringNode, b: AnsweringNode): boolean {
   if (!knows(a, b)) return false;
   const entry = a.view.find((e) => e.id === b.id);
-  const moved = entry !== undefined && (entry.noaddr || entry.address !== b.endpoint.address || entry.port !== b.endpoint.port);
+  const moved =
+    entry !== undefined && (entry.noaddr || entry.address !== b.endpoint.address || entry.port !== b.endpoint.port);
   return !(moved && !entry.linked);
 }
 

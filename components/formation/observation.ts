@@ -72,7 +72,13 @@ export function openSlotsOf(node: AnsweringNode): readonly OpenSlot[] {
 /** Empty and alone: it knows nobody, owns no slot, holds no key and never took part in anything. */
 export function isBlank(node: AnsweringNode): boolean {
   const own = self(node);
-  return node.keys === 0 && own.role === "master" && own.slots.length === 0 && own.openSlots.length === 0 && node.view.length === 1;
+  return (
+    node.keys === 0 &&
+    own.role === "master" &&
+    own.slots.length === 0 &&
+    own.openSlots.length === 0 &&
+    node.view.length === 1
+  );
 }
 
 /** Without the members that have left: emptied, reset, alone. They wait for their machines to be deleted. */

@@ -5,7 +5,11 @@ import type { AnsweringNode, ClusterObservation, NodeObservation } from "./obser
 import type { Answer, Command, Connections } from "./wire";
 
 /** Asks every node of the goal, and every member that is to leave, all at once. Sends reading commands only. */
-export async function observe(goal: FormationGoal, connections: Connections, members: readonly Member[] = []): Promise<ClusterObservation> {
+export async function observe(
+  goal: FormationGoal,
+  connections: Connections,
+  members: readonly Member[] = [],
+): Promise<ClusterObservation> {
   const nodes = goal.plan.shards.flatMap((s) => s.nodes);
   const settings = Object.keys(goal.settings).sort();
   const planned = new Set(nodes.map((n) => n.name));
@@ -17,13 +21,28 @@ export async function observe(goal: FormationGoal, connections: Connections, mem
         if (!endpoint) throw new Error(`no endpoint is known for node ${node.name}`);
         return observeNode(node.name, endpoint, settings, connections);
       }),
-      ...leaving.map(async ({ name, endpoint, shard, zone }) => ({ ...(await observeNode(name, endpoint, settings, connections)), leaving: { shard, zone } })),
+      ...leaving.map(async ({ name, endpoint, shard, zone }) => ({
+        ...(await observeNode(name, endpoint, settings, connections)),
+        leaving: { shard, zone },
+      })),
     ]),
   };
 }
 
-export async function observeNode(name: string, endpoint: NodeEndpoint, settings: readonly string[], connections: Connections): Promise<NodeObservation> {
-  const commands: Command[] = [["CLUSTER", "MYID"], ["CLUSTER", "NODES"], ["CLUSTER", "INFO"], ["INFO"], ["DBSIZE"], ["CONFIG", "GET", "cluster-node-timeout", ...settings]];
+export async function observeNode(
+  name: string,
+  endpoint: NodeEndpoint,
+  settings: readonly string[],
+  connections: Connections,
+): Promise<NodeObservation> {
+  const commands: Command[] = [
+    ["CLUSTER", "MYID"],
+    ["CLUSTER", "NODES"],
+    ["CLUSTER", "INFO"],
+    ["INFO", "server", "memory", "replication", "persistence", "cluster"],
+    ["DBSIZE"],
+    ["CONFIG", "GET", "cluster-node-timeout", ...settings],
+  ];
   const answers = await connections.send(endpoint, commands);
   const info = answers[3];
   if (info?.ok) {
@@ -71,7 +90,15 @@ function basics(name: string, endpoint: NodeEndpoint, fields: Record<string, str
 
 function withoutCluster(name: string, endpoint: NodeEndpoint, fields: Record<string, string>): AnsweringNode {
   const id = `no-cluster-mode:${name}`;
-  const own = { id, address: endpoint.address, port: endpoint.port, busPort: 0, role: "master" as const, myself: true, health: "ok" as const };
+  const own = {
+    id,
+    address: endpoint.address,
+    port: endpoint.port,
+    busPort: 0,
+    role: "master" as const,
+    myself: true,
+    health: "ok" as const,
+  };
   return {
     ...basics(name, endpoint, fields),
     id,
@@ -105,7 +132,8 @@ export function parseInfo(text: string): Record<string, string> {
 /** CONFIG GET: a flat list of names and values, or a map in RESP3. */
 function pairs(value: unknown): Record<string, string> {
   if (value instanceof Map) return Object.fromEntries([...value].map(([k, v]) => [String(k), String(v)]));
-  if (!Array.isArray(value)) return Object.fromEntries(Object.entries((value ?? {}) as object).map(([k, v]) => [k, String(v)]));
+  if (!Array.isArray(value))
+    return Object.fromEntries(Object.entries((value ?? {}) as object).map(([k, v]) => [k, String(v)]));
   const settings: Record<string, string> = {};
   for (let i = 0; i + 1 < value.length; i += 2) settings[String(value[i])] = String(value[i + 1]);
   return settings;

@@ -2,8 +2,8 @@ import { describeTopology } from "../topology/describe";
 import { assess } from "./assess";
 import { asDeclared, forecast } from "./forecast";
 import type { FormationGoal, History } from "./goal";
-import { type ClusterObservation, answering, isBlank } from "./observation";
-import { type Step, describeStep } from "./steps";
+import { answering, type ClusterObservation, isBlank } from "./observation";
+import { describeStep, type Step } from "./steps";
 
 /** What a reader of the preview sees of a cluster that is to be formed. Stable order; endpoints may be unknown yet. */
 export function outlineNew(goal: FormationGoal): string[] {
@@ -34,7 +34,12 @@ export interface Evidence {
 }
 
 /** What a reader sees of a change: what differs, then the steps, grouped by shard. Empty where nothing is to be done. */
-export function outlineChange(before: FormationGoal, goal: FormationGoal, history: History, evidence: Evidence): string[] {
+export function outlineChange(
+  before: FormationGoal,
+  goal: FormationGoal,
+  history: History,
+  evidence: Evidence,
+): string[] {
   const declared = declaredChanges(before, goal);
   const { observation, unfinished } = evidence;
   const again = unfinished === "" ? [] : [indent(`the last run stopped: ${unfinished.split("\n")[0]}`)];
@@ -43,7 +48,12 @@ export function outlineChange(before: FormationGoal, goal: FormationGoal, histor
     const seen = evidence.recorded.length > 0 ? evidence.recorded : declared;
     if (seen.length === 0 && again.length === 0) return [];
     const known = `no node could be asked; planned from the state of ${evidence.recordedAt}`;
-    return [`${goal.cluster}: ${count(declared.length, "declared change")} (${known})`, ...again, ...declared.map(indent), ...evidence.recorded.map(indent)];
+    return [
+      `${goal.cluster}: ${count(declared.length, "declared change")} (${known})`,
+      ...again,
+      ...declared.map(indent),
+      ...evidence.recorded.map(indent),
+    ];
   }
   const findings = assess(before, history.members, observation).map((f) => f.message);
   if (findings.length === 0 && declared.length === 0 && again.length === 0) return [];
@@ -58,12 +68,22 @@ export function outlineChange(before: FormationGoal, goal: FormationGoal, histor
     ...declared.map((d) => indent(`declared: ${d}`)),
   ];
   if (silent.length > 0) {
-    return [...lines, indent(`steps: first the ${count(silent.length, "silent node")} must answer again; then the cluster settles by itself, is looked at again, mended where needed, and verified`)];
+    return [
+      ...lines,
+      indent(
+        `steps: first the ${count(silent.length, "silent node")} must answer again; then the cluster settles by itself, is looked at again, mended where needed, and verified`,
+      ),
+    ];
   }
   const declaredNow = asDeclared(before, goal, observation);
   const { steps, end } = forecast(goal, history, declaredNow);
-  if (end.kind === "refuse") return [...lines, ...end.refusals.flatMap((r) => [indent(`refused: ${r.message}`), indent(`  → ${r.remedy}`)])];
-  return [...lines, ...groupSteps(goal, steps, declaredNow), indent("then: verify full coverage from every node, a write and a read in every shard")];
+  if (end.kind === "refuse")
+    return [...lines, ...end.refusals.flatMap((r) => [indent(`refused: ${r.message}`), indent(`  → ${r.remedy}`)])];
+  return [
+    ...lines,
+    ...groupSteps(goal, steps, declaredNow),
+    indent("then: verify full coverage from every node, a write and a read in every shard"),
+  ];
 }
 
 const indent = (line: string) => `  ${line}`;
@@ -71,12 +91,18 @@ const count = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`;
 const FINDINGS_SHOWN = 20;
 
 function shorten(lines: readonly string[]): string[] {
-  return lines.length <= FINDINGS_SHOWN ? [...lines] : [...lines.slice(0, FINDINGS_SHOWN), `and ${lines.length - FINDINGS_SHOWN} more`];
+  return lines.length <= FINDINGS_SHOWN
+    ? [...lines]
+    : [...lines.slice(0, FINDINGS_SHOWN), `and ${lines.length - FINDINGS_SHOWN} more`];
 }
 
 /** Steps under the shard that they are for; the same line on many nodes is one line; nodes that leave come last. */
 function groupSteps(goal: FormationGoal, steps: readonly Step[], observation: ClusterObservation): string[] {
-  const coming = new Set(answering(observation).filter(isBlank).map((n) => n.name));
+  const coming = new Set(
+    answering(observation)
+      .filter(isBlank)
+      .map((n) => n.name),
+  );
   const shardOf = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, s.name] as const)));
   const everywhere = new Map<string, string[]>();
   const byShard = new Map<string, string[]>();
@@ -93,7 +119,11 @@ function groupSteps(goal: FormationGoal, steps: readonly Step[], observation: Cl
       continue;
     }
     const text = describeStep(step);
-    if (step.do === "setConfig") everywhere.set(`${text}, without a restart`, [...(everywhere.get(`${text}, without a restart`) ?? []), step.node]);
+    if (step.do === "setConfig")
+      everywhere.set(`${text}, without a restart`, [
+        ...(everywhere.get(`${text}, without a restart`) ?? []),
+        step.node,
+      ]);
     else if (step.do === "forget") everywhere.set(text, [...(everywhere.get(text) ?? []), step.node]);
     else {
       const shard = step.do === "migrateSlots" ? step.shard : shardOf.get(step.node);
@@ -103,9 +133,15 @@ function groupSteps(goal: FormationGoal, steps: readonly Step[], observation: Cl
   }
   const total = shardOf.size;
   return [
-    ...goal.plan.shards.flatMap(({ name }) => (byShard.has(name) ? [indent(`${name}:`), ...(byShard.get(name) ?? []).map((l) => indent(indent(l)))] : [])),
+    ...goal.plan.shards.flatMap(({ name }) =>
+      byShard.has(name) ? [indent(`${name}:`), ...(byShard.get(name) ?? []).map((l) => indent(indent(l)))] : [],
+    ),
     ...(leaving.length > 0 ? [indent("leaving:"), ...leaving.map((l) => indent(indent(l)))] : []),
-    ...[...everywhere].sort().map(([text, nodes]) => indent(`${nodes.length >= total ? `all ${nodes.length} nodes` : nodes.join(", ")}: ${text}`)),
+    ...[...everywhere]
+      .sort()
+      .map(([text, nodes]) =>
+        indent(`${nodes.length >= total ? `all ${nodes.length} nodes` : nodes.join(", ")}: ${text}`),
+      ),
   ];
 }
 
@@ -116,7 +152,11 @@ export function declaredChanges(before: FormationGoal, goal: FormationGoal): str
   for (const name of names) {
     if (before.settings[name] === goal.settings[name]) continue;
     const [was, is] = [before.settings[name], goal.settings[name]];
-    changes.push(is === undefined ? `${name}: no longer declared, stays as it is` : `${name}: ${was === undefined ? "not declared" : JSON.stringify(was)} → ${JSON.stringify(is)}, set live on every node`);
+    changes.push(
+      is === undefined
+        ? `${name}: no longer declared, stays as it is`
+        : `${name}: ${was === undefined ? "not declared" : JSON.stringify(was)} → ${JSON.stringify(is)}, set live on every node`,
+    );
   }
   const nodesOf = (g: FormationGoal) => g.plan.shards.flatMap((s) => s.nodes.map((n) => n.name));
   for (const name of nodesOf(goal).filter((n) => !nodesOf(before).includes(n))) changes.push(`new node ${name}`);
@@ -126,7 +166,8 @@ export function declaredChanges(before: FormationGoal, goal: FormationGoal): str
   }
   for (const [name, endpoint] of Object.entries(goal.endpoints)) {
     const was = before.endpoints[name];
-    if (was && (was.address !== endpoint.address || was.port !== endpoint.port)) changes.push(`${name} moves from ${was.address}:${was.port} to ${endpoint.address}:${endpoint.port}`);
+    if (was && (was.address !== endpoint.address || was.port !== endpoint.port))
+      changes.push(`${name} moves from ${was.address}:${was.port} to ${endpoint.address}:${endpoint.port}`);
   }
   return changes;
 }

@@ -1,9 +1,17 @@
 import { assess, differingSettings, type FindingKind, knowsOf, staleMembers } from "./assess";
 import type { FormationGoal, History, Member } from "./goal";
-import { type ShardLayout, crowdedZones, layoutOf, zonesOf } from "./layout";
-import { planMeetings } from "./meetings";
-import { type AnsweringNode, type ClusterObservation, answering, isBlank, openSlotsOf, self, withoutRetired } from "./observation";
-import { SLOTS_A_ROUND, finishOpenSlots, nextRound, planMoves } from "./rebalance";
+import { crowdedZones, layoutOf, type ShardLayout, zonesOf } from "./layout";
+import { planMeetings, planMeetingsWithinShards } from "./meetings";
+import {
+  type AnsweringNode,
+  answering,
+  type ClusterObservation,
+  isBlank,
+  openSlotsOf,
+  self,
+  withoutRetired,
+} from "./observation";
+import { finishOpenSlots, nextRound, planMoves, SLOTS_A_ROUND } from "./rebalance";
 import { type Refusal, refusals } from "./refusals";
 import { expandSlots, toRanges } from "./slots";
 import { type Standing, standingOf } from "./standing";
@@ -47,7 +55,12 @@ const MENDED_LATER: readonly FindingKind[] = ["setting-differs", "crowded-zone",
  * Decides the next batch of steps. Pure: the same goal, members and observation give the same plan, in the same order.
  * The order of the questions is the order of safety: refuse, join, assign, replicate, forget, settings, slots, zones, retire.
  */
-export function plan(goal: FormationGoal, history: History, observed: ClusterObservation, options: PlanOptions = {}): Plan {
+export function plan(
+  goal: FormationGoal,
+  history: History,
+  observed: ClusterObservation,
+  options: PlanOptions = {},
+): Plan {
   const { members } = history;
   const stale = staleMembers(members, answering(observed));
   const observation = withoutRetired(observed);
@@ -57,11 +70,19 @@ export function plan(goal: FormationGoal, history: History, observed: ClusterObs
 
   const alive = answering(observation);
   const layout = layoutOf(goal, observation);
+  // A new cluster joins shard by shard first: when everybody then meets everybody, each is introduced in its final role,
+  // and nothing is left to spread by pings afterwards.
+  const shardsFirst =
+    !options.insist &&
+    !standing.formed &&
+    standing.keyless &&
+    layout.some((s) => s.strays.some((n) => self(n).role === "master"));
   const batches: [Phase, Step[]][] = [
     ["recover", takeOver(layout, members, alive)],
     ["assign", assignSlots(goal, layout, alive, standing)],
-    ["join", planMeetings(goal, alive, options.insist ?? false)],
+    ["join", shardsFirst ? planMeetingsWithinShards(goal, alive) : []],
     ["replicate", planReplicas(layout, alive)],
+    ["join", shardsFirst ? [] : planMeetings(goal, alive, options.insist ?? false)],
     ["retire", forgetStale(stale, alive, !standing.formed && standing.keyless)],
   ];
   for (const [phase, steps] of batches) if (steps.length > 0) return { kind: "act", phase, steps };
@@ -97,7 +118,9 @@ function takeOver(layout: readonly ShardLayout[], members: readonly Member[], al
     const heir = alive
       .filter((n) => self(n).role === "replica" && self(n).masterId === member.id)
       .sort((a, b) => b.replication.offset - a.replication.offset || (a.name < b.name ? -1 : 1))[0];
-    return heir ? [{ do: "failover", node: heir.name, shard: shard.planned.name, from: member.name, force: true } as const] : [];
+    return heir
+      ? [{ do: "failover", node: heir.name, shard: shard.planned.name, from: member.name, force: true } as const]
+      : [];
   });
 }
 
@@ -106,7 +129,12 @@ function takeOver(layout: readonly ShardLayout[], members: readonly Member[], al
  * saves the wait that Redis imposes on masters coming out of one (half a second to five, by node timeout). It is safe
  * because every node was just seen to be blank or to own exactly its planned slots, and all these are disjoint.
  */
-function assignSlots(goal: FormationGoal, layout: readonly ShardLayout[], alive: readonly AnsweringNode[], standing: Standing): Step[] {
+function assignSlots(
+  goal: FormationGoal,
+  layout: readonly ShardLayout[],
+  alive: readonly AnsweringNode[],
+  standing: Standing,
+): Step[] {
   if (standing.formed || !standing.keyless) return [];
   const steps: Step[] = [];
   const timeout = formingNodeTimeout(alive.length);
@@ -121,7 +149,8 @@ function assignSlots(goal: FormationGoal, layout: readonly ShardLayout[], alive:
     const node = leader ?? alive.find((n) => n.name === planned.nodes[0]?.name);
     if (!node || self(node).role !== "master") return;
     // Distinct epochs from the start: masters with equal ones would renumber themselves for a while.
-    if (isBlank(node) && node.currentEpoch === 0) steps.push({ do: "setConfigEpoch", node: node.name, epoch: index + 1 });
+    if (isBlank(node) && node.currentEpoch === 0)
+      steps.push({ do: "setConfigEpoch", node: node.name, epoch: index + 1 });
     const missing = toRanges(expandSlots(planned.slots).filter((slot) => free.has(slot)));
     if (missing.length > 0) steps.push({ do: "addSlotsRange", node: node.name, shard: planned.name, slots: missing });
   });
@@ -146,7 +175,15 @@ function planReplicas(layout: readonly ShardLayout[], alive: readonly AnsweringN
         const empty = own.role === "replica" ? !needed : own.slots.length === 0 && stray.keys === 0;
         return empty && known !== undefined && !known.handshake && known.role === "master";
       })
-      .map((stray): Step => ({ do: "replicate", node: stray.name, shard: planned.name, master: leader.name, masterId: leader.id }));
+      .map(
+        (stray): Step => ({
+          do: "replicate",
+          node: stray.name,
+          shard: planned.name,
+          master: leader.name,
+          masterId: leader.id,
+        }),
+      );
   });
 }
 
@@ -176,7 +213,9 @@ function settingSteps(goal: FormationGoal, node: AnsweringNode, persist: boolean
 function spreadLeaders(goal: FormationGoal, layout: readonly ShardLayout[], observation: ClusterObservation): Step[] {
   for (const { planned, leader, replicas } of layout) {
     if (!leader?.leaving) continue;
-    const heirs = replicas.filter((r) => !r.leaving && r.replication.linkUp).sort((a, b) => rank(planned, a) - rank(planned, b));
+    const heirs = replicas
+      .filter((r) => !r.leaving && r.replication.linkUp)
+      .sort((a, b) => rank(planned, a) - rank(planned, b));
     if (heirs[0]) return [{ do: "failover", node: heirs[0].name, shard: planned.name, from: leader.name }];
   }
   if (!goal.plan.promises.mastersKeepMajority) return [];
@@ -184,17 +223,26 @@ function spreadLeaders(goal: FormationGoal, layout: readonly ShardLayout[], obse
   const crowded = crowdedZones(goal, layout)[0];
   if (!crowded) return [];
   const led = new Map<string, number>();
-  for (const { leader } of layout) if (leader) led.set(zones.get(leader.name) ?? "", (led.get(zones.get(leader.name) ?? "") ?? 0) + 1);
+  for (const { leader } of layout)
+    if (leader) led.set(zones.get(leader.name) ?? "", (led.get(zones.get(leader.name) ?? "") ?? 0) + 1);
   const candidates = layout
     .filter(({ leader }) => leader && zones.get(leader.name) === crowded.zone)
     .flatMap(({ planned, leader, replicas }) =>
       replicas
         .filter((r) => !r.leaving && r.replication.linkUp && zones.get(r.name) !== crowded.zone)
-        .map((r) => ({ planned, leader, replica: r, home: planned.nodes[0]?.name === r.name, load: led.get(zones.get(r.name) ?? "") ?? 0 })),
+        .map((r) => ({
+          planned,
+          leader,
+          replica: r,
+          home: planned.nodes[0]?.name === r.name,
+          load: led.get(zones.get(r.name) ?? "") ?? 0,
+        })),
     )
     .sort((a, b) => Number(b.home) - Number(a.home) || a.load - b.load || (a.replica.name < b.replica.name ? -1 : 1));
   const best = candidates[0];
-  return best?.leader ? [{ do: "failover", node: best.replica.name, shard: best.planned.name, from: best.leader.name }] : [];
+  return best?.leader
+    ? [{ do: "failover", node: best.replica.name, shard: best.planned.name, from: best.leader.name }]
+    : [];
 }
 
 function rank(planned: ShardLayout["planned"], node: AnsweringNode): number {
@@ -216,6 +264,10 @@ function retire(layout: readonly ShardLayout[], observation: ClusterObservation)
       return empty && !leaders.has(node.name) ? [{ do: "reset", node: node.name, id: node.id }] : [];
     }
     const ids = new Set(knowsOf(observation, node).map((e) => e.id));
-    return [...ids].flatMap((id) => alive.filter((n) => n.view.some((e) => e.id === id)).map((n): Step => ({ do: "forget", node: n.name, id, formerName: node.name })));
+    return [...ids].flatMap((id) =>
+      alive
+        .filter((n) => n.view.some((e) => e.id === id))
+        .map((n): Step => ({ do: "forget", node: n.name, id, formerName: node.name })),
+    );
   });
 }

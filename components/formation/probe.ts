@@ -12,7 +12,12 @@ const PROBE_TTL_MILLISECONDS = 60_000;
  * finds the rest by itself, as an application does.
  * @throws Error that names the shard and the server's answer
  */
-export async function probe(goal: FormationGoal, layout: readonly ShardLayout[], access: Access, clientName: string): Promise<void> {
+export async function probe(
+  goal: FormationGoal,
+  layout: readonly ShardLayout[],
+  access: Access,
+  clientName: string,
+): Promise<void> {
   const seeds = Object.values(goal.endpoints);
   const client = openClusterClient(seeds, access, clientName);
   const errors: string[] = [];
@@ -43,7 +48,8 @@ export async function probe(goal: FormationGoal, layout: readonly ShardLayout[],
   } finally {
     client.disconnect();
   }
-  if (errors.length > 0) throw new Error(`the cluster is formed, but a client cannot use all of it: ${errors.sort().join("; ")}`);
+  if (errors.length > 0)
+    throw new Error(`the cluster is formed, but a client cannot use all of it: ${errors.sort().join("; ")}`);
 }
 
 function keyInSlot(slot: number, token: string): string {

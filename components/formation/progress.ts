@@ -1,10 +1,10 @@
-import { knows } from "./standing";
 import type { FormationGoal } from "./goal";
 import { claims, layoutOf } from "./layout";
-import { type ClusterObservation, answering, withoutRetired } from "./observation";
 import type { Moved } from "./migrate";
+import { answering, type ClusterObservation, withoutRetired } from "./observation";
 import { planMoves } from "./rebalance";
-import { SLOT_COUNT, countSlots } from "./slots";
+import { countSlots, SLOT_COUNT } from "./slots";
+import { knows } from "./standing";
 
 /** One line of where the work stands: `met 6/6 · slots 16384/16384 · replicas 3/3 · ok 6/6`. */
 export function progressLine(goal: FormationGoal, observed: ClusterObservation): string {

@@ -3,9 +3,9 @@ import { setTimeout } from "node:timers/promises";
 import { closedBusPorts, diagnose } from "./diagnose";
 import { execute } from "./execute";
 import type { FormationGoal, History, Member } from "./goal";
-import { type ShardLayout, layoutOf, viewSignature } from "./layout";
-import { EXECUTOR_PREFIX, executorAhead, takeTurn, AnotherActor } from "./lock";
-import { type ClusterObservation, answering, isBlank, self } from "./observation";
+import { layoutOf, type ShardLayout, viewSignature } from "./layout";
+import { AnotherActor, EXECUTOR_PREFIX, executorAhead, takeTurn } from "./lock";
+import { answering, type ClusterObservation, isBlank, self } from "./observation";
 import { observe } from "./observe";
 import { type Plan, plan } from "./plan";
 import { probe } from "./probe";
@@ -48,7 +48,16 @@ export class FormationFailed extends Error {
  */
 export async function reconcile(goal: FormationGoal, history: History, options: ReconcileOptions): Promise<Reconciled> {
   const connections = new Connections(`${EXECUTOR_PREFIX}${randomUUID()}`, options.access);
-  const run: Run = { goal, connections, options, members: history.members, verified: history.verified, said: "", lowered: false, moves: new MoveProgress() };
+  const run: Run = {
+    goal,
+    connections,
+    options,
+    members: history.members,
+    verified: history.verified,
+    said: "",
+    lowered: false,
+    moves: new MoveProgress(),
+  };
   try {
     const observation = await converge(run);
     const layout = layoutOf(goal, observation);
@@ -83,7 +92,8 @@ async function putBack({ goal, connections }: Run): Promise<void> {
 
 async function converge(run: Run): Promise<ClusterObservation> {
   const { goal, connections, options } = run;
-  const patience = options.patienceMilliseconds ?? Math.min(120_000, Math.max(15_000, 4 * goal.nodeTimeoutMilliseconds));
+  const patience =
+    options.patienceMilliseconds ?? Math.min(120_000, Math.max(15_000, 4 * goal.nodeTimeoutMilliseconds));
   const order = goal.plan.shards.flatMap((s) => s.nodes).flatMap((n) => goal.endpoints[n.name] ?? []);
   await takeTurn(order, connections, patience, options.onProgress);
   let moved = Date.now();
@@ -102,7 +112,8 @@ async function converge(run: Run): Promise<ClusterObservation> {
     if (next.kind !== "refuse") run.members = members;
     say(run, observation, next);
     if (next.kind === "done") return observation;
-    if (next.kind === "refuse" && !(mayPass(next.refusals) && still < patience)) throw refused(next.refusals, run.members);
+    if (next.kind === "refuse" && !(mayPass(next.refusals) && still < patience))
+      throw refused(next.refusals, run.members);
     const now = signature(observation);
     if (!seen.has(now)) {
       seen.add(now);
@@ -119,8 +130,14 @@ async function converge(run: Run): Promise<ClusterObservation> {
         run.lowered = true;
       }
       const endpoints = Object.fromEntries(observation.nodes.map((n) => [n.name, n.endpoint]));
-      const masters = answering(observation).filter((n) => self(n).role === "master").map((n) => n.name);
-      const { moved: slots } = await execute(next.steps, { endpoints, masters, stopReason: () => options.stopReason?.() }, connections);
+      const masters = answering(observation)
+        .filter((n) => self(n).role === "master")
+        .map((n) => n.name);
+      const { moved: slots } = await execute(
+        next.steps,
+        { endpoints, masters, stopReason: () => options.stopReason?.() },
+        connections,
+      );
       if (next.phase === "move") options.onProgress(run.moves.line(goal, observation, slots));
     }
     // Looking costs the servers as much as us: never look for longer than not.
@@ -139,11 +156,20 @@ function refused(refusals: readonly Refusal[], members: readonly Member[]): Form
 }
 
 async function stalled(run: Run, observation: ClusterObservation, next: Plan, still: number): Promise<FormationFailed> {
-  const open = next.kind === "wait" ? next.reasons : next.kind === "act" ? next.steps.map((s) => `${s.node} does not carry out ${s.do}`) : [];
+  const open =
+    next.kind === "wait"
+      ? next.reasons
+      : next.kind === "act"
+        ? next.steps.map((s) => `${s.node} does not carry out ${s.do}`)
+        : [];
   const shown = open.length > 12 ? [...open.slice(0, 12), `and ${open.length - 12} more`] : open;
   const causes = await diagnose(run.goal, observation);
   return new FormationFailed(
-    [`nothing has moved for ${Math.round(still / 1000)} s:`, ...shown.map((line) => `  ${line}`), ...causes.map((line) => `  → ${line}`)].join("\n"),
+    [
+      `nothing has moved for ${Math.round(still / 1000)} s:`,
+      ...shown.map((line) => `  ${line}`),
+      ...causes.map((line) => `  → ${line}`),
+    ].join("\n"),
     run.members,
   );
 }
@@ -154,7 +180,20 @@ async function stalled(run: Run, observation: ClusterObservation, next: Plan, st
  */
 function signature(observation: ClusterObservation): string {
   return answering(observation)
-    .map((n) => [n.id, n.state, viewSignature(n), n.view.map((e) => (e.handshake ? "" : `${e.id}${e.noaddr}${e.health === "fail"}`)).sort().join(), n.replication.linkUp, n.replication.syncing && n.replication.offset, JSON.stringify(n.settings)].join("|"))
+    .map((n) =>
+      [
+        n.id,
+        n.state,
+        viewSignature(n),
+        n.view
+          .map((e) => (e.handshake ? "" : `${e.id}${e.noaddr}${e.health === "fail"}`))
+          .sort()
+          .join(),
+        n.replication.linkUp,
+        n.replication.syncing && n.replication.offset,
+        JSON.stringify(n.settings),
+      ].join("|"),
+    )
     .join("\n");
 }
 
@@ -166,7 +205,11 @@ function say(run: Run, observation: ClusterObservation, next: Plan): void {
 }
 
 /** Adds what answers now. A former ID of a node stays, marked stale, until nobody lists it any more. */
-export function rememberMembers(goal: FormationGoal, members: readonly Member[], observation: ClusterObservation): Member[] {
+export function rememberMembers(
+  goal: FormationGoal,
+  members: readonly Member[],
+  observation: ClusterObservation,
+): Member[] {
   const alive = answering(observation);
   const byId = new Map(members.map((m) => [m.id, m]));
   const planned = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));

@@ -1,9 +1,9 @@
-import { differingSlots, type Standing } from "./standing";
 import { foreignNodes, knowsOf, staleMembers } from "./assess";
 import type { FormationGoal, Member } from "./goal";
 import { layoutOf } from "./layout";
-import { type AnsweringNode, type ClusterObservation, answering, self } from "./observation";
+import { type AnsweringNode, answering, type ClusterObservation, self } from "./observation";
 import { countSlots, expandSlots, formatRanges, toRanges } from "./slots";
+import { differingSlots, type Standing } from "./standing";
 
 /** Why formation will not go on by itself: what was seen, and what a person can do. Nothing was changed. */
 export interface Refusal {
@@ -25,34 +25,69 @@ export type RefusalKind =
   | "data-on-new-node"
   | "data-lost"
   | "bus-port"
-  | "no-memory";
+  | "no-memory"
+  | "big-key"
+  | "conflicting-keys";
 
 /** Reasons not to touch this cluster at all, checked before each batch of steps. All of them are reported together. */
-export function refusals(goal: FormationGoal, members: readonly Member[], observation: ClusterObservation, standing: Standing): Refusal[] {
+export function refusals(
+  goal: FormationGoal,
+  members: readonly Member[],
+  observation: ClusterObservation,
+  standing: Standing,
+): Refusal[] {
   const alive = answering(observation);
   const found: Refusal[] = [];
-  const refuse = (kind: RefusalKind, subject: string, message: string, remedy: string) => found.push({ kind, subject, message, remedy });
+  const refuse = (kind: RefusalKind, subject: string, message: string, remedy: string) =>
+    found.push({ kind, subject, message, remedy });
 
   for (const node of observation.nodes) {
     if (node.answering) continue;
     // A member that is to go and owns nothing any more can go silently; one with slots cannot.
     if (node.leaving && knowsOf(observation, node).every((e) => e.slots.length === 0 && e.health === "fail")) continue;
     const where = `${node.endpoint.address}:${node.endpoint.port}`;
-    refuse("silent-node", node.name, `${node.name} at ${where} does not answer: ${node.reason}`, "start the server, or let this machine reach that address, and run `up` again; a silent node is never taken for a lost one");
+    refuse(
+      "silent-node",
+      node.name,
+      `${node.name} at ${where} does not answer: ${node.reason}`,
+      "start the server, or let this machine reach that address, and run `up` again; a silent node is never taken for a lost one",
+    );
   }
   const twins = new Map<string, string>();
   for (const node of alive) {
-    if (!node.server.clusterEnabled) refuse("not-cluster-mode", node.name, `${node.name} runs without cluster mode`, "start it with `cluster-enabled yes`");
+    if (!node.server.clusterEnabled)
+      refuse(
+        "not-cluster-mode",
+        node.name,
+        `${node.name} runs without cluster mode`,
+        "start it with `cluster-enabled yes`",
+      );
     const twin = twins.get(node.id);
-    if (twin !== undefined) refuse("duplicate-id", node.name, `${node.name} and ${twin} have the same node ID ${node.id}`, "one data folder was copied from the other, or two names share an address: give each node its own nodes.conf");
+    if (twin !== undefined)
+      refuse(
+        "duplicate-id",
+        node.name,
+        `${node.name} and ${twin} have the same node ID ${node.id}`,
+        "one data folder was copied from the other, or two names share an address: give each node its own nodes.conf",
+      );
     twins.set(node.id, node.name);
     const { busPort } = self(node);
     if (node.server.clusterEnabled && busPort !== node.endpoint.busPort) {
-      refuse("bus-port", node.name, `${node.name} announces bus port ${busPort}, and ${node.endpoint.busPort} is expected`, `set its cluster-port or cluster-announce-bus-port to ${node.endpoint.busPort}; the other nodes would try a port where it does not listen`);
+      refuse(
+        "bus-port",
+        node.name,
+        `${node.name} announces bus port ${busPort}, and ${node.endpoint.busPort} is expected`,
+        `set its cluster-port or cluster-announce-bus-port to ${node.endpoint.busPort}; the other nodes would try a port where it does not listen`,
+      );
     }
   }
   for (const [id, seen] of foreignNodes(members, alive)) {
-    refuse("foreign-node", id, `${seen.by.join(", ")} ${seen.by.length === 1 ? "knows" : "know"} node ${id} at ${seen.address}, which is not of ${goal.cluster}`, "an address was reused, or the node belongs to another cluster: give the cluster fresh nodes, or take the node out of the other cluster first; joining them would merge two clusters");
+    refuse(
+      "foreign-node",
+      id,
+      `${seen.by.join(", ")} ${seen.by.length === 1 ? "knows" : "know"} node ${id} at ${seen.address}, which is not of ${goal.cluster}`,
+      "an address was reused, or the node belongs to another cluster: give the cluster fresh nodes, or take the node out of the other cluster first; joining them would merge two clusters",
+    );
   }
   versions(goal, alive, standing, refuse);
   if (!standing.formed) strangers(goal, alive, standing, refuse);
@@ -72,12 +107,22 @@ function versions(goal: FormationGoal, alive: readonly AnsweringNode[], standing
   for (const node of alive) {
     const is = node.server;
     if (is.name !== name || !`${is.version}.`.startsWith(`${version}.`)) {
-      refuse("wrong-engine", node.name, `${node.name} runs ${is.name} ${is.version}, declared ${name} ${version}`, "declare the engine that runs, or start the declared one");
+      refuse(
+        "wrong-engine",
+        node.name,
+        `${node.name} runs ${is.name} ${is.version}, declared ${name} ${version}`,
+        "declare the engine that runs, or start the declared one",
+      );
     }
   }
   const kinds = [...new Set(alive.map((n) => `${n.server.name} ${n.server.version}`))].sort();
   if (!standing.formed && kinds.length > 1) {
-    refuse("version-mix", goal.cluster, `the nodes run ${kinds.join(" and ")}`, "form a cluster from nodes of one version");
+    refuse(
+      "version-mix",
+      goal.cluster,
+      `the nodes run ${kinds.join(" and ")}`,
+      "form a cluster from nodes of one version",
+    );
   }
 }
 
@@ -88,21 +133,40 @@ function strangers(goal: FormationGoal, alive: readonly AnsweringNode[], standin
   if (owning.length > 1) {
     const deviating = differingSlots(goal, alive);
     if (anyKeys || deviating.length > 0) {
-      const parts = owning.map((c) => `${c.map((n) => n.name).join("+")} (${c.reduce((sum, n) => sum + countSlots(self(n).slots), 0)} slots, ${c.reduce((sum, n) => sum + n.keys, 0)} keys)`);
-      refuse("two-clusters", goal.cluster, `the nodes form ${owning.length} separate clusters that own slots: ${parts.join("; ")}`, "only one can be kept: empty the nodes of the other (CLUSTER RESET HARD after FLUSHALL, by hand, once you are sure) or give this cluster fresh nodes");
+      const parts = owning.map(
+        (c) =>
+          `${c.map((n) => n.name).join("+")} (${c.reduce((sum, n) => sum + countSlots(self(n).slots), 0)} slots, ${c.reduce((sum, n) => sum + n.keys, 0)} keys)`,
+      );
+      refuse(
+        "two-clusters",
+        goal.cluster,
+        `the nodes form ${owning.length} separate clusters that own slots: ${parts.join("; ")}`,
+        "only one can be kept: empty the nodes of the other (CLUSTER RESET HARD after FLUSHALL, by hand, once you are sure) or give this cluster fresh nodes",
+      );
     }
   }
   for (const node of alive) {
     const inOwning = owning.some((c) => c.includes(node));
     if (node.keys > 0 && !inOwning) {
-      refuse("data-on-new-node", node.name, `${node.name} should be empty and holds ${node.keys} keys`, "it was used before: move its data away and empty it by hand, or give the cluster a fresh node; nothing is ever flushed");
+      refuse(
+        "data-on-new-node",
+        node.name,
+        `${node.name} should be empty and holds ${node.keys} keys`,
+        "it was used before: move its data away and empty it by hand, or give the cluster a fresh node; nothing is ever flushed",
+      );
     }
   }
   if (owning.length === 1 && standing.mainIsOdd) {
     const [main] = owning;
     for (const node of main ?? []) {
       const own = self(node);
-      if (own.slots.length > 0) refuse("two-clusters", node.name, `${node.name} already owns slots ${formatRanges(own.slots)}, with other nodes not part of it`, "it was used before: reset it by hand (CLUSTER RESET HARD) once you are sure that nothing on it is needed, or give the cluster a fresh node");
+      if (own.slots.length > 0)
+        refuse(
+          "two-clusters",
+          node.name,
+          `${node.name} already owns slots ${formatRanges(own.slots)}, with other nodes not part of it`,
+          "it was used before: reset it by hand (CLUSTER RESET HARD) once you are sure that nothing on it is needed, or give the cluster a fresh node",
+        );
     }
   }
 }
@@ -118,7 +182,12 @@ function emptiedReplicas(members: readonly Member[], alive: readonly AnsweringNo
     const replicas = alive.filter((n) => self(n).role === "replica" && self(n).masterId === member.id);
     if (slots.length === 0 || replicas.length === 0 || replicas.some((n) => n.keys > 0)) continue;
     const names = replicas.map((n) => n.name).join(", ");
-    refuse("data-lost", member.name, `${member.name} came back without its data before its replica was elected, and ${names} followed it and holds no key any more; slots ${formatRanges(toRanges(expandSlots(slots)))} may have held some`, `bring back the data folder of ${member.name} or ${names}, or restore a backup; if these slots never held a key, run CLUSTER FAILOVER FORCE on ${replicas[0]?.name} by hand and \`up\` again`);
+    refuse(
+      "data-lost",
+      member.name,
+      `${member.name} came back without its data before its replica was elected, and ${names} followed it and holds no key any more; slots ${formatRanges(toRanges(expandSlots(slots)))} may have held some`,
+      `bring back the data folder of ${member.name} or ${names}, or restore a backup; if these slots never held a key, run CLUSTER FAILOVER FORCE on ${replicas[0]?.name} by hand and \`up\` again`,
+    );
   }
 }
 
@@ -136,10 +205,17 @@ function intruders(goal: FormationGoal, standing: Standing, refuse: Refuse): voi
       const names = new Set(shard?.nodes.map((n) => n.name));
       const leaders = main.filter((n) => names.has(n.name));
       const ids = new Set(leaders.flatMap((n) => [n.id, self(n).masterId ?? ""]));
-      const theirs = new Set(main.flatMap((n) => n.view.filter((e) => ids.has(e.id)).flatMap((e) => expandSlots(e.slots))));
+      const theirs = new Set(
+        main.flatMap((n) => n.view.filter((e) => ids.has(e.id)).flatMap((e) => expandSlots(e.slots))),
+      );
       const own = self(node);
       if (expandSlots(own.slots).every((slot) => theirs.has(slot))) continue;
-      refuse("two-clusters", node.name, `${node.name} owns slots ${formatRanges(own.slots)} and knows nobody of ${goal.cluster}, which is formed without it`, "it was used elsewhere: reset it by hand (CLUSTER RESET HARD) once you are sure that nothing on it is needed, or give the cluster a fresh node; joining them would merge two clusters");
+      refuse(
+        "two-clusters",
+        node.name,
+        `${node.name} owns slots ${formatRanges(own.slots)} and knows nobody of ${goal.cluster}, which is formed without it`,
+        "it was used elsewhere: reset it by hand (CLUSTER RESET HARD) once you are sure that nothing on it is needed, or give the cluster a fresh node; joining them would merge two clusters",
+      );
     }
   }
 }
@@ -149,18 +225,34 @@ const FULL_ENOUGH = 0.9;
 
 /** Masters that leave give their keys to the ones that stay; those must have room, or they would evict or refuse. */
 function memory(goal: FormationGoal, observation: ClusterObservation, refuse: Refuse): void {
-  const going = answering(observation).filter((n) => n.leaving && self(n).role === "master" && countSlots(self(n).slots) > 0 && !goal.plan.shards.some((s) => s.name === n.leaving?.shard));
+  const going = answering(observation).filter(
+    (n) =>
+      n.leaving &&
+      self(n).role === "master" &&
+      countSlots(self(n).slots) > 0 &&
+      !goal.plan.shards.some((s) => s.name === n.leaving?.shard),
+  );
   const staying = layoutOf(goal, observation).flatMap(({ leader }) => leader ?? []);
   if (going.length === 0 || staying.length === 0 || staying.some((n) => n.memory.maxBytes === 0)) return;
   const used = [...going, ...staying].reduce((sum, n) => sum + n.memory.usedBytes, 0);
   const room = staying.reduce((sum, n) => sum + n.memory.maxBytes, 0);
   if (used <= room * FULL_ENOUGH) return;
   const mib = (bytes: number) => `${Math.ceil(bytes / 1024 / 1024)} MiB`;
-  refuse("no-memory", goal.cluster, `${going.length + staying.length} masters hold ${mib(used)}, and the ${staying.length} that stay have maxmemory for ${mib(room)}, of which ${FULL_ENOUGH * 100} % may be used`, "raise maxmemory (with machines that have it) or keep more masters");
+  refuse(
+    "no-memory",
+    goal.cluster,
+    `${going.length + staying.length} masters hold ${mib(used)}, and the ${staying.length} that stay have maxmemory for ${mib(room)}, of which ${FULL_ENOUGH * 100} % may be used`,
+    "raise maxmemory (with machines that have it) or keep more masters",
+  );
 }
 
 /** After a cluster was formed, slots without an owner mean that data are gone; that is never filled with emptiness unasked. */
 function lostSlots(alive: readonly AnsweringNode[], standing: Standing, refuse: Refuse): void {
   if (standing.lost.length === 0 || alive.length === 0) return;
-  refuse("data-lost", "slots", `${countSlots(standing.lost)} slots have no owner any more, and no node holds a copy of their keys: ${formatRanges(standing.lost)}`, "bring back the data folder of the node that owned them, or restore a backup; an empty owner would hide the loss");
+  refuse(
+    "data-lost",
+    "slots",
+    `${countSlots(standing.lost)} slots have no owner any more, and no node holds a copy of their keys: ${formatRanges(standing.lost)}`,
+    "bring back the data folder of the node that owned them, or restore a backup; an empty owner would hide the loss",
+  );
 }

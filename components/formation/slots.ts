@@ -25,7 +25,8 @@ export function toRanges(slots: Iterable<number>): SlotRange[] {
 export function tally(lists: Iterable<readonly SlotRange[]>): Uint16Array {
   const counts = new Uint16Array(SLOT_COUNT);
   for (const ranges of lists) {
-    for (const { start, end } of ranges) for (let slot = start; slot <= end; slot++) counts[slot] = (counts[slot] ?? 0) + 1;
+    for (const { start, end } of ranges)
+      for (let slot = start; slot <= end; slot++) counts[slot] = (counts[slot] ?? 0) + 1;
   }
   return counts;
 }

@@ -1,7 +1,7 @@
 import type { SlotRange } from "../topology/plan";
 import type { FormationGoal, History } from "./goal";
 import { claims } from "./layout";
-import { type AnsweringNode, type ClusterObservation, answering, isBlank, self } from "./observation";
+import { type AnsweringNode, answering, type ClusterObservation, isBlank, self } from "./observation";
 import { expandSlots, rangesWhere, sameRanges, tally, toRanges } from "./slots";
 
 /** Where in its life the cluster stands, derived from what is observed and from the durable member list. */
@@ -43,7 +43,10 @@ export function standingOf(goal: FormationGoal, history: History, observation: C
 /** Nodes that own slots other than the ones planned for them: not the work of an interrupted formation of this plan. */
 export function differingSlots(goal: FormationGoal, alive: readonly AnsweringNode[]): AnsweringNode[] {
   const planned = new Map(goal.plan.shards.map((s) => [s.nodes[0]?.name, s.slots]));
-  return alive.filter((n) => self(n).role === "master" && self(n).slots.length > 0 && !sameRanges(self(n).slots, planned.get(n.name) ?? []));
+  return alive.filter(
+    (n) =>
+      self(n).role === "master" && self(n).slots.length > 0 && !sameRanges(self(n).slots, planned.get(n.name) ?? []),
+  );
 }
 
 function componentsOf(alive: readonly AnsweringNode[]): AnsweringNode[][] {

@@ -9,17 +9,55 @@ import { countSlots, formatRanges } from "./slots";
 export type Step =
   | { readonly do: "setTemporary"; readonly node: string; readonly settings: Readonly<Record<string, string>> }
   | { readonly do: "setConfigEpoch"; readonly node: string; readonly epoch: number }
-  | { readonly do: "addSlotsRange"; readonly node: string; readonly shard: string; readonly slots: readonly SlotRange[] }
-  | { readonly do: "meet"; readonly node: string; readonly peer: string; readonly address: string; readonly port: number; readonly busPort: number }
-  | { readonly do: "replicate"; readonly node: string; readonly shard: string; readonly master: string; readonly masterId: string }
-  | { readonly do: "failover"; readonly node: string; readonly shard: string; readonly from: string; readonly force?: boolean }
+  | {
+      readonly do: "addSlotsRange";
+      readonly node: string;
+      readonly shard: string;
+      readonly slots: readonly SlotRange[];
+    }
+  | {
+      readonly do: "meet";
+      readonly node: string;
+      readonly peer: string;
+      readonly address: string;
+      readonly port: number;
+      readonly busPort: number;
+    }
+  | {
+      readonly do: "replicate";
+      readonly node: string;
+      readonly shard: string;
+      readonly master: string;
+      readonly masterId: string;
+    }
+  | {
+      readonly do: "failover";
+      readonly node: string;
+      readonly shard: string;
+      readonly from: string;
+      readonly force?: boolean;
+    }
   /** `node` is the source. Bounded by time: what is left is planned again. */
-  | { readonly do: "migrateSlots"; readonly node: string; readonly nodeId: string; readonly shard: string; readonly to: string; readonly toId: string; readonly toEndpoint: NodeEndpoint; readonly slots: readonly SlotRange[] }
+  | {
+      readonly do: "migrateSlots";
+      readonly node: string;
+      readonly nodeId: string;
+      readonly shard: string;
+      readonly to: string;
+      readonly toId: string;
+      readonly toEndpoint: NodeEndpoint;
+      readonly slots: readonly SlotRange[];
+    }
   | { readonly do: "stabilizeSlot"; readonly node: string; readonly slot: number }
   /** Only a node without slots: an emptied master, or a replica whose shard is in sync without it. */
   | { readonly do: "reset"; readonly node: string; readonly id: string }
   | { readonly do: "forget"; readonly node: string; readonly id: string; readonly formerName: string }
-  | { readonly do: "setConfig"; readonly node: string; readonly settings: Readonly<Record<string, string>>; readonly persist: boolean };
+  | {
+      readonly do: "setConfig";
+      readonly node: string;
+      readonly settings: Readonly<Record<string, string>>;
+      readonly persist: boolean;
+    };
 
 /** A step for a reader, without its node. */
 export function describeStep(step: Step): string {
@@ -35,7 +73,8 @@ export function describeStep(step: Step): string {
     case "replicate":
       return `replicate ${step.master}`;
     case "failover":
-      if (step.force) return `take over from the former ID of ${step.from}, which is gone (elected by the other masters)`;
+      if (step.force)
+        return `take over from the former ID of ${step.from}, which is gone (elected by the other masters)`;
       return `take leadership from ${step.from} (graceful failover, no data loss, a pause of milliseconds for writers)`;
     case "migrateSlots":
       return `move ${countSlots(step.slots)} slots to ${step.to}: ${formatRanges(step.slots)}`;

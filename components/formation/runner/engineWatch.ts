@@ -34,7 +34,8 @@ export class EngineWatch {
     const socket = connect({ host: address[1].replace(/[[\]]/g, ""), port: Number(address[2]) });
     socket.once("connect", () => socket.destroy());
     socket.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "ECONNREFUSED") this.#gone = "the Pulumi engine that started this run does not answer any more";
+      if (error.code === "ECONNREFUSED")
+        this.#gone = "the Pulumi engine that started this run does not answer any more";
     });
     socket.unref();
   }

@@ -1,16 +1,16 @@
-import type { ResourceRunner } from "../../cluster/shim";
 import type { InventoryShard } from "../../cluster/inventory";
+import type { ResourceRunner } from "../../cluster/shim";
 import { assess } from "../assess";
 import type { FormationGoal, History, Member } from "../goal";
 import { layoutOf, type ShardLayout } from "../layout";
-import { type ClusterObservation, answering } from "../observation";
+import { answering, type ClusterObservation } from "../observation";
 import { observe } from "../observe";
-import { outlineChange, outlineNew, declaredChanges } from "../outline";
+import { declaredChanges, outlineChange, outlineNew } from "../outline";
 import { FormationFailed, type Reconciled, reconcile } from "../reconcile";
 import { formatRange } from "../slots";
 import { type Access, Connections } from "../wire";
-import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
 import { markDismantled } from "./dismantled";
+import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
 import { partialFailure, withoutUndefined } from "./partialFailure";
 import { hasUnknown } from "./unknowns";
 
@@ -49,7 +49,8 @@ function print(lines: readonly string[]): void {
 
 export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> = {
   async check(olds, news) {
-    if (olds.plan === undefined && !hasUnknown(news.plan)) print(outlineNew({ ...news, endpoints: hasUnknown(news.endpoints) ? {} : news.endpoints }));
+    if (olds.plan === undefined && !hasUnknown(news.plan))
+      print(outlineNew({ ...news, endpoints: hasUnknown(news.endpoints) ? {} : news.endpoints }));
     const defaultsVersion = olds.declaration?.defaultsVersion ?? news.declaration.defaultsVersion;
     return { inputs: { ...news, declaration: { ...news.declaration, defaultsVersion } }, failures: [] };
   },
@@ -57,10 +58,17 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
   async diff(_id, recorded, news) {
     const olds = complete(recorded);
     if (hasUnknown(news.endpoints) || hasUnknown(news.plan)) return { changes: true, replaces: [] };
-    const changed = declaredChanges(olds, news).length > 0 || JSON.stringify(sorted(goalOf(olds))) !== JSON.stringify(sorted(goalOf(news)));
+    const changed =
+      declaredChanges(olds, news).length > 0 ||
+      JSON.stringify(sorted(goalOf(olds))) !== JSON.stringify(sorted(goalOf(news)));
     const changes = changed || olds.issues.length > 0 || olds.unfinished !== "";
     if (changes) {
-      const evidence = { observation: lastSeen.get(olds.cluster), unfinished: olds.unfinished, recorded: olds.issues, recordedAt: olds.verifiedAt };
+      const evidence = {
+        observation: lastSeen.get(olds.cluster),
+        unfinished: olds.unfinished,
+        recorded: olds.issues,
+        recordedAt: olds.verifiedAt,
+      };
       print(outlineChange(goalOf(olds), goalOf(news), historyOf(olds), evidence));
     }
     // Never a replacement: whatever changes, the cluster is brought there alive.
@@ -81,7 +89,10 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
       const issues = assess(goalOf(props), props.members, observation).map((f) => f.message);
       const alive = answering(observation);
       // Silence says nothing about roles; then the last known layout stays.
-      const shards = alive.length === observation.nodes.length ? inventoryShards(goalOf(props), layoutOf(goalOf(props), observation)) : props.shards;
+      const shards =
+        alive.length === observation.nodes.length
+          ? inventoryShards(goalOf(props), layoutOf(goalOf(props), observation))
+          : props.shards;
       return { id, props: withoutUndefined({ ...props, issues, shards }) };
     } finally {
       connections.close();
@@ -99,9 +110,15 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
   },
 };
 
-async function run(id: string, inputs: FormationInputs, history: History, before: Pick<FormationOutputs, "shards" | "verifiedAt">): Promise<FormationOutputs> {
+async function run(
+  id: string,
+  inputs: FormationInputs,
+  history: History,
+  before: Pick<FormationOutputs, "shards" | "verifiedAt">,
+): Promise<FormationOutputs> {
   const watch = new EngineWatch().start();
-  const outputs = (members: readonly Member[], rest: Omit<FormationOutputs, keyof FormationInputs | "members">) => withoutUndefined({ ...inputs, members, ...rest });
+  const outputs = (members: readonly Member[], rest: Omit<FormationOutputs, keyof FormationInputs | "members">) =>
+    withoutUndefined({ ...inputs, members, ...rest });
   try {
     const result = await reconcile(goalOf(inputs), history, {
       access: inputs.access,
@@ -110,14 +127,28 @@ async function run(id: string, inputs: FormationInputs, history: History, before
     });
     lastSeen.set(inputs.cluster, result.observation);
     console.log(`${inputs.cluster}: verified: ${verifiedLine(result)}`);
-    return outputs(result.members, { shards: inventoryShards(goalOf(inputs), result.layout), issues: [], unfinished: "", verifiedAt: new Date().toISOString() });
+    return outputs(result.members, {
+      shards: inventoryShards(goalOf(inputs), result.layout),
+      issues: [],
+      unfinished: "",
+      verifiedAt: new Date().toISOString(),
+    });
   } catch (error) {
     leaveIfOrphaned(watch);
     if (!(error instanceof FormationFailed)) throw error;
     const message = `${inputs.cluster}: ${error.message}`;
     // Nothing of ours exists yet: no state is better than a record of somebody else's nodes.
     if (history.members.length === 0 && error.members.length === 0) throw new Error(message);
-    throw partialFailure(id, outputs(error.members, { shards: before.shards, issues: [], unfinished: error.message, verifiedAt: before.verifiedAt }), message);
+    throw partialFailure(
+      id,
+      outputs(error.members, {
+        shards: before.shards,
+        issues: [],
+        unfinished: error.message,
+        verifiedAt: before.verifiedAt,
+      }),
+      message,
+    );
   } finally {
     watch.stop();
   }

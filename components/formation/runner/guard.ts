@@ -2,15 +2,15 @@ import { setTimeout } from "node:timers/promises";
 import type { ResourceRunner } from "../../cluster/shim";
 import type { NodeEndpoint } from "../../config/types";
 import type { NodeEntry } from "../clusterNodes";
-import { type AnsweringNode, isBlank, self } from "../observation";
 import { execute } from "../execute";
+import { type AnsweringNode, isBlank, self } from "../observation";
 import { observeNode } from "../observe";
 import { countSlots } from "../slots";
 import { type Access, Connections } from "../wire";
 import { isDismantled } from "./dismantled";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
-import { hasUnknown, isUnknown } from "./unknowns";
 import { withoutUndefined } from "./partialFailure";
+import { hasUnknown, isUnknown } from "./unknowns";
 
 /** Inputs of a guard: the machine it stands before. */
 export interface GuardInputs {
@@ -68,10 +68,25 @@ export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
 };
 
 function facts({ cluster, node, endpoint, dataOnDestroy, replicasPerMaster, access, peers }: GuardInputs): unknown {
-  return [peers?.map((p) => `${p.address}:${p.port}`), cluster, node, endpoint.address, endpoint.port, endpoint.busPort, endpoint.hostname, dataOnDestroy, replicasPerMaster, access.username, access.password];
+  return [
+    peers?.map((p) => `${p.address}:${p.port}`),
+    cluster,
+    node,
+    endpoint.address,
+    endpoint.port,
+    endpoint.busPort,
+    endpoint.hostname,
+    dataOnDestroy,
+    replicasPerMaster,
+    access.username,
+    access.password,
+  ];
 }
 
-async function withWatch(inputs: GuardInputs, work: (inputs: GuardInputs, connections: Connections, watch: EngineWatch) => Promise<void>): Promise<void> {
+async function withWatch(
+  inputs: GuardInputs,
+  work: (inputs: GuardInputs, connections: Connections, watch: EngineWatch) => Promise<void>,
+): Promise<void> {
   const watch = new EngineWatch().start();
   const connections = new Connections("pulumi-redis-cluster:guard", inputs.access);
   try {
@@ -92,12 +107,16 @@ async function waitUntilInSync(inputs: GuardInputs, connections: Connections, wa
     if (node.answering && isBlank(node)) return;
     if (node.answering && node.state === "ok" && node.replication.linkUp) return;
     leaveIfOrphaned(watch);
-    const now = node.answering ? `cluster_state:${node.state}, replication ${node.replication.linkUp ? "up" : "down"} at offset ${node.replication.offset}` : node.reason;
+    const now = node.answering
+      ? `cluster_state:${node.state}, replication ${node.replication.linkUp ? "up" : "down"} at offset ${node.replication.offset}`
+      : node.reason;
     if (now !== before) {
       before = now;
       moved = Date.now();
     } else if (Date.now() - moved > SYNC_PATIENCE_MILLISECONDS) {
-      throw new Error(`${inputs.node} is not in sync, and nothing has moved for ${SYNC_PATIENCE_MILLISECONDS / 1000} s: ${now}. Look at its log, then run \`up\` again: it goes on from here.`);
+      throw new Error(
+        `${inputs.node} is not in sync, and nothing has moved for ${SYNC_PATIENCE_MILLISECONDS / 1000} s: ${now}. Look at its log, then run \`up\` again: it goes on from here.`,
+      );
     }
     await setTimeout(100);
   }
@@ -108,32 +127,46 @@ async function letGo(inputs: GuardInputs, connections: Connections): Promise<voi
   const node = await observeNode(inputs.node, inputs.endpoint, [], connections);
   if (!node.answering) {
     if (consented || (await isOut(inputs, connections))) return;
-    throw new Error(`${inputs.node} does not answer here (${node.reason}), and no other node says that it is out of service: it may be serving. It stays. Bring it back, or let this machine reach it, and run \`up\` again.`);
+    throw new Error(
+      `${inputs.node} does not answer here (${node.reason}), and no other node says that it is out of service: it may be serving. It stays. Bring it back, or let this machine reach it, and run \`up\` again.`,
+    );
   }
   const own = self(node);
   const slots = countSlots(own.slots);
   if (own.role === "replica") {
     const master = node.view.find((e) => e.id === own.masterId);
     if (consented || node.keys === 0 || (await leads(master, connections))) return;
-    throw new Error(`${inputs.node} may hold the last copy of its shard: its master ${master?.address ?? ""}:${master?.port ?? ""} does not answer as a master. It stays; bring the master back or let a failover end, and run \`up\` again.`);
+    throw new Error(
+      `${inputs.node} may hold the last copy of its shard: its master ${master?.address ?? ""}:${master?.port ?? ""} does not answer as a master. It stays; bring the master back or let a failover end, and run \`up\` again.`,
+    );
   }
   if (slots === 0) return;
   // A destroy that was killed halfway left too few masters to elect anyone: nothing can be handed over any more, only lost.
   if (consented && !(await mastersHaveMajority(node, connections))) return;
   const heir = await replicaInSync(node, connections);
   if (heir) {
-    console.log(`${inputs.cluster}: ${inputs.node} hands ${slots} slots to its replica at ${heir.address}:${heir.port}`);
-    await execute([{ do: "failover", node: "heir", shard: "", from: inputs.node }], { endpoints: { heir }, masters: [], stopReason: () => undefined }, connections);
+    console.log(
+      `${inputs.cluster}: ${inputs.node} hands ${slots} slots to its replica at ${heir.address}:${heir.port}`,
+    );
+    await execute(
+      [{ do: "failover", node: "heir", shard: "", from: inputs.node }],
+      { endpoints: { heir }, masters: [], stopReason: () => undefined },
+      connections,
+    );
     // The heir leads before this node has heard of it.
     for (const until = Date.now() + HANDOVER_MILLISECONDS; Date.now() < until; await setTimeout(20)) {
       const after = await observeNode(inputs.node, inputs.endpoint, [], connections);
       if (after.answering && self(after).slots.length === 0) return;
     }
-    throw new Error(`${inputs.node} still owns ${slots} slots after a failover was asked for; it stays. Run \`up\` again.`);
+    throw new Error(
+      `${inputs.node} still owns ${slots} slots after a failover was asked for; it stays. Run \`up\` again.`,
+    );
   }
   // A shard declared without replicas can only pause: its data stay on disk, or their loss was agreed to.
   if (consented || inputs.replicasPerMaster === 0) return;
-  throw new Error(`${inputs.node} owns ${slots} slots and has no replica in sync to take them; it stays. Wait until its replica is in sync, or mend that first, and run \`up\` again.`);
+  throw new Error(
+    `${inputs.node} owns ${slots} slots and has no replica in sync to take them; it stays. Wait until its replica is in sync, or mend that first, and run \`up\` again.`,
+  );
 }
 
 /**
@@ -142,8 +175,12 @@ async function letGo(inputs: GuardInputs, connections: Connections): Promise<voi
  */
 async function isOut(inputs: GuardInputs, connections: Connections): Promise<boolean> {
   const { address, port } = inputs.endpoint;
-  const peers = await Promise.all((inputs.peers ?? []).map((endpoint) => observeNode("peer", endpoint, [], connections)));
-  const views = peers.filter((p) => p.answering).map((p) => p.view.find((e) => e.address === address && e.port === port));
+  const peers = await Promise.all(
+    (inputs.peers ?? []).map((endpoint) => observeNode("peer", endpoint, [], connections)),
+  );
+  const views = peers
+    .filter((p) => p.answering)
+    .map((p) => p.view.find((e) => e.address === address && e.port === port));
   if (views.length === 0) return peers.length === 0;
   return views.every((entry) => entry === undefined || entry.health !== "ok" || !entry.linked);
 }
