@@ -4,4 +4,5 @@ export { endpointDirectives, storageDirectives, tlsDirectives } from "./nodeDire
 export { normalizeSetting } from "./normalize";
 export { renderRedisConf } from "./redisConf";
 export type { Directive, DirectiveSplit, NodeEndpoint } from "./types";
+export { upgradeProblem } from "./upgrade";
 export { renderUsersAcl } from "./usersAcl";

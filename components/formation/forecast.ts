@@ -26,7 +26,7 @@ export function forecast(
   return { steps, end: plan(goal, history, now) };
 }
 
-/** The cluster as the goal's own steps will find it: nodes that come are there, blank; nodes that go are marked as leaving. */
+/** The cluster as formation will find it: nodes that come are there, blank; nodes that go are marked as leaving; machines were rolled. */
 export function asDeclared(
   before: FormationGoal,
   goal: FormationGoal,
@@ -68,11 +68,22 @@ export function asDeclared(
       },
     ];
   });
-  const staying = observation.nodes.map((n) => {
+  const staying = observation.nodes.map((seen) => {
+    const n = seen.answering ? { ...seen, server: { ...seen.server, ...rolled(before, goal, seen) } } : seen;
     const was = former.get(n.name);
     return planned.has(n.name) || n.leaving || !was ? n : { ...n, leaving: { shard: was.shard, zone: was.zone } };
   });
   return { nodes: [...staying, ...coming] };
+}
+
+/** Machines roll before formation looks: what ran the engine of before runs the declared one then. */
+function rolled(
+  before: FormationGoal,
+  goal: FormationGoal,
+  { server }: AnsweringNode,
+): Partial<AnsweringNode["server"]> {
+  const asBefore = server.name === before.engine.name && `${server.version}.`.startsWith(`${before.engine.version}.`);
+  return asBefore ? goal.engine : {};
 }
 
 type Change = (node: AnsweringNode) => AnsweringNode;

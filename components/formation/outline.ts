@@ -81,6 +81,7 @@ export function outlineChange(
     return [...lines, ...end.refusals.flatMap((r) => [indent(`refused: ${r.message}`), indent(`  → ${r.remedy}`)])];
   return [
     ...lines,
+    ...rolling(before, goal),
     ...groupSteps(goal, steps, declaredNow),
     indent("then: verify full coverage from every node, a write and a read in every shard"),
   ];
@@ -94,6 +95,23 @@ function shorten(lines: readonly string[]): string[] {
   return lines.length <= FINDINGS_SHOWN
     ? [...lines]
     : [...lines.slice(0, FINDINGS_SHOWN), `and ${lines.length - FINDINGS_SHOWN} more`];
+}
+
+/** What happens to machines when the engine changes: they roll before formation's own steps. */
+function rolling(before: FormationGoal, goal: FormationGoal): string[] {
+  const nodes = goal.plan.shards.flatMap((s) => s.nodes).length;
+  if (`${before.engine.name} ${before.engine.version}` === `${goal.engine.name} ${goal.engine.version}`) return [];
+  const replicas = goal.plan.shards.every((s) => s.nodes.length > 1);
+  return [
+    indent(
+      `first: ${nodes} nodes restart as ${goal.engine.name} ${goal.engine.version}, one after the other, each with its data and address, replicas before leaders`,
+    ),
+    indent(
+      replicas
+        ? "clients: each leader hands over to a replica in sync before it stops: a pause of milliseconds for its slots"
+        : "clients: without replicas, each shard pauses while its node restarts",
+    ),
+  ];
 }
 
 /** Steps under the shard that they are for; the same line on many nodes is one line; nodes that leave come last. */

@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import type { ResourceRunner } from "../../../../components/cluster/shim";
+import { upgradeProblem } from "../../../../components/config";
 import { fingerprint, writeConfigFile } from "./configFile";
 import { systemFailure } from "./failures";
 import {
@@ -47,6 +48,12 @@ export const LocalNode: Runner = {
     // Nothing to decide yet; asked again with real values.
     if (hasUnknown(hints) || hasUnknown(news.volume.path) || hasUnknown(news.zone))
       return { inputs: news as unknown as NodeInputs, failures: [] };
+    const downgrade = olds.engine && upgradeProblem(olds.engine, news.engine);
+    if (downgrade)
+      return {
+        inputs: news as unknown as NodeInputs,
+        failures: [{ property: "engine", reason: `${news.name}: ${downgrade}` }],
+      };
     const folder = resolveVolume(news.volume.path);
     const record = readInstanceRecord(folder);
     let place: Place;
