@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
-import { type Moved, migrateSlots } from "./migrate";
+import { type MigrationContext, type Moved, migrateSlots } from "./migrate";
 import { reasonOf } from "./observe";
 import { describeStep, type Step } from "./steps";
 import type { Command, Connections } from "./wire";
@@ -16,6 +16,8 @@ export interface ExecutionContext {
   readonly endpoints: Readonly<Record<string, NodeEndpoint>>;
   /** Names of all masters: told of new owners of slots right away. */
   readonly masters: readonly string[];
+  /** What moves of slots need to know, and nothing else. */
+  readonly migration?: Pick<MigrationContext, "servers" | "nodeTimeoutMilliseconds" | "way">;
   readonly stopReason: () => string | undefined;
 }
 
@@ -83,25 +85,34 @@ export async function execute(
 }
 
 /** Moves of disjoint pairs, side by side, for as long as a round may take. */
-async function moveAll(
-  steps: readonly Step[],
-  { endpoints, masters, stopReason }: ExecutionContext,
-  connections: Connections,
-): Promise<Moved> {
-  const until = Date.now() + ROUND_MILLISECONDS;
+async function moveAll(steps: readonly Step[], context: ExecutionContext, connections: Connections): Promise<Moved> {
+  const { masters, endpoints, stopReason, migration } = context;
   const moves = steps.filter((s) => s.do === "migrateSlots");
-  const results = await Promise.all(
-    moves.map((step) => {
-      const otherMasters = masters.filter((m) => m !== step.node && m !== step.to).flatMap((m) => endpoints[m] ?? []);
-      return migrateSlots(step, {
-        connections,
-        endpoints,
-        otherMasters,
-        mayGoOn: () => Date.now() < until && stopReason() === undefined,
-      });
+  const ends = { at: Date.now() + ROUND_MILLISECONDS };
+  const results = await Promise.allSettled(
+    moves.map(async (step) => {
+      const others = masters.filter((m) => m !== step.node && m !== step.to);
+      const otherMasters = others.flatMap((m) => endpoints[m] ?? []);
+      try {
+        if (!migration) throw new Error("nothing is known of the servers that slots are to move between");
+        const mayGoOn = () => Date.now() < ends.at;
+        return await migrateSlots(step, { ...migration, endpoints, connections, otherMasters, stopReason, mayGoOn });
+      } catch (error) {
+        // The other pairs close what they have open, and no more.
+        ends.at = 0;
+        throw error;
+      }
     }),
   );
-  return results.reduce((sum, r) => ({ slots: sum.slots + r.slots, keys: sum.keys + r.keys }), { slots: 0, keys: 0 });
+  const failed = results.find((r) => r.status === "rejected");
+  if (failed) throw failed.reason;
+  const done = results.flatMap((r) => (r.status === "fulfilled" ? [r.value] : []));
+  const trouble = done.flatMap((r) => r.trouble ?? [])[0];
+  return {
+    slots: done.reduce((sum, r) => sum + r.slots, 0),
+    keys: done.reduce((sum, r) => sum + r.keys, 0),
+    ...(trouble === undefined ? {} : { trouble }),
+  };
 }
 
 const FAILOVER_MILLISECONDS = 6_000;

@@ -7,7 +7,7 @@ import type { Step } from "./steps";
 export type MigrateSlots = Extract<Step, { do: "migrateSlots" }>;
 
 /** Slots of one pair that one round may take on; the executor ends a round by time in any case. */
-export const SLOTS_A_ROUND = 512;
+export const SLOTS_A_ROUND = 4_096;
 
 /**
  * Every move that evenness demands, and no more: shards end within one slot of each other, nodes that leave end with none.

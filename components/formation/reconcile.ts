@@ -5,6 +5,7 @@ import { execute } from "./execute";
 import type { FormationGoal, History, Member } from "./goal";
 import { layoutOf, type ShardLayout, viewSignature } from "./layout";
 import { AnotherActor, EXECUTOR_PREFIX, executorAhead, takeTurn } from "./lock";
+import { type MigrationWay, MoveRefused } from "./migrate";
 import { answering, type ClusterObservation, isBlank, self } from "./observation";
 import { observe } from "./observe";
 import { type Plan, plan } from "./plan";
@@ -19,6 +20,8 @@ export interface ReconcileOptions {
   readonly onProgress: (line: string) => void;
   /** A reason to stop between two commands, such as that the engine is gone; undefined to go on. */
   readonly stopReason?: () => string | undefined;
+  /** How slots move. Default: what the servers at both ends do best. */
+  readonly way?: MigrationWay;
   /** How long nothing may change before the run gives up, in milliseconds. Default: four node timeouts, 15 s to 120 s. */
   readonly patienceMilliseconds?: number;
 }
@@ -66,6 +69,7 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
   } catch (error) {
     if (run.lowered && !(error instanceof AnotherActor)) await putBack(run);
     if (error instanceof FormationFailed) throw error;
+    if (error instanceof MoveRefused) throw new FormationFailed(error.message, run.members, [error.refusal], error);
     throw new FormationFailed(error instanceof Error ? error.message : String(error), run.members, [], error);
   } finally {
     connections.close();
@@ -82,6 +86,8 @@ interface Run {
   /** Temporary settings were given out and may still hold. */
   lowered: boolean;
   readonly moves: MoveProgress;
+  /** What ended the last round of moves early. */
+  trouble?: string | undefined;
 }
 
 /** A run that fails leaves no temporary setting behind where it can; after a kill the next run finds it as any difference. */
@@ -133,12 +139,18 @@ async function converge(run: Run): Promise<ClusterObservation> {
       const masters = answering(observation)
         .filter((n) => self(n).role === "master")
         .map((n) => n.name);
-      const { moved: slots } = await execute(
+      const servers = Object.fromEntries(answering(observation).map((n) => [n.name, n.server]));
+      const { way } = options;
+      const migration = { servers, nodeTimeoutMilliseconds: goal.nodeTimeoutMilliseconds, ...(way ? { way } : {}) };
+      const { moved: round } = await execute(
         next.steps,
-        { endpoints, masters, stopReason: () => options.stopReason?.() },
+        { endpoints, masters, migration, stopReason: () => options.stopReason?.() },
         connections,
       );
-      if (next.phase === "move") options.onProgress(run.moves.line(goal, observation, slots));
+      if (next.phase === "move") options.onProgress(run.moves.line(goal, observation, round));
+      run.trouble = round.trouble;
+      // One slot with millions of keys looks the same for many rounds.
+      if (round.keys > 0) moved = Date.now();
     }
     // Looking costs the servers as much as us: never look for longer than not.
     await setTimeout(next.kind === "act" ? 0 : Math.min(200, Math.max(15, looked)));
@@ -168,6 +180,7 @@ async function stalled(run: Run, observation: ClusterObservation, next: Plan, st
     [
       `nothing has moved for ${Math.round(still / 1000)} s:`,
       ...shown.map((line) => `  ${line}`),
+      ...(run.trouble ? [`  ${run.trouble}`] : []),
       ...causes.map((line) => `  → ${line}`),
     ].join("\n"),
     run.members,

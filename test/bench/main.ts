@@ -2,8 +2,9 @@
 
 import { type Benchmark, BenchmarkUsage } from "./benchmark";
 import { formation } from "./formation";
+import { migration } from "./migration";
 
-const BENCHMARKS: readonly Benchmark[] = [formation];
+const BENCHMARKS: readonly Benchmark[] = [formation, migration];
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
   const benchmark = BENCHMARKS.find((b) => b.name === name);

@@ -12,15 +12,19 @@ const AT_ONCE = 10;
 
 /** The machine's own server, as `npm run up` uses it. */
 export async function findServer(): Promise<ServerProgram & { readonly cliPath: string }> {
-  let root = __dirname;
-  while (!existsSync(join(root, "package.json"))) root = dirname(root);
-  const file = join(root, "infra", "toolchain", "servers.mjs");
-  const toolchain: typeof import("../../infra/toolchain/servers.mjs") = await import(pathToFileURL(file).href);
-  const server = await toolchain.ensureRedisServer({ log: (line) => process.stderr.write(`${line}\n`) });
+  const { ensureRedisServer } = await toolchain();
+  const server = await ensureRedisServer({ log: (line) => process.stderr.write(`${line}\n`) });
   const { cliPath } = server;
   if (cliPath === undefined)
     throw new Error(`there is no redis-cli beside ${server.path}; it is what this measures against`);
   return { ...server, cliPath };
+}
+
+/** The repository's own toolchain, seen from compiled code. */
+export async function toolchain(): Promise<typeof import("../../infra/toolchain/servers.mjs")> {
+  let root = __dirname;
+  while (!existsSync(join(root, "package.json"))) root = dirname(root);
+  return import(pathToFileURL(join(root, "infra", "toolchain", "servers.mjs")).href);
 }
 
 export interface Servers {

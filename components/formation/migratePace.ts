@@ -1,0 +1,122 @@
+/** Above this a client notices: less is moved at once, and the servers are left alone in between. */
+const TOO_SLOW_MILLISECONDS = 5;
+/** Below this there is room for more. */
+const FAST_MILLISECONDS = 2.5;
+/** Keys moved in one go. At the upper end of what a go may take, on a slow machine, this is still a few milliseconds. */
+export const KEYS_AT_ONCE = { first: 200, least: 10, most: 1_000 } as const;
+/** The same in bytes, as MEMORY USAGE counts them; a larger key goes alone. */
+export const BYTES_AT_ONCE = { first: 256 * 1024, least: 16 * 1024, most: 2 * 1024 * 1024 } as const;
+const LONGEST_REST_MILLISECONDS = 20;
+
+/**
+ * How much is moved in one go, and how long the servers rest between two, so that clients of both nodes hardly notice.
+ * Source and target serve nobody while a MIGRATE runs, so its own duration is a client's wait; a PING on another connection
+ * tells of everything else that makes them slow. A single slow answer may be the machine's own business: only what lasts counts.
+ */
+export class Pace {
+  #keys: number = KEYS_AT_ONCE.first;
+  #bytes: number = BYTES_AT_ONCE.first;
+  #took = 0;
+  readonly #pings: number[] = [];
+  #rest = 0;
+
+  get keys(): number {
+    return Math.round(this.#keys);
+  }
+
+  get bytes(): number {
+    return Math.round(this.#bytes);
+  }
+
+  /** How long to leave the servers alone before the next go. */
+  get restMilliseconds(): number {
+    return this.#rest;
+  }
+
+  /** One go that took this long. A go of a single key cannot be made smaller and says nothing. */
+  moved(keys: number, milliseconds: number): void {
+    if (keys === 0) return;
+    // What a full go would take: a small one at a slot's end does not make room for larger ones.
+    const full = keys >= this.#keys * 0.5;
+    this.#took = this.#took === 0 ? milliseconds : this.#took * 0.75 + milliseconds * 0.25;
+    if (this.#took > TOO_SLOW_MILLISECONDS && keys > 1) this.#shrink(0.7);
+    else if (this.#took < FAST_MILLISECONDS && full && this.#slowest() < TOO_SLOW_MILLISECONDS) this.#grow();
+    this.#rest =
+      this.#slowest() > TOO_SLOW_MILLISECONDS ? Math.min(LONGEST_REST_MILLISECONDS, Math.max(1, milliseconds)) : 0;
+  }
+
+  /** The round trip of a PING that waited behind whatever the node was doing. */
+  pinged(milliseconds: number): void {
+    this.#pings.push(milliseconds);
+    if (this.#pings.length > 4) this.#pings.shift();
+    if (this.#slowest() > TOO_SLOW_MILLISECONDS) this.#shrink(0.8);
+  }
+
+  /** The second slowest of the last four: one alone may be chance. */
+  #slowest(): number {
+    return [...this.#pings].sort((a, b) => b - a)[1] ?? 0;
+  }
+
+  #shrink(by: number): void {
+    this.#keys = Math.max(KEYS_AT_ONCE.least, this.#keys * by);
+    this.#bytes = Math.max(BYTES_AT_ONCE.least, this.#bytes * by);
+    this.#took *= by;
+  }
+
+  #grow(): void {
+    this.#keys = Math.min(KEYS_AT_ONCE.most, this.#keys * 1.1);
+    this.#bytes = Math.min(BYTES_AT_ONCE.most, this.#bytes * 1.1);
+  }
+}
+
+/** Slots whose keys are few enough to be moved in one go may be many; of others no more than three are open at a time. */
+export const OPEN_AT_ONCE = { slots: 3, fewKeys: 100, mostSlots: 256 } as const;
+
+/**
+ * Slots that are opened together, in order. Slots without keys cost one round trip a group, not one each; slots with keys
+ * are open for as long as it takes to empty all of their group, and a multi-key command on one that is half moved has to wait.
+ */
+export function groupSlots(slots: readonly number[], keysOf: (slot: number) => number): number[][] {
+  const groups: number[][] = [];
+  let group: number[] = [];
+  let keys = 0;
+  for (const slot of slots) {
+    const more = keysOf(slot);
+    const fits =
+      group.length < OPEN_AT_ONCE.mostSlots &&
+      (group.length < OPEN_AT_ONCE.slots || keys + more <= OPEN_AT_ONCE.fewKeys);
+    if (!fits) {
+      groups.push(group);
+      group = [];
+      keys = 0;
+    }
+    group.push(slot);
+    keys += more;
+  }
+  if (group.length > 0) groups.push(group);
+  return groups;
+}
+
+/** One key on its way, with what is known of its size. */
+export interface SizedKey {
+  readonly slot: number;
+  readonly key: Buffer;
+  readonly bytes: number;
+}
+
+/** Cuts keys into goes: no go larger than the limits, but for one key alone. */
+export function nextGo(
+  keys: readonly SizedKey[],
+  from: number,
+  limits: { readonly keys: number; readonly bytes: number },
+): SizedKey[] {
+  const go: SizedKey[] = [];
+  let bytes = 0;
+  for (let i = from; i < keys.length && go.length < limits.keys; i++) {
+    const key = keys[i];
+    if (!key || (go.length > 0 && bytes + key.bytes > limits.bytes)) break;
+    go.push(key);
+    bytes += key.bytes;
+  }
+  return go;
+}
