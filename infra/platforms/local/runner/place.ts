@@ -1,5 +1,5 @@
 import { type InstanceRecord, neighbours } from "./folder";
-import { portProblem } from "./ports";
+import { listenedPorts, portProblem } from "./ports";
 import { BUS_PORT_OFFSET, CLIENT_PORT_LIMIT, type PlacementHints, PORT_STRIDE } from "./types";
 
 export interface Place {
@@ -36,6 +36,7 @@ export async function choosePlace(
         address,
         hints,
         others.map((other) => other.record),
+        siblings,
       );
   return { address, port, busPort: port + BUS_PORT_OFFSET, portBase };
 }
@@ -54,7 +55,12 @@ function addressOf(zone: string, hints: PlacementHints, siblings: InstanceRecord
   }
 }
 
-async function choosePort(address: string, hints: PlacementHints, others: InstanceRecord[]): Promise<number> {
+async function choosePort(
+  address: string,
+  hints: PlacementHints,
+  others: InstanceRecord[],
+  siblings: InstanceRecord[],
+): Promise<number> {
   const wanted = hints.firstPort + hints.offset;
   if (hints.fixedPorts) {
     const problem = await portProblem(address, wanted);
@@ -66,7 +72,14 @@ async function choosePort(address: string, hints: PlacementHints, others: Instan
     others.filter((other) => other.address === address).flatMap(({ port }) => [port, port + BUS_PORT_OFFSET]),
   );
   let problem: string | undefined;
-  for (let port = wanted; port < CLIENT_PORT_LIMIT; port += PORT_STRIDE) {
+  const ports: number[] = [];
+  for (let port = wanted; port < CLIENT_PORT_LIMIT; port += PORT_STRIDE) ports.push(port);
+  // Where another cluster has ports in the same block, a free one may be that of a node of it which is just restarting.
+  const known = new Set(siblings.map((sibling) => sibling.port));
+  const foreign = [...listenedPorts(address)].filter((port) => !known.has(port));
+  const shared = (port: number) =>
+    foreign.some((other) => other >= port - hints.offset && other < port - hints.offset + PORT_STRIDE);
+  for (const port of [...ports.filter((p) => !shared(p)), ...ports.filter(shared)]) {
     if (reserved.has(port) || reserved.has(port + BUS_PORT_OFFSET)) continue;
     problem = await portProblem(address, port);
     if (!problem) return port;

@@ -1,3 +1,4 @@
+import * as fs from "node:fs";
 import * as net from "node:net";
 import { describeListener } from "./processes";
 import { BUS_PORT_OFFSET } from "./types";
@@ -16,6 +17,28 @@ export function portIsFree(address: string, port: number): Promise<boolean> {
     });
     server.listen({ host: address, port, exclusive: true }, () => server.close(() => resolve(true)));
   });
+}
+
+/** Ports that somebody listens on at an address, as Linux lists them; empty where that cannot be asked. */
+export function listenedPorts(address: string): Set<number> {
+  const host = address
+    .split(".")
+    .reverse()
+    .map((part) => Number(part).toString(16).padStart(2, "0").toUpperCase())
+    .join("");
+  let table: string;
+  try {
+    table = fs.readFileSync("/proc/net/tcp", "utf8");
+  } catch {
+    return new Set();
+  }
+  const LISTEN = "0A";
+  const ports = table.split("\n").flatMap((line) => {
+    const [, local, , state] = line.trim().split(/\s+/);
+    const [where, port] = (local ?? "").split(":");
+    return state === LISTEN && (where === host || where === "00000000") ? [Number.parseInt(port ?? "", 16)] : [];
+  });
+  return new Set(ports);
 }
 
 /** Why a node cannot have this port, or undefined where it can: its client port and its bus port are both needed. */
