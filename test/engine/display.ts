@@ -164,8 +164,11 @@ export class Display {
       const sign = old === undefined ? "+" : now === undefined ? "-" : deepEquals(old, now) ? " " : "~";
       if (planning && sign === " ") continue;
       const width = Math.max(...keys.map((name) => name.length));
-      const from = sign === "~" ? `${show(old)} => ` : "";
-      lines.push(`  ${sign} ${key.padEnd(width)}: ${from}${show(now === undefined ? old : now)}`);
+      const before = sign === "~" ? `${show(old)} => ` : "";
+      const text = `${before}${show(now === undefined ? old : now)}`;
+      // What does not fit a line is laid out as the CLI does, and only as it is now.
+      const shown = text.length <= OUTPUT_WIDTH ? text : layOut(now === undefined ? old : now, "    ").join("\n");
+      lines.push(...`  ${sign} ${key.padEnd(width)}: ${shown}`.split("\n"));
     }
     if (lines.length === 0) return;
     write("");
@@ -210,6 +213,31 @@ function label(diagnostic: Diagnostic): string {
 /** Most of what is read before an update is as it was: nobody wants a line for each. */
 function isUnchangedByRefresh(step: StepInfo): boolean {
   return step.op === "refresh" && step.new !== undefined && deepEquals(step.old?.outputs ?? {}, step.new.outputs ?? {});
+}
+
+const OUTPUT_WIDTH = 120;
+
+/** A nested value over several lines, keys aligned; what fits a line stays on one. */
+function layOut(value: Value | undefined, indent: string): string[] {
+  const flat = show(value);
+  const inner = `${indent}    `;
+  if (
+    flat.length <= OUTPUT_WIDTH - inner.length ||
+    value === undefined ||
+    isSecret(value) ||
+    typeof value !== "object" ||
+    value === null
+  )
+    return [flat];
+  const list = Array.isArray(value);
+  const entries = list
+    ? value.map((v, i): [string, Value] => [`[${i}]`, v])
+    : Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  const width = Math.max(...entries.map(([key]) => key.length));
+  const body = entries.flatMap(([key, v]) =>
+    `${inner}${key.padEnd(width)}: ${layOut(v, inner).join("\n")}`.split("\n"),
+  );
+  return [list ? "[" : "{", ...body, `${indent}${list ? "]" : "}"}`];
 }
 
 function show(value: Value | undefined): string {
