@@ -21,6 +21,8 @@ export interface Finding {
   readonly subject: string;
   /** One sentence: what was seen. */
   readonly message: string;
+  /** What several subjects may have in common, as it follows "3 nodes": for a reader, who needs it once. */
+  readonly shared?: string;
 }
 
 export type FindingKind =
@@ -56,7 +58,8 @@ export type FindingKind =
 export function assess(goal: FormationGoal, members: readonly Member[], observed: ClusterObservation): Finding[] {
   const observation = withoutRetired(observed);
   const findings: Finding[] = [];
-  const report = (kind: FindingKind, subject: string, message: string) => findings.push({ kind, subject, message });
+  const report: Report = (kind, subject, message, shared) =>
+    findings.push({ kind, subject, message, ...(shared === undefined ? {} : { shared }) });
 
   const alive = answering(observation);
   for (const node of observation.nodes) {
@@ -68,7 +71,7 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
       );
   }
   identity(goal, members, alive, report);
-  membership(alive, report);
+  membership(members, alive, report);
 
   const { unowned, contested } = claims(observation);
   if (unowned.length > 0)
@@ -83,14 +86,17 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
         `slot ${open.slot} of ${node.name} is ${open.direction} (other end ${open.peerId.slice(0, 8)}…)`,
       );
     }
-    if (node.state !== "ok") report("state-fail", node.name, `${node.name} says cluster_state:${node.state}`);
+    if (node.state !== "ok")
+      report(
+        "state-fail",
+        node.name,
+        `${node.name} says cluster_state:${node.state}`,
+        `say cluster_state:${node.state}`,
+      );
     const wrong = differingSettings(goal, node);
     for (const [name, { is, want }] of Object.entries(wrong)) {
-      report(
-        "setting-differs",
-        node.name,
-        `${name} of ${node.name} is ${JSON.stringify(is)}, declared ${JSON.stringify(want)}`,
-      );
+      const values = `${JSON.stringify(is)}, declared ${JSON.stringify(want)}`;
+      report("setting-differs", node.name, `${name} of ${node.name} is ${values}`, `have ${name} ${values}`);
     }
   }
   const pictures = new Set(alive.map(viewSignature));
@@ -106,7 +112,7 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
   return findings;
 }
 
-type Report = (kind: FindingKind, subject: string, message: string) => void;
+type Report = (kind: FindingKind, subject: string, message: string, shared?: string) => void;
 
 /** Who is this: cluster mode, server version, unique IDs, and nobody that is not ours. */
 function identity(
@@ -173,12 +179,17 @@ export function foreignNodes(
 }
 
 /** Does everybody know everybody, without a doubt about anyone? */
-function membership(alive: readonly AnsweringNode[], report: Report): void {
+function membership(members: readonly Member[], alive: readonly AnsweringNode[], report: Report): void {
+  const names = new Map([...members, ...alive].map(({ id, name }) => [id, name]));
   for (const node of alive) {
     const known = new Map(node.view.filter((e) => !e.handshake).map((e) => [e.id, e]));
     const missing = alive.filter((other) => !known.has(other.id)).map((other) => other.name);
     if (missing.length > 0) report("not-joined", node.name, `${node.name} does not know ${missing.join(", ")}`);
-    for (const entry of node.view) {
+    // By address: each node lists the others in an order of its own.
+    const entries = [...node.view].sort(
+      (a, b) => a.address.localeCompare(b.address, "en", { numeric: true }) || a.port - b.port,
+    );
+    for (const entry of entries) {
       const doubt = entry.handshake
         ? "handshake"
         : entry.noaddr
@@ -187,10 +198,8 @@ function membership(alive: readonly AnsweringNode[], report: Report): void {
             ? entry.health
             : undefined;
       if (doubt === undefined) continue;
-      const name =
-        alive.find((other) => other.id === entry.id)?.name ??
-        `${entry.id.slice(0, 8)}… at ${entry.address}:${entry.port}`;
-      report("flagged-node", node.name, `${node.name} marks ${name} as ${doubt}`);
+      const name = names.get(entry.id) ?? `${entry.id.slice(0, 8)}… at ${entry.address}:${entry.port}`;
+      report("flagged-node", node.name, `${node.name} marks ${name} as ${doubt}`, `mark ${name} as ${doubt}`);
     }
   }
 }

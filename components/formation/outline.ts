@@ -1,8 +1,10 @@
-import { describeTopology } from "../topology/describe";
-import { assess } from "./assess";
+import { describeSurvival, describeTopology } from "../topology/describe";
+import { assess, type Finding } from "./assess";
 import { asDeclared, forecast } from "./forecast";
 import type { FormationGoal, History } from "./goal";
+import { claims, layoutOf } from "./layout";
 import { answering, type ClusterObservation, isBlank } from "./observation";
+import { countSlots, formatRanges } from "./slots";
 import { describeStep, type Step } from "./steps";
 
 /** What a reader of the preview sees of a cluster that is to be formed. Stable order; endpoints may be unknown yet. */
@@ -45,24 +47,24 @@ export function outlineChange(
   const again = unfinished === "" ? [] : [indent(`the last run stopped: ${unfinished.split("\n")[0]}`)];
   const silent = observation?.nodes.filter((n) => !n.answering) ?? [];
   if (!observation || silent.length === observation.nodes.length) {
-    const seen = evidence.recorded.length > 0 ? evidence.recorded : declared;
-    if (seen.length === 0 && again.length === 0) return [];
-    const known = `no node could be asked; planned from the state of ${evidence.recordedAt}`;
+    const { recordedAt } = evidence;
+    const recorded = observation ? whatSilenceMeans(before, history, observation) : evidence.recorded;
+    if (recorded.length === 0 && declared.length === 0 && again.length === 0) return [];
+    const asked = observation ? `none of ${count(observation.nodes.length, "node")} answered` : "no node was asked";
+    const basis = recordedAt === "" ? "a state that was never verified" : `the state verified at ${recordedAt}`;
     return [
-      `${goal.cluster}: ${count(declared.length, "declared change")} (${known})`,
+      `${goal.cluster}: ${summarize(recorded, declared)} (${asked}; planned from ${basis})`,
       ...again,
-      ...declared.map(indent),
-      ...evidence.recorded.map(indent),
+      ...shorten(recorded).map((f) => indent(`found: ${f}`)),
+      ...declared.map((d) => indent(`declared: ${d}`)),
+      ...(observation ? [...stepsAfterSilence(silent.length), indent("clients: nobody serves any slot now")] : []),
+      ...afterwards(goal),
     ];
   }
-  const findings = assess(before, history.members, observation).map((f) => f.message);
+  const findings = grouped(assess(before, history.members, observation), answering(observation).length);
   if (findings.length === 0 && declared.length === 0 && again.length === 0) return [];
-  const summary = [
-    ...(findings.length > 0 ? [`${count(findings.length, "difference")} found`] : []),
-    ...(declared.length > 0 ? [count(declared.length, "declared change")] : []),
-  ];
   const lines = [
-    `${goal.cluster}: ${summary.length > 0 ? summary.join(", ") : "to be finished"} (observed now: ${observation.nodes.length - silent.length} of ${observation.nodes.length} nodes answered)`,
+    `${goal.cluster}: ${summarize(findings, declared)} (observed now: ${observation.nodes.length - silent.length} of ${observation.nodes.length} nodes answered)`,
     ...again,
     ...shorten(findings).map((f) => indent(`found: ${f}`)),
     ...declared.map((d) => indent(`declared: ${d}`)),
@@ -70,9 +72,9 @@ export function outlineChange(
   if (silent.length > 0) {
     return [
       ...lines,
-      indent(
-        `steps: first the ${count(silent.length, "silent node")} must answer again; then the cluster settles by itself, is looked at again, mended where needed, and verified`,
-      ),
+      ...stepsAfterSilence(silent.length),
+      ...effectOfSilence(goal, observation).map(indent),
+      ...afterwards(goal),
     ];
   }
   const declaredNow = asDeclared(before, goal, observation);
@@ -83,8 +85,103 @@ export function outlineChange(
     ...lines,
     ...rolling(before, goal),
     ...groupSteps(goal, steps, declaredNow),
+    ...(end.kind === "wait"
+      ? [indent("then: wait until the cluster has settled by itself, look again, mend what still differs")]
+      : []),
     indent("then: verify full coverage from every node, a write and a read in every shard"),
+    indent(
+      `clients: ${effectOfSteps(goal, steps)}${end.kind === "wait" ? "; what is mended later may pause writes to a shard for milliseconds" : ""}`,
+    ),
+    ...afterwards(goal),
   ];
+}
+
+/** That nobody owns the slots of silent nodes goes without saying. */
+function whatSilenceMeans(before: FormationGoal, history: History, observation: ClusterObservation): string[] {
+  return assess(before, history.members, observation).flatMap((f) =>
+    f.kind === "slots-unowned" || f.kind === "no-leader" ? [] : [f.message],
+  );
+}
+
+function summarize(findings: readonly string[], declared: readonly string[]): string {
+  const parts = [
+    ...(findings.length > 0 ? [`${count(findings.length, "difference")} found`] : []),
+    ...(declared.length > 0 ? [count(declared.length, "declared change")] : []),
+  ];
+  return parts.length > 0 ? parts.join(", ") : "to be finished";
+}
+
+function stepsAfterSilence(silent: number): string[] {
+  const who =
+    silent === 1
+      ? "the silent node answers again (its machine is"
+      : `the ${silent} silent nodes answer again (their machines are`;
+  return [
+    indent(
+      `steps: wait until ${who} mended first) · let the cluster settle · look again, mend what still differs · verify full coverage from every node, a write and a read in every shard`,
+    ),
+  ];
+}
+
+/** What several nodes say alike is one line. */
+function grouped(findings: readonly Finding[], nodes: number): string[] {
+  const groups = new Map<string, Finding[]>();
+  for (const finding of findings) {
+    const key = finding.shared === undefined ? finding.message : `${finding.kind} ${finding.shared}`;
+    groups.set(key, [...(groups.get(key) ?? []), finding]);
+  }
+  return [...groups.values()].map((group) => {
+    const [first] = group;
+    if (group.length === 1 || first?.shared === undefined) return first?.message ?? "";
+    const names = group.map((f) => f.subject);
+    return names.length === nodes
+      ? `all ${nodes} nodes that answer ${first.shared}`
+      : `${names.join(", ")} ${first.shared}`;
+  });
+}
+
+/** What applications notice of the steps. */
+function effectOfSteps(goal: FormationGoal, steps: readonly Step[]): string {
+  const shards = (kind: Step["do"]) => {
+    const touched = new Set(steps.flatMap((s) => (s.do === kind && "shard" in s ? [s.shard] : [])));
+    return goal.plan.shards.map((s) => s.name).filter((name) => touched.has(name));
+  };
+  const moved = shards("migrateSlots");
+  const led = shards("failover");
+  const effects = [
+    ...(led.length > 0 ? [`writes to ${led.join(", ")} wait for milliseconds while leadership moves`] : []),
+    ...(moved.length > 0
+      ? ["requests for slots that move are redirected to their new owner, as cluster clients expect"]
+      : []),
+  ];
+  return effects.length > 0
+    ? `${effects.join(" · ")}; no node restarts`
+    : "notice nothing; no node restarts, no leadership and no slot moves";
+}
+
+/** What applications notice of nodes that do not answer, and what is at risk until they do. */
+function effectOfSilence(goal: FormationGoal, observation: ClusterObservation): string[] {
+  const { unowned } = claims(observation);
+  const failing = answering(observation).filter((n) => n.state !== "ok").length;
+  const now =
+    unowned.length > 0
+      ? `nobody serves ${countSlots(unowned)} slots now: ${formatRanges(unowned)}${failing > 0 ? `; ${count(failing, "node")} that answer${failing === 1 ? "s" : ""} refuse${failing === 1 ? "s" : ""} all other requests too (cluster_state:fail)` : ""}`
+      : failing > 0
+        ? `${count(failing, "node")} refuse${failing === 1 ? "s" : ""} requests now (cluster_state:fail)`
+        : "every slot is served now and stays so; where leadership moves back to another zone, writes to that shard wait for milliseconds";
+  const alone = layoutOf(goal, observation).filter(
+    ({ planned, leader, replicas }) =>
+      planned.nodes.length > 1 && leader && !replicas.some((r) => r.replication.linkUp),
+  );
+  const last = alone.map(({ planned, leader }) => `${leader?.name} is the last node of ${planned.name}`);
+  return [
+    `clients: ${now}`,
+    ...(last.length > 0 ? [`until then: ${last.join(", ")}; its loss would stop the shard`] : []),
+  ];
+}
+
+function afterwards(goal: FormationGoal): string[] {
+  return describeSurvival(goal.plan).map((line) => indent(`afterwards it ${line}`));
 }
 
 const indent = (line: string) => `  ${line}`;
