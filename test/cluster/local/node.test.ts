@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readInstanceRecord, writeInstanceRecord } from "../../../infra/platforms/local/runner/folder";
 import { LocalNode } from "../../../infra/platforms/local/runner/node";
 import { findMarked, processMark, startTime } from "../../../infra/platforms/local/runner/processes";
+import { LocalVolume } from "../../../infra/platforms/local/runner/volume";
 import { findServer } from "../../../infra/platforms/local/server";
 import { ask, Bench, ended, eventually, killHard, pidOf } from "./support";
 
@@ -268,6 +269,49 @@ describe("errors name the cause and what to do", () => {
     await expect(bench.createNode(bench.node(volume))).rejects.toThrow(
       /data folder .* is missing; run `pulumi refresh`/,
     );
+  });
+
+  test("a data folder that was removed under its server: nothing is ended, and up says what to do", async () => {
+    const volume = await bench.createVolume();
+    const node = await bench.createNode(bench.node(volume));
+    await withData(node);
+    const pid = pidOf(node);
+    fs.rmSync(volume.path, { recursive: true });
+    expect((await LocalNode.read("id", node)).props?.running).toBe(false);
+    await LocalVolume.update("id", volume, volume);
+    const refusal = LocalNode.update("id", node, node);
+    await expect(refusal).rejects.toThrow(`was removed while its server (pid ${pid}) runs`);
+    await hasData(node);
+    await killHard(pid);
+    await LocalNode.update("id", node, node);
+    expect(await ask(node, "DBSIZE")).toBe(":0\r\n");
+  });
+
+  test("a data folder that was removed under its server does not keep it from being deleted", async () => {
+    const volume = await bench.createVolume();
+    const node = await bench.createNode(bench.node(volume));
+    const pid = pidOf(node);
+    fs.rmSync(path.dirname(volume.path), { recursive: true });
+    await LocalNode.delete("id", node);
+    expect(startTime(pid)).toBeUndefined();
+  });
+
+  test("a server without data on disk waits for an election while others of its cluster run", async () => {
+    const boot = [{ name: "cluster-enabled", value: "yes" }];
+    const live = [
+      { name: "cluster-node-timeout", value: "500" },
+      { name: "save", value: "" },
+    ];
+    const first = await bench.createNode(bench.node(await bench.createVolume(), { boot, live }));
+    const second = await bench.createNode(bench.node(await bench.createVolume(bench.volume("node-1")), { boot, live }));
+    await killHard(pidOf(first));
+    const begun = Date.now();
+    await LocalNode.update("id", first, first);
+    expect(Date.now() - begun).toBeGreaterThan(4_000);
+    await killHard(pidOf(second));
+    await killHard(pidOf(first));
+    await LocalNode.update("id", first, first);
+    expect(await ask(first, "PING")).toBe("+PONG\r\n");
   });
 
   test("data that cannot be loaded", async () => {

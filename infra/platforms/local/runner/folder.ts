@@ -79,6 +79,11 @@ export function neighbours(folder: string): { record: InstanceRecord; sameCluste
   return found;
 }
 
+/** Folders of the other nodes of the same cluster. */
+export function siblings(folder: string): string[] {
+  return subfolders(path.dirname(folder)).filter((other) => other !== folder);
+}
+
 /**
  * A token that no one else on this machine's disk has: derived, not random, so that a preview shows the same again and
  * again, and from the token that is there, so that it always differs from that of a live predecessor.

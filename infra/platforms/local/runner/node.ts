@@ -1,5 +1,6 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { setTimeout } from "node:timers/promises";
 import type { ResourceRunner } from "../../../../components/cluster/shim";
 import { upgradeProblem } from "../../../../components/config";
 import { fingerprint, writeConfigFile } from "./configFile";
@@ -11,6 +12,7 @@ import {
   readVolumeRecord,
   removeInstanceRecord,
   resolveVolume,
+  siblings,
   writeInstanceRecord,
 } from "./folder";
 import { choosePlace, NoPort, type Place } from "./place";
@@ -101,7 +103,13 @@ export const LocalNode: Runner = {
 
   async read(id, props) {
     const folder = resolveVolume(props.volume.path);
-    const running = readInstanceRecord(folder)?.instance === props.instance && serverOf(folder) !== undefined;
+    const server = serverOf(folder);
+    if (server && lostUnder(folder))
+      say(props.name, "data folder was removed while the server runs: its keys are in memory only", {
+        pid: server.pid,
+        folder,
+      });
+    const running = readInstanceRecord(folder)?.instance === props.instance && server !== undefined;
     return { id, props: { ...props, running } };
   },
 
@@ -114,6 +122,11 @@ export const LocalNode: Runner = {
     const folder = resolveVolume(props.volume.path);
     const record = readInstanceRecord(folder);
     const server = serverOf(folder);
+    if (!fs.existsSync(folder)) {
+      // Nothing is left to save into.
+      if (server) await stopServer(props.name, server, 0);
+      return;
+    }
     // A successor has taken the folder over (or someone else uses it): what runs there now is not ours to end.
     const successor = record
       ? record.instance !== props.instance
@@ -153,6 +166,7 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
     server: node.serverPath,
     log: path.join(folder, FILES.log),
   };
+  if (file === "kept" && !hasFile(folder, DATA)) await waitForElection(folder, node);
   const problem = await portProblem(node.address, node.port);
   if (problem) throw new Error(`${node.name} did not start: ${problem}; end that process, then run again`);
   try {
@@ -166,10 +180,44 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
   }
 }
 
+const hasFile = (folder: string, names: readonly string[]) =>
+  names.some((name) => fs.existsSync(path.join(folder, name)));
+const DATA = ["dump.rdb", "appendonlydir"];
+
+/** Was the folder removed under its server? A server that runs has written nodes.conf, and its record is there before it is. */
+function lostUnder(folder: string): boolean {
+  return !hasFile(folder, ["nodes.conf", ...DATA]) && readInstanceRecord(folder) === undefined;
+}
+
+const DEFAULT_NODE_TIMEOUT_MILLISECONDS = 15_000;
+
+/**
+ * A server that comes back without its data while replicas still follow its address would make them copy the emptiness.
+ * So it stays away until they have had the time to elect another one.
+ */
+async function waitForElection(folder: string, node: NodeInputs): Promise<void> {
+  if (!siblings(folder).some((sibling) => serverOf(sibling))) return;
+  const declared = [...node.live, ...node.boot].find((d) => d.name === "cluster-node-timeout")?.value;
+  const milliseconds = 2 * (Number(declared) || DEFAULT_NODE_TIMEOUT_MILLISECONDS) + 3_000;
+  say(
+    node.name,
+    "no data on disk: the server waits until a replica can have been elected, or that would copy emptiness",
+    {
+      seconds: Math.round(milliseconds / 1000),
+    },
+  );
+  await setTimeout(milliseconds);
+}
+
 /** Takes over the server that runs on the node's data, if it is what is wanted; ends it if it is not. */
 async function adopt(folder: string, node: NodeInputs): Promise<boolean> {
   const server = serverOf(folder);
   if (!server) return false;
+  if (lostUnder(folder)) {
+    throw new Error(
+      `${node.name}: its data folder ${folder} was removed while its server (pid ${server.pid}) runs, so its keys are in memory only; it was left alone. Where its shard has another node in sync (see \`redis-cluster status\`), \`kill -9 ${server.pid}\` and run \`up\` again: the other one leads, and this one follows it. Else copy its keys first`,
+    );
+  }
   if (readInstanceRecord(folder)?.fingerprint === fingerprint(node)) {
     writeInstanceRecord(folder, recordOf(node, server));
     return true;

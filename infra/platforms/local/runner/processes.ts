@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
+import * as path from "node:path";
 
 /** A process, named so that a later one with the same pid is not taken for it. */
 export interface ProcessName {
@@ -34,7 +35,13 @@ export function isAlive(name: ProcessName): boolean {
 
 /** Shown in the process's own title, so that it is found (and known by people) even where its pid was never written down. */
 export function processMark(folder: string): string {
-  return `volume=${createHash("sha256").update(fs.realpathSync(folder)).digest("hex").slice(0, 16)}`;
+  return `volume=${createHash("sha256").update(realPath(folder)).digest("hex").slice(0, 16)}`;
+}
+
+/** Of a folder that was removed as well: its server may still run. */
+function realPath(folder: string): string {
+  if (fs.existsSync(folder) || folder === path.dirname(folder)) return fs.realpathSync(folder);
+  return path.join(realPath(path.dirname(folder)), path.basename(folder));
 }
 
 /** Servers that run on a folder's data, found by their mark: usually one or none. */

@@ -16,9 +16,11 @@ const STOP_MILLISECONDS = 60_000;
 const SAY_EVERY_MILLISECONDS = 5_000;
 const LOG_BYTES = 10_000_000;
 
-/** The server that runs on a folder's data: as written down, else found by its mark (a kill came before the writing). */
+/**
+ * The server that runs on a folder's data: as written down, else found by its mark (a kill came before the writing, or the
+ * folder was removed under it).
+ */
 export function serverOf(folder: string): ProcessName | undefined {
-  if (!fs.existsSync(folder)) return undefined;
   const record = readInstanceRecord(folder);
   if (record?.pid !== undefined && record.startTime !== undefined) {
     const written = { pid: record.pid, startTime: record.startTime };
