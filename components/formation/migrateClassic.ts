@@ -4,12 +4,14 @@ import { compareTwins } from "./migrateConflicts";
 import { insist, type MigrationContext, type Moved, RoundInterrupted, sourceOf } from "./migrateContext";
 import { groupSlots, nextGo, Pace, type SizedKey } from "./migratePace";
 import { Probe } from "./migrateProbe";
-import { dataSetOf, LISTED_AT_ONCE, type Measuring, measuringFor, sizesOf } from "./migrateSizes";
+import { dataSetOf, type LargeKey, largeKeysIn, lookCommand, needsLooking, refuseTooBig } from "./migrateSizes";
 import type { MigrateSlots } from "./rebalance";
 import { expandSlots } from "./slots";
 import type { Answer, Command } from "./wire";
 
 const COUNTED_AT_ONCE = 1_024;
+/** Keys of one slot that are looked at before it is opened: a server stops for as long as it lists them. */
+const LOOKED_AT = 10_000;
 /** Keys that are listed at a time while a slot is emptied. */
 const KEYS_A_LIST = 1_000;
 const MIGRATE_TIMEOUT_MILLISECONDS = 10_000;
@@ -32,8 +34,9 @@ class ClassicRound {
   readonly #context: MigrationContext;
   readonly #source: NodeEndpoint;
   readonly #pace = new Pace();
-  readonly #telling: Promise<unknown>[] = [];
-  #measuring: Measuring = "none";
+  readonly #closed: Command[] = [];
+  /** What a key takes on average, in bytes; 0 where sizes cannot matter. */
+  #average = 0;
   #slots = 0;
   #keys = 0;
 
@@ -47,20 +50,19 @@ class ClassicRound {
     const probe = new Probe(this.#step, this.#source, this.#context, this.#pace);
     try {
       await probe.roomOnTarget();
-      this.#measuring = measuringFor(
-        await dataSetOf(this.#context, this.#source, this.#step.node),
-        this.#context.nodeTimeoutMilliseconds,
-      );
+      const data = await dataSetOf(this.#context, this.#source, this.#step.node);
+      if (needsLooking(data, this.#context.nodeTimeoutMilliseconds))
+        this.#average = data.bytes / Math.max(1, data.keys);
       probe.start();
       await this.#go(probe);
-      return { slots: this.#slots, keys: this.#keys };
     } catch (error) {
-      if (error instanceof RoundInterrupted) return { slots: this.#slots, keys: this.#keys, trouble: error.message };
-      throw error;
+      if (!(error instanceof RoundInterrupted)) throw error;
+      return { slots: this.#slots, keys: this.#keys, trouble: error.message };
     } finally {
       await probe.stop();
-      await Promise.all(this.#telling);
+      await this.#tellOthers();
     }
+    return { slots: this.#slots, keys: this.#keys };
   }
 
   async #go(probe: Probe): Promise<void> {
@@ -69,21 +71,42 @@ class ClassicRound {
     for (let from = 0; from < slots.length; from += COUNTED_AT_ONCE) {
       const part = slots.slice(from, from + COUNTED_AT_ONCE);
       const counts = await this.#counts(part);
-      for (const group of groupSlots(part, (slot) => counts.get(slot) ?? 0)) {
-        if (this.#slots > 0 && !this.#context.mayGoOn()) {
-          await this.#turn(previous, []);
-          return;
+      const groups = groupSlots(part, (slot) => counts.get(slot) ?? 0);
+      const looks = groups.map((group) =>
+        this.#average > 0 ? group.filter((slot) => (counts.get(slot) ?? 0) > 0) : [],
+      );
+      let seen = await this.#ask(looksAt(looks[0] ?? []), true);
+      for (const [i, group] of groups.entries()) {
+        if (this.#slots > 0 && !this.#context.mayGoOn()) return this.#finish(previous);
+        try {
+          probe.check();
+          refuseAll(this.#step, looks[i] ?? [], seen, this.#context.nodeTimeoutMilliseconds);
+        } catch (error) {
+          await this.#finish(previous);
+          throw error;
         }
-        await probe.check();
-        if (this.#measuring === "every")
-          await this.#lookBeforeOpening(group.filter((slot) => (counts.get(slot) ?? 0) > 0));
-        const lists = await this.#turn(previous, group);
-        await this.#empty(group, lists);
+        const large = seen.flatMap(largeKeysIn);
+        const answers = await this.#turn(previous, group, looksAt(looks[i + 1] ?? []));
+        seen = answers.slice(group.length);
+        await this.#empty(group, answers.slice(0, group.length), large);
         previous = group;
         this.#slots += group.length;
       }
     }
-    await this.#turn(previous, []);
+    await this.#finish(previous);
+  }
+
+  /**
+   * The target tells everybody of each slot that it has got (a PONG to all). Where one got lost, this is sooner than gossip;
+   * once a round, because every node that is told writes its nodes.conf.
+   */
+  async #tellOthers(): Promise<void> {
+    const { connections, otherMasters } = this.#context;
+    await Promise.all(otherMasters.map((other) => connections.send(other, this.#closed)));
+  }
+
+  async #finish(group: readonly number[]): Promise<void> {
+    await this.#turn(group, [], []);
   }
 
   async #counts(slots: readonly number[]): Promise<Map<number, number>> {
@@ -91,54 +114,46 @@ class ClassicRound {
     return new Map(slots.map((slot, i) => [slot, numberIn(answers[i])]));
   }
 
-  /** A key that is too big is found while the slot is still whole. */
-  async #lookBeforeOpening(slots: readonly number[]): Promise<void> {
-    const lists = await this.#ask(
-      slots.map((slot) => ["CLUSTER", "GETKEYSINSLOT", slot, LISTED_AT_ONCE]),
-      true,
-    );
-    for (const [i, slot] of slots.entries()) {
-      const keys = keysIn(lists[i]);
-      await sizesOf(this.#step, slot, keys, this.#measuring, this.#source, this.#context);
-    }
-  }
-
   /**
    * Closes one group and opens the next. The target always comes first: it imports before the source sends anybody there,
-   * and owns before the source gives up. @returns the first keys of each slot that was opened
+   * and owns before the source gives up.
+   * @returns the first keys of each slot that was opened, then what `looks` answered
    */
-  async #turn(closing: readonly number[], opening: readonly number[]): Promise<Answer[]> {
+  async #turn(closing: readonly number[], opening: readonly number[], looks: readonly Command[]): Promise<Answer[]> {
     const { nodeId, to, toId, toEndpoint, node } = this.#step;
     const closed = closing.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "NODE", toId]);
     const importing = opening.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "IMPORTING", nodeId]);
     const migrating = opening.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "MIGRATING", toId]);
     const lists = opening.map((slot): Command => ["CLUSTER", "GETKEYSINSLOT", slot, KEYS_A_LIST]);
     await insist(this.#context, toEndpoint, to, [...closed, ...importing], { done: /already the owner/i });
-    const answers = await insist(this.#context, this.#source, node, [...closed, ...migrating, ...lists], {
+    const answers = await insist(this.#context, this.#source, node, [...closed, ...migrating, ...lists, ...looks], {
       binary: true,
-      done: /not the owner/i,
+      done: /not the owner|script/i,
     });
-    // The others learn by gossip too; telling them only saves their clients a redirection.
-    if (closed.length > 0)
-      this.#telling.push(...this.#context.otherMasters.map((other) => this.#context.connections.send(other, closed)));
+    this.#closed.push(...closed);
     return answers.slice(closed.length + migrating.length);
   }
 
   /** Moves keys until none is listed any more in any slot of the group. */
-  async #empty(group: readonly number[], first: readonly Answer[]): Promise<void> {
+  async #empty(group: readonly number[], first: readonly Answer[], known: readonly LargeKey[]): Promise<void> {
     let slots = group;
-    let lists: readonly Answer[] = first;
+    let lists = first;
+    let large = known;
     for (let fruitless = 0; ; ) {
       const before = this.#keys;
       const left = slots.map((slot, i) => ({ slot, keys: keysIn(lists[i]) })).filter(({ keys }) => keys.length > 0);
       if (left.length === 0) return;
-      const sized: SizedKey[] = [];
-      for (const { slot, keys } of left) {
-        const sizes = await sizesOf(this.#step, slot, keys, this.#measuring, this.#source, this.#context);
-        sized.push(...keys.map((key, i) => ({ slot, key, bytes: sizes[i] ?? 0 })));
-      }
+      const sizes = new Map(large.map(({ key, bytes }) => [key.toString("latin1"), bytes]));
+      const bytesOf = (key: Buffer) =>
+        (sizes.size === 0 ? undefined : sizes.get(key.toString("latin1"))) ?? this.#average;
+      const sized = left.flatMap(({ slot, keys }) => keys.map((key) => ({ slot, key, bytes: bytesOf(key) })));
       slots = left.map(({ slot }) => slot);
-      lists = await this.#moveAll(sized, slots);
+      const answers = await this.#moveAll(sized, slots);
+      lists = answers.slice(0, slots.length);
+      const looked = answers.slice(slots.length);
+      // Only in slots with more keys than were looked at before they were opened.
+      refuseAll(this.#step, slots, looked, this.#context.nodeTimeoutMilliseconds);
+      large = looked.flatMap(largeKeysIn);
       fruitless = this.#keys > before ? 0 : fruitless + 1;
       if (fruitless > 0) await setTimeout(Math.min(100, fruitless));
       if (fruitless > FRUITLESS_LISTINGS)
@@ -146,9 +161,10 @@ class ClassicRound {
     }
   }
 
-  /** Moves these keys in goes of the pace's size. @returns a new listing of these slots, taken after the last go */
+  /** Moves these keys in goes of the pace's size. @returns a new listing of these slots and their large keys, after the last go */
   async #moveAll(keys: readonly SizedKey[], slots: readonly number[]): Promise<Answer[]> {
-    const again = slots.map((slot): Command => ["CLUSTER", "GETKEYSINSLOT", slot, KEYS_A_LIST]);
+    const lists = slots.map((slot): Command => ["CLUSTER", "GETKEYSINSLOT", slot, KEYS_A_LIST]);
+    const again = [...lists, ...(this.#average > 0 ? slots.map((slot) => lookCommand(slot, KEYS_A_LIST)) : [])];
     for (let at = 0; at < keys.length; ) {
       if (this.#pace.restMilliseconds > 0) await setTimeout(this.#pace.restMilliseconds);
       const go = nextGo(keys, at, this.#pace);
@@ -159,7 +175,7 @@ class ClassicRound {
       const began = performance.now();
       const answers = await insist(this.#context, this.#source, this.#step.node, commands, {
         binary: true,
-        expected: /BUSYKEY|OOM/,
+        expected: /BUSYKEY|OOM|script/i,
       });
       this.#pace.moved(go.length, performance.now() - began);
       let settled = false;
@@ -206,7 +222,7 @@ class ClassicRound {
   }
 
   #ask(commands: readonly Command[], binary = false): Promise<Answer[]> {
-    return insist(this.#context, this.#source, this.#step.node, commands, { binary });
+    return insist(this.#context, this.#source, this.#step.node, commands, { binary, expected: /script/i });
   }
 }
 
@@ -219,6 +235,12 @@ function slotsOf(keys: readonly SizedKey[]): { slot: number; keys: Buffer[] }[] 
     else found.push({ slot, keys: [key] });
   }
   return found;
+}
+
+const looksAt = (slots: readonly number[]) => slots.map((slot) => lookCommand(slot, LOOKED_AT));
+
+function refuseAll(step: MigrateSlots, slots: readonly number[], looked: readonly Answer[], timeout: number): void {
+  for (const [i, slot] of slots.entries()) refuseTooBig(step, slot, largeKeysIn(looked[i]), timeout);
 }
 
 const numberIn = (answer: Answer | undefined): number => (answer?.ok ? Number(answer.value) : 0);

@@ -3,10 +3,10 @@ const TOO_SLOW_MILLISECONDS = 5;
 /** Below this there is room for more. */
 const FAST_MILLISECONDS = 2.5;
 /** Keys moved in one go. At the upper end of what a go may take, on a slow machine, this is still a few milliseconds. */
-export const KEYS_AT_ONCE = { first: 200, least: 10, most: 1_000 } as const;
+export const KEYS_AT_ONCE = { first: 200, least: 60, most: 1_000 } as const;
 /** The same in bytes, as MEMORY USAGE counts them; a larger key goes alone. */
 export const BYTES_AT_ONCE = { first: 256 * 1024, least: 16 * 1024, most: 2 * 1024 * 1024 } as const;
-const LONGEST_REST_MILLISECONDS = 20;
+const LONGEST_REST_MILLISECONDS = 5;
 
 /**
  * How much is moved in one go, and how long the servers rest between two, so that clients of both nodes hardly notice.
@@ -70,7 +70,7 @@ export class Pace {
 }
 
 /** Slots whose keys are few enough to be moved in one go may be many; of others no more than three are open at a time. */
-export const OPEN_AT_ONCE = { slots: 3, fewKeys: 100, mostSlots: 256 } as const;
+export const OPEN_AT_ONCE = { slots: 3, fewKeys: 250, mostSlots: 256 } as const;
 
 /**
  * Slots that are opened together, in order. Slots without keys cost one round trip a group, not one each; slots with keys

@@ -42,14 +42,14 @@ export class Probe {
   }
 
   /** @throws MoveRefused when the target was seen to be full since it was asked last */
-  async check(): Promise<void> {
+  check(): void {
     if (this.#refusal) throw this.#refusal;
   }
 
   /** @throws MoveRefused where the target is full already */
   async roomOnTarget(): Promise<void> {
     this.#refusal = await refusalFor(this.#step, this.#apart);
-    await this.check();
+    this.check();
   }
 
   /** For a target that refused keys for lack of memory before it was looked at. */

@@ -2,7 +2,7 @@ import type { NodeEndpoint } from "../config/types";
 import { insist, type MigrationContext, MoveRefused } from "./migrateContext";
 import { parseInfo } from "./observe";
 import type { MigrateSlots } from "./rebalance";
-import type { Command } from "./wire";
+import type { Answer, Command } from "./wire";
 
 /**
  * Bytes, as MEMORY USAGE counts them, that one node can hand to another in a second at the least. Measured with both on a
@@ -23,27 +23,36 @@ const LARGEST_ARGUMENT_BYTES = 512 * 1024 * 1024;
 
 /** Nothing in so small a data set can make a go too big. */
 const HARMLESS_BYTES = 1024 * 1024;
-/** With keys of this size on average a go is bounded by bytes, and each is measured. */
-const LARGE_AVERAGE_BYTES = 2 * 1024;
-/** One of a few keys of a slot that is this large makes all of that slot's be measured. */
-const LARGE_SAMPLE_BYTES = 16 * 1024;
-const SAMPLES = 3;
-/** Keys of one slot that are looked at before it is opened; a server lists them all at once, and stops for it. */
-export const LISTED_AT_ONCE = 10_000;
-
-/** How closely keys are measured: MEMORY USAGE of every key costs about as much as moving it. */
-export type Measuring = "none" | "samples" | "every";
+/** Keys of this size and more are known one by one, so that a go can be bounded by bytes. */
+const LARGE_BYTES = 16 * 1024;
 
 export interface DataSet {
   readonly bytes: number;
   readonly keys: number;
+  /** Bytes of a few keys, taken at random. */
+  readonly samples: readonly number[];
 }
 
-export function measuringFor({ bytes, keys }: DataSet, nodeTimeoutMilliseconds: number): Measuring {
-  if (bytes <= HARMLESS_BYTES || keys === 0) return "none";
-  // No single key can be larger than all of them together: below this none can stop a node for too long.
-  const mayHoldTooBig = bytes > (stopMilliseconds(nodeTimeoutMilliseconds) / 1000) * SLOWEST_BYTES_A_SECOND;
-  return mayHoldTooBig || bytes / keys >= LARGE_AVERAGE_BYTES ? "every" : "samples";
+const SAMPLES = 200;
+/** The share of the data that a sample may be trusted to account for. */
+const SAMPLE_TRUST = 0.8;
+const SAMPLE = `local sizes = {}
+for i = 1, tonumber(ARGV[1]) do
+  local key = redis.call('RANDOMKEY')
+  if key then sizes[#sizes + 1] = redis.call('MEMORY', 'USAGE', key) or 0 end
+end
+return sizes`;
+
+/**
+ * Whether single keys have to be looked at, which costs a fifth of the move itself. Not where there is too little data, nor
+ * where what the keys of a sample take on average accounts for all of it: a key that could stop a node would stand out.
+ */
+export function needsLooking({ bytes, keys, samples }: DataSet, nodeTimeoutMilliseconds: number): boolean {
+  if (bytes <= HARMLESS_BYTES) return false;
+  if (samples.length === 0 || samples.some((size) => size >= LARGE_BYTES)) return true;
+  const average = samples.reduce((sum, size) => sum + size, 0) / samples.length;
+  const unexplained = bytes - keys * average * SAMPLE_TRUST;
+  return unexplained > (stopMilliseconds(nodeTimeoutMilliseconds) / 1000) * SLOWEST_BYTES_A_SECOND;
 }
 
 /** Half of the node timeout: a node that is silent for longer is soon taken for failed, and its replica elected. */
@@ -61,86 +70,66 @@ function estimatedMilliseconds(type: string, bytes: number): number {
   return (bytes / (BYTES_A_SECOND[type] ?? SLOWEST_BYTES_A_SECOND)) * 1000;
 }
 
-/** `used_memory_dataset` and the number of keys of one node. */
+/** What one node holds. */
 export async function dataSetOf(context: MigrationContext, endpoint: NodeEndpoint, node: string): Promise<DataSet> {
-  const [info, size] = await insist(context, endpoint, node, [["INFO", "memory"], ["DBSIZE"]]);
+  const commands: Command[] = [["INFO", "memory"], ["DBSIZE"], ["EVAL_RO", SAMPLE, 0, SAMPLES]];
+  const [info, size, sample] = await insist(context, endpoint, node, commands, { expected: /script|unknown command/i });
   const fields = parseInfo(info?.ok ? String(info.value) : "");
-  return { bytes: Number(fields["used_memory_dataset"] ?? 0), keys: size?.ok ? Number(size.value) : 0 };
+  return {
+    bytes: Number(fields["used_memory_dataset"] ?? 0),
+    keys: size?.ok ? Number(size.value) : 0,
+    samples: sample?.ok && Array.isArray(sample.value) ? sample.value.map(Number) : [],
+  };
 }
 
 /**
- * Bytes of each key of one slot; 0 where none was measured. A key that is gone meanwhile counts nothing.
- * @throws MoveRefused that names every key too big to be moved while the cluster serves
+ * Large keys of a slot: key, bytes, type. On the server, because asking for every key's size from here costs as much as
+ * moving it; there it is about a microsecond a key.
  */
-export async function sizesOf(
-  step: MigrateSlots,
-  slot: number,
-  keys: readonly Buffer[],
-  measuring: Measuring,
-  source: NodeEndpoint,
-  context: MigrationContext,
-): Promise<number[]> {
-  if (measuring === "none" || keys.length === 0) return keys.map(() => 0);
-  if (measuring === "samples") {
-    const few = await usages(step, keys.slice(0, SAMPLES), source, context);
-    const largest = Math.max(...few);
-    if (largest < LARGE_SAMPLE_BYTES) return keys.map(() => largest);
-  }
-  const sizes = await usages(step, keys, source, context);
-  await refuseTooBig(step, slot, keys, sizes, source, context);
-  return sizes;
+const LOOK = `local found = {}
+for _, key in ipairs(redis.call('CLUSTER', 'GETKEYSINSLOT', ARGV[1], ARGV[2])) do
+  local bytes = redis.call('MEMORY', 'USAGE', key)
+  if bytes and bytes >= tonumber(ARGV[3]) then
+    local kind = redis.call('TYPE', key)
+    found[#found + 1] = { key, bytes, kind['ok'] }
+  end
+end
+return found`;
+
+/** The command that lists a slot's large keys; `largeKeysIn` reads its answer. */
+export function lookCommand(slot: number, count: number): Command {
+  return ["EVAL_RO", LOOK, 0, slot, count, LARGE_BYTES];
 }
 
-async function usages(
-  step: MigrateSlots,
-  keys: readonly Buffer[],
-  source: NodeEndpoint,
-  context: MigrationContext,
-): Promise<number[]> {
-  const answers = await insist(
-    context,
-    source,
-    step.node,
-    keys.map((key): Command => ["MEMORY", "USAGE", key]),
-    { expected: /^ASK / },
-  );
-  return answers.map((a) => (a.ok ? Number(a.value ?? 0) : 0));
+export interface LargeKey {
+  readonly key: Buffer;
+  readonly bytes: number;
+  readonly type: string;
 }
 
-async function refuseTooBig(
+/** Where a server runs no scripts (or this one not), large keys are not known and goes are bounded by their time alone. */
+export function largeKeysIn(answer: Answer | undefined): LargeKey[] {
+  if (!answer?.ok || !Array.isArray(answer.value)) return [];
+  return (answer.value as [Buffer, number, Buffer][]).map(([key, bytes, type]) => ({ key, bytes, type: String(type) }));
+}
+
+/** @throws MoveRefused that names every key too big to be moved while the cluster serves */
+export function refuseTooBig(
   step: MigrateSlots,
   slot: number,
-  keys: readonly Buffer[],
-  sizes: readonly number[],
-  source: NodeEndpoint,
-  context: MigrationContext,
-): Promise<void> {
-  const { nodeTimeoutMilliseconds: timeout } = context;
-  const suspects = keys.flatMap((key, i) =>
-    tooBig("", sizes[i] ?? 0, timeout) ? [{ key, bytes: sizes[i] ?? 0 }] : [],
-  );
-  if (suspects.length === 0) return;
-  const types = await insist(
-    context,
-    source,
-    step.node,
-    suspects.map(({ key }): Command => ["TYPE", key]),
-    { expected: /^ASK / },
-  );
-  const found = suspects.flatMap(({ key, bytes }, i) => {
-    const answer = types[i];
-    const type = answer?.ok ? String(answer.value) : "none";
-    return type !== "none" && tooBig(type, bytes, timeout)
-      ? [
-          `${JSON.stringify(key.toString())} (${type}, ${Math.round(bytes / 1e6)} MB, about ${Math.ceil(estimatedMilliseconds(type, bytes) / 1000)} s)`,
-        ]
-      : [];
-  });
+  keys: readonly LargeKey[],
+  nodeTimeoutMilliseconds: number,
+): void {
+  const found = keys.filter(({ type, bytes }) => tooBig(type, bytes, nodeTimeoutMilliseconds));
   if (found.length === 0) return;
+  const shown = found.map(({ key, type, bytes }) => {
+    const seconds = Math.ceil(estimatedMilliseconds(type, bytes) / 1000);
+    return `${JSON.stringify(key.toString())} (${type}, ${Math.round(bytes / 1e6)} MB, about ${seconds} s)`;
+  });
   throw new MoveRefused({
     kind: "big-key",
     subject: step.node,
-    message: `slot ${slot} cannot move from ${step.node} to ${step.to}: moving ${found.join(", ")} would stop both nodes for longer than half of cluster-node-timeout (${timeout} ms)`,
+    message: `slot ${slot} cannot move from ${step.node} to ${step.to}: moving ${shown.join(", ")} would stop both nodes for longer than half of cluster-node-timeout (${nodeTimeoutMilliseconds} ms)`,
     remedy:
       "split the key or delete it, or raise cluster-node-timeout for the time of the move, and run `up` again; the slots before it have moved",
   });

@@ -1,7 +1,7 @@
 import type { FormationGoal } from "./goal";
 import { layoutOf } from "./layout";
-import { type AnsweringNode, type ClusterObservation, answering, openSlotsOf, self } from "./observation";
-import { SLOT_COUNT, countSlots, expandSlots, toRanges } from "./slots";
+import { type AnsweringNode, answering, type ClusterObservation, openSlotsOf, self } from "./observation";
+import { countSlots, expandSlots, SLOT_COUNT, toRanges } from "./slots";
 import type { Step } from "./steps";
 
 export type MigrateSlots = Extract<Step, { do: "migrateSlots" }>;
@@ -58,12 +58,22 @@ export function fairShares(owned: readonly number[]): number[] {
   return shares;
 }
 
-/** The next round: one move a donor and a receiver, so that no node takes part in two. */
+/** Sources that one node takes slots from at a time: its own work, not the way there, is then what limits the move. */
+const SOURCES_A_TARGET = 3;
+
+/**
+ * The next round. A node gives to one other at a time, and one that takes gives nothing: slots that are open through one
+ * node towards several have made nodes disagree about owners, since each new owner raises the epoch by its own account.
+ * Several may give to one, which then is the only one that raises it for all of them.
+ */
 export function nextRound(moves: readonly MigrateSlots[], limit: number): MigrateSlots[] {
-  const busy = new Set<string>();
+  const giving = new Set<string>();
+  const taking = new Map<string, number>();
   return moves.flatMap((m) => {
-    if (busy.has(m.node) || busy.has(m.to)) return [];
-    busy.add(m.node).add(m.to);
+    const sources = taking.get(m.to) ?? 0;
+    if (giving.has(m.node) || giving.has(m.to) || taking.has(m.node) || sources >= SOURCES_A_TARGET) return [];
+    giving.add(m.node);
+    taking.set(m.to, sources + 1);
     return [{ ...m, slots: toRanges(expandSlots(m.slots).slice(0, limit)) }];
   });
 }
@@ -100,5 +110,14 @@ export function finishOpenSlots(observation: ClusterObservation, shardOf: (node:
 }
 
 function move(from: AnsweringNode, to: AnsweringNode, shard: string, slots: readonly number[]): MigrateSlots {
-  return { do: "migrateSlots", node: from.name, nodeId: from.id, to: to.name, toId: to.id, toEndpoint: to.endpoint, shard, slots: toRanges(slots) };
+  return {
+    do: "migrateSlots",
+    node: from.name,
+    nodeId: from.id,
+    to: to.name,
+    toId: to.id,
+    toEndpoint: to.endpoint,
+    shard,
+    slots: toRanges(slots),
+  };
 }
