@@ -39,7 +39,11 @@ export default defineConfig({
       project("property", ["test/property/**/*.test.ts"], { timeout: 120 * SECOND, group: 0 }),
       // Real processes: one file after the other, since CI has two cores and these tests measure time.
       project("engine", ["test/engine/**/*.test.ts"], { timeout: 120 * SECOND, group: 1, alone: true }),
-      project("cluster", ["test/cluster/**/*.test.ts"], { timeout: 180 * SECOND, group: 2, alone: true }),
+      project("cluster", ["test/cluster/**/*.test.ts", "test/upgrade/**/*.test.ts"], {
+        timeout: 180 * SECOND,
+        group: 2,
+        alone: true,
+      }),
       ...(process.env.FULL
         ? [project("full", ["test/full/**/*.test.ts"], { timeout: 1800 * SECOND, group: 3, alone: true })]
         : []),
