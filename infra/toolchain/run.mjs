@@ -51,8 +51,12 @@ const COMMANDS = {
   async lint(args) {
     // Format, rules (the direction of imports among them), then types.
     const style = await node(tool("@biomejs", "biome", "bin", "biome"), ["check", ...args]);
-    const types = await node(tool("typescript", "bin", "tsc"), ["-p", "tsconfig.json"]);
-    return style || types;
+    // The program imports the package as its users do: built.
+    await compile();
+    const types = [];
+    for (const config of ["tsconfig.json", "test/tsconfig.json"])
+      types.push(await node(tool("typescript", "bin", "tsc"), ["-p", config]));
+    return [style, ...types].find((code) => code !== 0) ?? 0;
   },
   format: (args) => node(tool("@biomejs", "biome", "bin", "biome"), ["check", "--write", ...args]),
 };

@@ -18,7 +18,14 @@ import { keySlot } from "../../components/spec/keySlot";
 import { place } from "../../components/topology/place";
 import type { PlannedNode } from "../../components/topology/plan";
 import { specOf } from "../unit/topology/support";
-import { freePort, type RunningServer, type ServerProgram, startServer, type TestServerName, testServers } from "./servers";
+import {
+  freePort,
+  type RunningServer,
+  type ServerProgram,
+  startServer,
+  type TestServerName,
+  testServers,
+} from "./servers";
 
 export interface Shape {
   readonly masters: number;

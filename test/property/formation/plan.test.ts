@@ -4,7 +4,12 @@ import type { NodeEntry } from "../../../components/formation/clusterNodes";
 import { apply, settle } from "../../../components/formation/forecast";
 import type { FormationGoal, Member } from "../../../components/formation/goal";
 import { layoutOf } from "../../../components/formation/layout";
-import { type AnsweringNode, type ClusterObservation, answering, self } from "../../../components/formation/observation";
+import {
+  type AnsweringNode,
+  answering,
+  type ClusterObservation,
+  self,
+} from "../../../components/formation/observation";
 import { type Plan, plan } from "../../../components/formation/plan";
 import { rememberMembers } from "../../../components/formation/reconcile";
 import { countSlots, expandSlots, mergeRanges } from "../../../components/formation/slots";
@@ -24,15 +29,37 @@ interface Choice {
   readonly settled: boolean;
 }
 
-const shapes = fc.record({ masters: fc.integer({ min: 3, max: 6 }), replicas: fc.integer({ min: 0, max: 2 }), zones: fc.integer({ min: 1, max: 4 }) });
+const shapes = fc.record({
+  masters: fc.integer({ min: 3, max: 6 }),
+  replicas: fc.integer({ min: 0, max: 2 }),
+  zones: fc.integer({ min: 1, max: 4 }),
+});
 const choices = fc.array(fc.record({ mask: fc.nat(), order: fc.nat(), settled: fc.boolean() }), { maxLength: 6 });
-const events = fc.array(fc.record({ kind: fc.constantFrom("failover", "drift", "identity", "restart", "keys"), node: fc.nat(), at: fc.nat({ max: 5 }) }), { maxLength: 4 });
+const events = fc.array(
+  fc.record({
+    kind: fc.constantFrom("failover", "drift", "identity", "restart", "keys"),
+    node: fc.nat(),
+    at: fc.nat({ max: 5 }),
+  }),
+  { maxLength: 4 },
+);
 
 function goalOf({ masters, replicas, zones }: { masters: number; replicas: number; zones: number }): FormationGoal {
   const spec = specOf(masters, replicas, zones);
   const topology = place(spec);
-  const endpoints = Object.fromEntries(topology.shards.flatMap((s) => s.nodes).map((n, i) => [n.name, { address: `10.0.0.${i + 1}`, port: 7000, busPort: 17_000 }]));
-  return { cluster: spec.name, engine: spec.engine, plan: topology, endpoints, settings: { "cluster-node-timeout": "5000", "maxmemory-policy": "noeviction" }, nodeTimeoutMilliseconds: 5_000 };
+  const endpoints = Object.fromEntries(
+    topology.shards
+      .flatMap((s) => s.nodes)
+      .map((n, i) => [n.name, { address: `10.0.0.${i + 1}`, port: 7000, busPort: 17_000 }]),
+  );
+  return {
+    cluster: spec.name,
+    engine: spec.engine,
+    plan: topology,
+    endpoints,
+    settings: { "cluster-node-timeout": "5000", "maxmemory-policy": "noeviction" },
+    nodeTimeoutMilliseconds: 5_000,
+  };
 }
 
 let ids = 0;
@@ -40,7 +67,19 @@ const newId = () => (++ids).toString(16).padStart(40, "0");
 
 function blank(goal: FormationGoal, name: string, id = newId()): AnsweringNode {
   const endpoint = goal.endpoints[name] ?? { address: "", port: 0, busPort: 0 };
-  const entry: NodeEntry = { id, ...endpoint, role: "master", myself: true, health: "ok", handshake: false, noaddr: false, configEpoch: 0, linked: true, slots: [], openSlots: [] };
+  const entry: NodeEntry = {
+    id,
+    ...endpoint,
+    role: "master",
+    myself: true,
+    health: "ok",
+    handshake: false,
+    noaddr: false,
+    configEpoch: 0,
+    linked: true,
+    slots: [],
+    openSlots: [],
+  };
   return {
     answering: true,
     name,
@@ -59,12 +98,18 @@ function blank(goal: FormationGoal, name: string, id = newId()): AnsweringNode {
 
 const names = (goal: FormationGoal) => goal.plan.shards.flatMap((s) => s.nodes.map((n) => n.name));
 const start = (goal: FormationGoal): ClusterObservation => ({ nodes: names(goal).map((name) => blank(goal, name)) });
-const change = (o: ClusterObservation, name: string, f: (n: AnsweringNode) => AnsweringNode): ClusterObservation => ({ nodes: o.nodes.map((n) => (n.answering && n.name === name ? f(n) : n)) });
+const change = (o: ClusterObservation, name: string, f: (n: AnsweringNode) => AnsweringNode): ClusterObservation => ({
+  nodes: o.nodes.map((n) => (n.answering && n.name === name ? f(n) : n)),
+});
 
 /** Replicas hold what their masters hold. */
 function synced(o: ClusterObservation): ClusterObservation {
   const keys = new Map(answering(o).map((n) => [n.id, n.keys]));
-  return { nodes: o.nodes.map((n) => (n.answering && self(n).role === "replica" ? { ...n, keys: keys.get(self(n).masterId ?? "") ?? n.keys } : n)) };
+  return {
+    nodes: o.nodes.map((n) =>
+      n.answering && self(n).role === "replica" ? { ...n, keys: keys.get(self(n).masterId ?? "") ?? n.keys } : n,
+    ),
+  };
 }
 
 /** What must hold of every batch, whatever came before. */
@@ -95,14 +140,16 @@ function checkBatch(goal: FormationGoal, o: ClusterObservation, next: Plan, veri
         if (self(node).role === "master") expect([countSlots(self(node).slots), node.keys]).toEqual([0, 0]);
         // A replica is taken from its master only if that one is there or owns nothing.
         const former = self(node).masterId;
-        if (former !== undefined && !alive.some((n) => n.id === former)) expect(alive.flatMap((n) => n.view).filter((e) => e.id === former && e.slots.length > 0)).toEqual([]);
+        if (former !== undefined && !alive.some((n) => n.id === former))
+          expect(alive.flatMap((n) => n.view).filter((e) => e.id === former && e.slots.length > 0)).toEqual([]);
         expect(master && countSlots(self(master).slots)).toBeGreaterThan(0);
         expect(node).not.toBe(master);
         break;
       }
       case "forget":
         expect(alive.some((n) => n.id === step.id)).toBe(false);
-        if (verified) expect(alive.flatMap((n) => n.view).filter((e) => e.id === step.id && e.slots.length > 0)).toEqual([]);
+        if (verified)
+          expect(alive.flatMap((n) => n.view).filter((e) => e.id === step.id && e.slots.length > 0)).toEqual([]);
         break;
       case "failover":
         expect(self(node).role).toBe("replica");
@@ -115,7 +162,9 @@ function checkBatch(goal: FormationGoal, o: ClusterObservation, next: Plan, veri
 function partly(o: ClusterObservation, steps: readonly Step[], { mask, order, settled }: Choice): ClusterObservation {
   const own = new Map<string, Step[]>();
   for (const step of steps) own.set(step.node, [...(own.get(step.node) ?? []), step]);
-  const chosen = [...own.values()].flatMap((list, i) => ((mask >> i % 30) & 1 ? [list.slice(0, 1 + ((order >> i % 30) % list.length))] : []));
+  const chosen = [...own.values()].flatMap((list, i) =>
+    (mask >> (i % 30)) & 1 ? [list.slice(0, 1 + ((order >> (i % 30)) % list.length))] : [],
+  );
   if (order % 2 === 1) chosen.reverse();
   const after = chosen.flat().reduce(apply, o);
   return synced(settled ? settle(after) : after);
@@ -141,7 +190,12 @@ interface State {
 }
 
 /** One look at the cluster: remembers members, plans, and checks what must hold. */
-function look(goal: FormationGoal, observation: ClusterObservation, before: readonly Member[], verified: boolean): State {
+function look(
+  goal: FormationGoal,
+  observation: ClusterObservation,
+  before: readonly Member[],
+  verified: boolean,
+): State {
   const members = rememberMembers(goal, before, observation);
   const frozen = freeze(observation);
   const next = plan(goal, { members, verified }, frozen);
@@ -179,15 +233,24 @@ function happen(goal: FormationGoal, o: ClusterObservation, event: Event): Clust
   switch (event.kind) {
     case "failover": {
       const heir = shard?.replicas[0];
-      return shard?.leader && heir ? settle(apply(o, { do: "failover", node: heir.name, shard: shard.planned.name, from: shard.leader.name })) : o;
+      return shard?.leader && heir
+        ? settle(apply(o, { do: "failover", node: heir.name, shard: shard.planned.name, from: shard.leader.name }))
+        : o;
     }
     case "drift":
-      return change(o, name, (n) => ({ ...n, settings: { ...n.settings, "maxmemory-policy": "allkeys-lru", "cluster-node-timeout": "500" } }));
+      return change(o, name, (n) => ({
+        ...n,
+        settings: { ...n.settings, "maxmemory-policy": "allkeys-lru", "cluster-node-timeout": "500" },
+      }));
     case "identity":
       // With the leader gone and nobody to take over, data are lost: another test.
-      return shard?.strays.length === 0 && (shard.replicas.length > 0 || shard.leader?.name !== name) ? loseIdentity(goal, o, name) : o;
+      return shard?.strays.length === 0 && (shard.replicas.length > 0 || shard.leader?.name !== name)
+        ? loseIdentity(goal, o, name)
+        : o;
     case "keys":
-      return countSlots(answering(o).flatMap((n) => self(n).slots)) === 16_384 && shard?.leader ? synced(change(o, shard.leader.name, (n) => ({ ...n, keys: n.keys + 1 }))) : o;
+      return countSlots(answering(o).flatMap((n) => self(n).slots)) === 16_384 && shard?.leader
+        ? synced(change(o, shard.leader.name, (n) => ({ ...n, keys: n.keys + 1 })))
+        : o;
     default:
       return settle(o);
   }
@@ -199,7 +262,8 @@ function onItsWay(goal: FormationGoal, made: readonly Choice[], happening: reado
   made.forEach((choice, round) => {
     let { observation } = state;
     if (state.next.kind === "act") observation = partly(observation, state.next.steps, choice);
-    for (const event of happening.filter((e) => e.at === round && e.kind !== "keys")) observation = happen(goal, observation, event);
+    for (const event of happening.filter((e) => e.at === round && e.kind !== "keys"))
+      observation = happen(goal, observation, event);
     state = look(goal, observation, state.members, state.verified);
   });
   return state;
@@ -225,7 +289,10 @@ describe("plan", () => {
         const goal = goalOf(shape);
         let state = finish(goal, look(goal, start(goal), [], false));
         const keys = (o: ClusterObservation) => layoutOf(goal, o).map((s) => s.leader?.keys);
-        let observation = goal.plan.shards.reduce((o, s) => change(o, s.nodes[0]?.name ?? "", (n) => ({ ...n, keys: 10 })), state.observation);
+        let observation = goal.plan.shards.reduce(
+          (o, s) => change(o, s.nodes[0]?.name ?? "", (n) => ({ ...n, keys: 10 })),
+          state.observation,
+        );
         observation = synced(observation);
         for (const event of happening) {
           if (event.kind === "keys") continue;
@@ -241,26 +308,47 @@ describe("plan", () => {
 
   test("refuses whatever stage it is at: a foreign ID, a silent node, a stranger with slots or keys", () => {
     fc.assert(
-      fc.property(shapes, choices, events, fc.nat(), fc.constantFrom("foreign", "silent", "slots", "keys"), fc.boolean(), (shape, made, happening, pick, fault, whole) => {
-        const goal = goalOf(shape);
-        const way = onItsWay(goal, made, happening);
-        const { observation, members, verified } = whole ? finish(goal, way) : way;
-        const all = names(goal);
-        const name = all[pick % all.length] ?? "";
-        const stranger = blank(goal, name);
-        const slots = [{ start: 0, end: 16_383 }];
-        const known: NodeEntry = { ...self(blank(goal, name)), myself: false };
-        const broken: ClusterObservation =
-          fault === "foreign"
-            ? change(observation, name, (n) => ({ ...n, view: [...n.view, known] }))
-            : fault === "silent"
-              ? { nodes: observation.nodes.map((n) => (n.name === name ? { answering: false, name, endpoint: stranger.endpoint, reason: "connection refused" } : n)) }
-              : change(observation, name, () => (fault === "slots" ? { ...stranger, keys: 3, view: [{ ...self(stranger), slots }] } : { ...stranger, keys: 3 }));
-        const next = plan(goal, { members: rememberMembers(goal, members, broken), verified }, broken);
-        // Keys without slots in a verified cluster: a former self that kept its data; it may wait, but never act on that node's role.
-        if (fault === "keys" && verified) expect(next.kind === "act" ? next.steps.filter((s) => s.node === name && s.do === "replicate") : []).toEqual([]);
-        else expect([fault, next.kind]).toEqual([fault, "refuse"]);
-      }),
+      fc.property(
+        shapes,
+        choices,
+        events,
+        fc.nat(),
+        fc.constantFrom("foreign", "silent", "slots", "keys"),
+        fc.boolean(),
+        (shape, made, happening, pick, fault, whole) => {
+          const goal = goalOf(shape);
+          const way = onItsWay(goal, made, happening);
+          const { observation, members, verified } = whole ? finish(goal, way) : way;
+          const all = names(goal);
+          const name = all[pick % all.length] ?? "";
+          const stranger = blank(goal, name);
+          const slots = [{ start: 0, end: 16_383 }];
+          const known: NodeEntry = { ...self(blank(goal, name)), myself: false };
+          const broken: ClusterObservation =
+            fault === "foreign"
+              ? change(observation, name, (n) => ({ ...n, view: [...n.view, known] }))
+              : fault === "silent"
+                ? {
+                    nodes: observation.nodes.map((n) =>
+                      n.name === name
+                        ? { answering: false, name, endpoint: stranger.endpoint, reason: "connection refused" }
+                        : n,
+                    ),
+                  }
+                : change(observation, name, () =>
+                    fault === "slots"
+                      ? { ...stranger, keys: 3, view: [{ ...self(stranger), slots }] }
+                      : { ...stranger, keys: 3 },
+                  );
+          const next = plan(goal, { members: rememberMembers(goal, members, broken), verified }, broken);
+          // Keys without slots in a verified cluster: a former self that kept its data; it may wait, but never act on that node's role.
+          if (fault === "keys" && verified)
+            expect(
+              next.kind === "act" ? next.steps.filter((s) => s.node === name && s.do === "replicate") : [],
+            ).toEqual([]);
+          else expect([fault, next.kind]).toEqual([fault, "refuse"]);
+        },
+      ),
       { seed: SEED, numRuns: RUNS, endOnFailure: true },
     );
   }, 600_000);

@@ -14,21 +14,37 @@ describe.each(Object.entries(recorded))("CLUSTER NODES of %s", (_server, texts) 
 
   test("a node alone: itself, a master without slots", () => {
     expect(parseClusterNodes(texts.alone)).toHaveLength(1);
-    expect(own(texts.alone)).toMatchObject({ role: "master", health: "ok", handshake: false, noaddr: false, configEpoch: 0, linked: true, slots: [], openSlots: [] });
+    expect(own(texts.alone)).toMatchObject({
+      role: "master",
+      health: "ok",
+      handshake: false,
+      noaddr: false,
+      configEpoch: 0,
+      linked: true,
+      slots: [],
+      openSlots: [],
+    });
   });
 
   test("a handshake is no member: an ID of the node's own making, at the address that was given", () => {
-    expect(others(texts.handshake)).toEqual([expect.objectContaining({ handshake: true, address: "127.0.9.9", port: 9, busPort: 10_009, linked: false })]);
+    expect(others(texts.handshake)).toEqual([
+      expect.objectContaining({ handshake: true, address: "127.0.9.9", port: 9, busPort: 10_009, linked: false }),
+    ]);
   });
 
   test("a formed cluster: roles, masters, epochs, slots, and addresses without the host names", () => {
     const entries = parseClusterNodes(texts.formed);
     expect(entries).toHaveLength(6);
     const masters = entries.filter((e) => e.role === "master");
-    expect(masters.map((e) => e.slots).sort((a, b) => (a[0]?.start ?? 0) - (b[0]?.start ?? 0))).toEqual([[{ start: 0, end: 5460 }], [{ start: 5461, end: 10_922 }], [{ start: 10_923, end: 16_383 }]]);
+    expect(masters.map((e) => e.slots).sort((a, b) => (a[0]?.start ?? 0) - (b[0]?.start ?? 0))).toEqual([
+      [{ start: 0, end: 5460 }],
+      [{ start: 5461, end: 10_922 }],
+      [{ start: 10_923, end: 16_383 }],
+    ]);
     expect(masters.map((e) => e.configEpoch).sort()).toEqual([1, 2, 3]);
     expect(masters.every((e) => e.masterId === undefined)).toBe(true);
-    for (const replica of entries.filter((e) => e.role === "replica")) expect(masters.map((m) => m.id)).toContain(replica.masterId);
+    for (const replica of entries.filter((e) => e.role === "replica"))
+      expect(masters.map((m) => m.id)).toContain(replica.masterId);
     for (const e of entries) {
       expect(e.id).toMatch(/^[0-9a-f]{40}$/);
       expect(e.address).toMatch(/^127\.0\.[123]\.1$/);
@@ -39,7 +55,11 @@ describe.each(Object.entries(recorded))("CLUSTER NODES of %s", (_server, texts) 
 
   test("single slots, ranges and open slots, in the node's own line only", () => {
     const me = own(texts.open);
-    expect(me?.slots).toEqual([{ start: 0, end: 6 }, { start: 8, end: 8 }, { start: 10, end: 5460 }]);
+    expect(me?.slots).toEqual([
+      { start: 0, end: 6 },
+      { start: 8, end: 8 },
+      { start: 10, end: 5460 },
+    ]);
     const peerId = parseClusterNodes(texts.open).find((e) => e.slots[0]?.start === 5461)?.id;
     expect(me?.openSlots).toEqual([
       { slot: 5, direction: "migrating", peerId },
@@ -49,8 +69,16 @@ describe.each(Object.entries(recorded))("CLUSTER NODES of %s", (_server, texts) 
   });
 
   test("suspicion, agreed failure and an unknown address are told apart", () => {
-    expect(others(texts.suspected).map((e) => e.health).sort()).toEqual(["fail?", "ok", "ok", "ok", "ok"]);
-    expect(others(texts.failed).map((e) => e.health).sort()).toEqual(["fail", "ok", "ok", "ok", "ok"]);
+    expect(
+      others(texts.suspected)
+        .map((e) => e.health)
+        .sort(),
+    ).toEqual(["fail?", "ok", "ok", "ok", "ok"]);
+    expect(
+      others(texts.failed)
+        .map((e) => e.health)
+        .sort(),
+    ).toEqual(["fail", "ok", "ok", "ok", "ok"]);
     const lost = others(texts.noaddr).filter((e) => e.noaddr);
     expect(lost).toHaveLength(1);
     expect(lost[0]).toMatchObject({ address: "", port: 0, busPort: 0, role: "master", linked: false });
@@ -71,12 +99,22 @@ describe("CLUSTER NODES", () => {
         "",
       ].join("\n"),
     );
-    expect(aux).toMatchObject({ address: "10.0.0.1", port: 6379, busPort: 16_379, slots: [{ start: 1, end: 1 }, { start: 3, end: 4 }] });
+    expect(aux).toMatchObject({
+      address: "10.0.0.1",
+      port: 6379,
+      busPort: 16_379,
+      slots: [
+        { start: 1, end: 1 },
+        { start: 3, end: 4 },
+      ],
+    });
     expect(v6).toMatchObject({ address: "fd00::1", port: 6379, role: "replica", masterId: id });
     expect(old).toMatchObject({ port: 6379, busPort: 0, linked: false });
   });
 
   test("anything else is an error that shows the line", () => {
-    expect(() => parseClusterNodes("ERR unknown command")).toThrow(/not a line of CLUSTER NODES: "ERR unknown command"/);
+    expect(() => parseClusterNodes("ERR unknown command")).toThrow(
+      /not a line of CLUSTER NODES: "ERR unknown command"/,
+    );
   });
 });

@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { SLOT_COUNT, countSlots, expandSlots, formatRanges, mergeRanges, sameRanges, toRanges } from "../../../components/formation/slots";
+import {
+  countSlots,
+  expandSlots,
+  formatRanges,
+  mergeRanges,
+  SLOT_COUNT,
+  sameRanges,
+  toRanges,
+} from "../../../components/formation/slots";
 
 const slots = fc.uniqueArray(fc.integer({ min: 0, max: SLOT_COUNT - 1 }), { maxLength: 60 });
 const seed = Number(process.env.FC_SEED ?? 20_260_101);
@@ -24,6 +32,11 @@ test("ranges and slots are two ways to write the same set", () => {
 });
 
 test("written as CLUSTER NODES writes them", () => {
-  expect(formatRanges([{ start: 0, end: 5460 }, { start: 7000, end: 7000 }])).toBe("0-5460 7000");
+  expect(
+    formatRanges([
+      { start: 0, end: 5460 },
+      { start: 7000, end: 7000 },
+    ]),
+  ).toBe("0-5460 7000");
   expect(formatRanges([])).toBe("");
 });
