@@ -3,7 +3,7 @@ import type { ResourceRunner } from "../../cluster/shim";
 import { assess } from "../assess";
 import type { FormationGoal, History, Member } from "../goal";
 import { layoutOf, type ShardLayout } from "../layout";
-import { answering, type ClusterObservation } from "../observation";
+import { answering } from "../observation";
 import { observe } from "../observe";
 import { declaredChanges, outlineChange, outlineNew } from "../outline";
 import { FormationFailed, type Reconciled, reconcile } from "../reconcile";
@@ -11,6 +11,7 @@ import { formatRange } from "../slots";
 import { type Access, Connections } from "../wire";
 import { markDismantled } from "./dismantled";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
+import { handOver, lastSeen, remember } from "./lastSeen";
 import { partialFailure, withoutUndefined } from "./partialFailure";
 import { hasUnknown } from "./unknowns";
 
@@ -34,8 +35,8 @@ export interface FormationOutputs extends FormationInputs {
   readonly verifiedAt: string;
 }
 
-/** Last observation of each cluster in this process: refresh comes before diff, and preview says what it saw. */
-const lastSeen = new Map<string, ClusterObservation>();
+/** Clusters that this process plans: an engine also asks for a diff while it refreshes, which is not the plan yet. */
+const planned = new Set<string>();
 
 /** The same lines may be asked for twice in one run; a reader needs them once. */
 const printed = new Set<string>();
@@ -49,6 +50,8 @@ function print(lines: readonly string[]): void {
 
 export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> = {
   async check(olds, news) {
+    planned.add(news.cluster);
+    lastSeen(news.cluster);
     if (olds.plan === undefined && !hasUnknown(news.plan))
       print(outlineNew({ ...news, endpoints: hasUnknown(news.endpoints) ? {} : news.endpoints }));
     const defaultsVersion = olds.declaration?.defaultsVersion ?? news.declaration.defaultsVersion;
@@ -62,9 +65,9 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
       declaredChanges(olds, news).length > 0 ||
       JSON.stringify(sorted(goalOf(olds))) !== JSON.stringify(sorted(goalOf(news)));
     const changes = changed || olds.issues.length > 0 || olds.unfinished !== "";
-    if (changes) {
+    if (changes && planned.has(news.cluster)) {
       const evidence = {
-        observation: lastSeen.get(olds.cluster),
+        observation: lastSeen(olds.cluster),
         unfinished: olds.unfinished,
         recorded: olds.issues,
         recordedAt: olds.verifiedAt,
@@ -85,7 +88,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     const connections = new Connections("pulumi-redis-cluster:reader", props.access);
     try {
       const observation = await observe(goalOf(props), connections, props.members);
-      lastSeen.set(props.cluster, observation);
+      handOver(props.cluster, observation);
       const issues = assess(goalOf(props), props.members, observation).map((f) => f.message);
       const alive = answering(observation);
       // Silence says nothing about roles; then the last known layout stays.
@@ -125,7 +128,7 @@ async function run(
       onProgress: (line) => console.log(`${inputs.cluster}: ${line}`),
       stopReason: () => watch.reason(),
     });
-    lastSeen.set(inputs.cluster, result.observation);
+    remember(inputs.cluster, result.observation);
     console.log(`${inputs.cluster}: verified: ${verifiedLine(result)}`);
     return outputs(result.members, {
       shards: inventoryShards(goalOf(inputs), result.layout),
