@@ -2,7 +2,7 @@
 const TOO_SLOW_MILLISECONDS = 5;
 /** Below this there is room for more. */
 const FAST_MILLISECONDS = 2.5;
-/** Keys moved in one go. At the upper end of what a go may take, on a slow machine, this is still a few milliseconds. */
+/** Keys moved in one go; at the least as many as a client does not notice even on a slow machine. */
 export const KEYS_AT_ONCE = { first: 200, least: 60, most: 1_000 } as const;
 /** The same in bytes, as MEMORY USAGE counts them; a larger key goes alone. */
 export const BYTES_AT_ONCE = { first: 256 * 1024, least: 16 * 1024, most: 2 * 1024 * 1024 } as const;
@@ -104,15 +104,20 @@ export interface SizedKey {
   readonly bytes: number;
 }
 
-/** Cuts keys into goes: no go larger than the limits, but for one key alone. */
+/**
+ * The next keys to go, no more than the limits allow but for one key alone. Few keys that would be left over go along: a
+ * round trip of their own costs the servers more than they do.
+ */
 export function nextGo(
   keys: readonly SizedKey[],
   from: number,
   limits: { readonly keys: number; readonly bytes: number },
 ): SizedKey[] {
+  const left = keys.length - from;
+  const count = left <= limits.keys * LEFT_OVER ? left : limits.keys;
   const go: SizedKey[] = [];
   let bytes = 0;
-  for (let i = from; i < keys.length && go.length < limits.keys; i++) {
+  for (let i = from; i < keys.length && go.length < count; i++) {
     const key = keys[i];
     if (!key || (go.length > 0 && bytes + key.bytes > limits.bytes)) break;
     go.push(key);
@@ -120,3 +125,5 @@ export function nextGo(
   }
   return go;
 }
+
+const LEFT_OVER = 1.3;
