@@ -21,7 +21,8 @@ test("ranges and slots are two ways to write the same set", () => {
       expect(expandSlots(ranges)).toEqual(sorted);
       expect(countSlots(ranges)).toBe(some.length);
       // Shortest: a gap between any two neighbours.
-      ranges.slice(1).forEach((range, i) => expect(range.start).toBeGreaterThan((ranges[i]?.end ?? 0) + 1));
+      for (const [i, range] of ranges.slice(1).entries())
+        expect(range.start).toBeGreaterThan((ranges[i]?.end ?? 0) + 1);
       const singles = some.map((slot) => ({ start: slot, end: slot }));
       expect(mergeRanges([...singles, ...ranges])).toEqual(ranges);
       expect(sameRanges(singles, ranges)).toBe(true);
