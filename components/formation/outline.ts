@@ -156,7 +156,7 @@ function effectOfSteps(goal: FormationGoal, steps: readonly Step[]): string {
   ];
   return effects.length > 0
     ? `${effects.join(" · ")}; no node restarts`
-    : "notice nothing; no node restarts, no leadership and no slot moves";
+    : "notice nothing of this: no restart, no leadership and no slot moves for it";
 }
 
 /** What applications notice of nodes that do not answer, and what is at risk until they do. */

@@ -17,6 +17,7 @@ import {
 } from "./folder";
 import { choosePlace, NoPort, type Place } from "./place";
 import { portProblem } from "./ports";
+import { sayWhyItRolls } from "./rollText";
 import { say } from "./say";
 import { recordOf, serverOf, startServer, stopServer } from "./server";
 import type { NodeDeclaration, NodeInputs, NodeOutputs } from "./types";
@@ -43,9 +44,13 @@ function rolledBy(olds: Partial<NodeInputs>, news: Omit<NodeInputs, "instance">)
   return changed;
 }
 
+/** Nodes that this process plans: an engine also asks for a diff while it refreshes, which is not the plan yet. */
+const planned = new Set<string>();
+
 /** A redis-server process on this machine. Its data are another resource, so that it can be replaced without losing them. */
 export const LocalNode: Runner = {
   async check(olds, news) {
+    planned.add(news.name);
     const { hints, ...declared } = news;
     // Nothing to decide yet; asked again with real values.
     if (hasUnknown(hints) || hasUnknown(news.volume.path) || hasUnknown(news.zone))
@@ -89,6 +94,7 @@ export const LocalNode: Runner = {
 
   async diff(_id, olds, news) {
     const replaces = rolledBy(olds, news);
+    if (planned.has(news.name)) sayWhyItRolls(olds, news, replaces);
     // Another binary of the same version, as after moving the checkout, is noted and used at the next start: not worth one.
     const noted =
       !same([olds.serverPath, olds.instance], [news.serverPath, news.instance]) ||

@@ -1,0 +1,37 @@
+import type { NodeInputs } from "./types";
+
+/** Lines of this process that a reader has seen: all nodes of a cluster usually roll for the same reason. */
+const said = new Set<string>();
+
+/**
+ * What a reader of the preview sees beside "replace", which sounds like lost data. An engine's change is told by the
+ * formation, which knows more of it.
+ */
+export function sayWhyItRolls(olds: NodeInputs, news: NodeInputs, changed: readonly string[]): void {
+  if (changed.length === 0 || changed.includes("engine")) return;
+  const reasons = changed.flatMap((what) => {
+    if (what === "boot") return changedDirectives(olds, news);
+    return what === "volume" ? ["another data folder"] : ["another address or port"];
+  });
+  const text = [
+    `${news.cluster}: ${[...new Set(reasons)].join(", ")}: takes a restart`,
+    `  nodes restart in place, one after the other, replicas before leaders${changed.includes("boot") && changed.length === 1 ? ", each with its data and address" : ""}`,
+    "  clients: a leader hands over to a replica in sync before it stops, a pause of milliseconds for its slots; a shard without replicas pauses until its node is back",
+  ].join("\n");
+  if (said.has(text)) return;
+  said.add(text);
+  console.log(text);
+}
+
+function changedDirectives(olds: NodeInputs, news: NodeInputs): string[] {
+  const values = ({ boot }: NodeInputs) => {
+    const byName = new Map<string, string[]>();
+    for (const { name, value } of boot) byName.set(name, [...(byName.get(name) ?? []), JSON.stringify(value)]);
+    return byName;
+  };
+  const [before, now] = [values(olds), values(news)];
+  return [...new Set([...before.keys(), ...now.keys()])].sort().flatMap((name) => {
+    const [was, is] = [before, now].map((all) => all.get(name)?.join(" "));
+    return was === is ? [] : [`${name} ${was ?? "not declared"} → ${is ?? "not declared"}`];
+  });
+}
