@@ -3,7 +3,7 @@ import type { NodeEndpoint } from "../config/types";
 import { compareTwins } from "./migrateConflicts";
 import { insist, type MigrationContext, type Moved, RoundInterrupted, sourceOf } from "./migrateContext";
 import { groupSlots, nextGo, Pace, type SizedKey } from "./migratePace";
-import { Probe } from "./migrateProbe";
+import { Probe, refuseWithoutRoom } from "./migrateProbe";
 import { dataSetOf, type LargeKey, largeKeysIn, lookCommand, needsLooking, refuseTooBig } from "./migrateSizes";
 import type { MigrateSlots } from "./rebalance";
 import { expandSlots } from "./slots";
@@ -49,7 +49,7 @@ class ClassicRound {
   async run(): Promise<Moved> {
     const probe = new Probe(this.#step, this.#source, this.#context, this.#pace);
     try {
-      await probe.roomOnTarget();
+      await refuseWithoutRoom(this.#step, this.#context.connections);
       const data = await dataSetOf(this.#context, this.#source, this.#step.node);
       if (needsLooking(data, this.#context.nodeTimeoutMilliseconds))
         this.#average = data.bytes / Math.max(1, data.keys);

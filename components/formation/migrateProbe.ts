@@ -46,12 +46,6 @@ export class Probe {
     if (this.#refusal) throw this.#refusal;
   }
 
-  /** @throws MoveRefused where the target is full already */
-  async roomOnTarget(): Promise<void> {
-    this.#refusal = await refusalFor(this.#step, this.#apart);
-    this.check();
-  }
-
   /** For a target that refused keys for lack of memory before it was looked at. */
   static async noRoom(step: MigrateSlots, context: MigrationContext): Promise<MoveRefused> {
     return (await refusalFor(step, context.connections)) ?? noMemory(step, "has no memory left for more keys");
@@ -76,6 +70,12 @@ export class Probe {
     const [answer] = await this.#apart.send(endpoint, [["PING"]]);
     return answer?.ok ? performance.now() - began : 0;
   }
+}
+
+/** @throws MoveRefused where the target is full already */
+export async function refuseWithoutRoom(step: MigrateSlots, connections: Connections): Promise<void> {
+  const refusal = await refusalFor(step, connections);
+  if (refusal) throw refusal;
 }
 
 async function refusalFor(step: MigrateSlots, connections: Connections): Promise<MoveRefused | undefined> {
