@@ -2,6 +2,7 @@
 //
 //   build                              compile what has changed
 //   up | preview | refresh | destroy   on the stack `local`, or --stack <name>; other flags are Pulumi's
+//   cancel                             takes away the lock of a run that was killed
 //   status                             the live cluster of a stack, as a table or --json
 //   test | test:full                   all tests but the longest | all; arguments are vitest's
 //   bench <name>                       a benchmark
@@ -22,15 +23,27 @@ import { inventoryOf, stackCommand } from "./stack.mjs";
 const tool = (...path) => join(PROJECT, "node_modules", ...path);
 const node = (file, args, env) => foreground(process.execPath, [file, ...args], { env: toolEnvironment(env) });
 
+/** Exit code of `redis-cluster status`. */
+const COULD_NOT_TELL = 2;
+
 const COMMANDS = {
   build: () => compile().then(() => 0),
   up: (args) => compile().then(() => stackCommand("up", args)),
   preview: (args) => compile().then(() => stackCommand("preview", args)),
   refresh: (args) => compile().then(() => stackCommand("refresh", args)),
   destroy: (args) => compile().then(() => stackCommand("destroy", args)),
+  cancel: (args) => compile().then(() => stackCommand("cancel", args)),
   async status(args) {
     await compile();
-    const { file, rest } = inventoryOf(args);
+    let target;
+    try {
+      target = inventoryOf(args);
+    } catch (error) {
+      if (!(error instanceof Trouble)) throw error;
+      say(error.message);
+      return COULD_NOT_TELL;
+    }
+    const { file, rest } = target;
     return node(join(PROJECT, "dist", "components", "operations", "cli", "main.js"), [
       "status",
       "--inventory",

@@ -1,15 +1,16 @@
 // up, preview, refresh, destroy: with the right engine, state and server, and what a person needs afterwards.
 
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { chooseEngine, engineEnvironment } from "./engine.mjs";
 import { capture, foreground, LOCAL, PROJECT, readJson, say, Trouble, writeFileAtomic } from "./project.mjs";
 import { ensureRedisServer } from "./servers.mjs";
-import { pulumiSettings } from "./settings.mjs";
+import { projectName, pulumiSettings } from "./settings.mjs";
 
 const DEFAULT_STACK = "local";
 
-/** @param {"up" | "preview" | "refresh" | "destroy"} command */
+/** @param {"up" | "preview" | "refresh" | "destroy" | "cancel"} command */
 export async function stackCommand(command, given) {
   const { stack, rest } = splitStack(given);
   const { env, state, ownBackend } = pulumiSettings(stack);
@@ -18,6 +19,8 @@ export async function stackCommand(command, given) {
   const engine = await chooseEngine({ stack, state });
   const run = { engine, env: engineEnvironment(engine, env) };
   if (engine.isNew) await createStack(run, stack, state);
+  if (command === "cancel") return cancel(run, stack);
+  if (ownBackend) await releaseDeadLock(run, stack, state);
   const flags = ["--stack", stack, ...rest];
   // One command is enough where state and cluster are this checkout's own; elsewhere the CLI shows a preview and asks, as
   // it does for everyone. Formation prints its plan in any case; `npm run preview` looks first.
@@ -27,6 +30,42 @@ export async function stackCommand(command, given) {
   if (command === "destroy" && code === 0) rmSync(inventoryFile(stack), { force: true });
   if (command === "up" && code === 0 && !rest.includes("--preview-only")) await afterUp(run, stack, server);
   return code;
+}
+
+const cancel = ({ engine, env }, stack) =>
+  foreground(engine.file, [...engine.args, "cancel", "--stack", stack, ...(engine.kind === "cli" ? ["--yes"] : [])], {
+    env,
+  });
+
+/** A run that was killed leaves the stack locked. In this checkout's own state it is plain whether its process is gone. */
+async function releaseDeadLock(run, stack, state) {
+  const project = projectName();
+  const file = join(state, ".hermetic", "locks", project, `${stack}.json`);
+  const folder = join(state, ".pulumi", "locks", "organization", project, stack);
+  const files =
+    run.engine.kind === "hermetic"
+      ? [file]
+      : existsSync(folder)
+        ? readdirSync(folder)
+            .filter((name) => name.endsWith(".json"))
+            .map((name) => join(folder, name))
+        : [];
+  const holders = files.map(readJson).filter(Boolean);
+  const gone = ({ pid, host, hostname: name }) => (host ?? name) === hostname() && !isAlive(pid);
+  if (holders.length === 0 || !holders.every(gone)) return;
+  say(
+    `The last run on stack ${stack} was killed (pid ${holders.map(({ pid }) => pid).join(", ")}) and left it locked; taking the lock away.`,
+  );
+  await cancel(run, stack);
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code !== "ESRCH";
+  }
 }
 
 /** @returns the inventory that the last `up` of a stack left for `status` */
