@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { normalizeSetting } from "../config";
 import type { NodeEntry } from "./clusterNodes";
 import type { FormationGoal, Member } from "./goal";
@@ -34,6 +35,7 @@ export type FindingKind =
   | "stale-id"
   | "not-joined"
   | "flagged-node"
+  | "other-address"
   | "slots-unowned"
   | "slots-contested"
   | "slots-misplaced"
@@ -72,6 +74,7 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
   }
   identity(goal, members, alive, report);
   membership(members, alive, report);
+  addresses(alive, report);
 
   const { unowned, contested } = claims(observation);
   if (unowned.length > 0)
@@ -155,7 +158,24 @@ function identity(
 /** IDs that are known as ours but that no answering node of that name has any more. */
 export function staleMembers(members: readonly Member[], alive: readonly AnsweringNode[]): Member[] {
   const current = new Map(alive.map((n) => [n.name, n.id]));
-  return members.filter((m) => m.state === "stale" || (current.has(m.name) && current.get(m.name) !== m.id));
+  const answer = new Set(alive.map((n) => n.id));
+  return members.filter(
+    (m) => !answer.has(m.id) && (m.state === "stale" || (current.has(m.name) && current.get(m.name) !== m.id)),
+  );
+}
+
+/**
+ * Does a former ID serve on, somewhere else than where its node is now? Then it was not lost with its nodes.conf: the
+ * name has got another machine while the former one still runs.
+ */
+export function servesElsewhere(member: Member, alive: readonly AnsweringNode[]): boolean {
+  const { address, port } = alive.find((n) => n.name === member.name)?.endpoint ?? member.endpoint;
+  return alive.some((n) =>
+    n.view.some(
+      (e) =>
+        e.id === member.id && e.linked && !e.noaddr && e.health === "ok" && (e.address !== address || e.port !== port),
+    ),
+  );
 }
 
 /** IDs in any view that belong neither to an answering node nor to a member. Handshakes carry made-up IDs and do not count. */
@@ -201,6 +221,23 @@ function membership(members: readonly Member[], alive: readonly AnsweringNode[],
       const name = names.get(entry.id) ?? `${entry.id.slice(0, 8)}… at ${entry.address}:${entry.port}`;
       report("flagged-node", node.name, `${node.name} marks ${name} as ${doubt}`, `mark ${name} as ${doubt}`);
     }
+  }
+}
+
+/** Do the others, and so all clients that they redirect, look for each node where it is? A host name is not compared. */
+function addresses(alive: readonly AnsweringNode[], report: Report): void {
+  for (const { name, id, endpoint } of alive) {
+    if (isIP(endpoint.address) === 0) continue;
+    const entries = alive.flatMap((n) =>
+      n.view.filter((e) => e.id === id && !e.handshake && !e.noaddr && e.address !== ""),
+    );
+    const wrong = entries.find((e) => e.address !== endpoint.address || e.port !== endpoint.port);
+    if (!wrong) continue;
+    report(
+      "other-address",
+      name,
+      `${name} is at ${endpoint.address}:${endpoint.port}, and the cluster looks for it at ${wrong.address}:${wrong.port}, which is what it announces or had before (cluster-announce-ip, cluster-announce-port)`,
+    );
   }
 }
 

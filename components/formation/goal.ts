@@ -36,6 +36,8 @@ export interface Member {
 /** What is remembered between runs; everything else is observed. */
 export interface History {
   readonly members: readonly Member[];
+  /** As they were before this look added what answered; default: `members`. What a stack has never seen is not its own. */
+  readonly recorded?: readonly Member[];
   /** Full coverage was proved once. From then on an unowned slot means lost data, not an unfinished formation. */
   readonly verified: boolean;
 }

@@ -22,8 +22,11 @@ export function layoutOf(goal: FormationGoal, observation: ClusterObservation): 
   return goal.plan.shards.map((planned) => {
     const leaving = answering(observation).filter((n) => n.leaving?.shard === planned.name);
     const nodes = [...planned.nodes.flatMap((n) => byName.get(n.name) ?? []), ...leaving];
-    const owner = nodes.find((n) => self(n).role === "master" && self(n).slots.length > 0);
-    const leader = owner ?? (complete ? newLeader(nodes[0]) : undefined);
+    // A former leader that is just back may claim its slots still: the later election has the higher epoch.
+    const [owner] = nodes
+      .filter((n) => self(n).role === "master" && self(n).slots.length > 0)
+      .sort((a, b) => self(b).configEpoch - self(a).configEpoch);
+    const leader = owner ?? (complete ? newLeader(nodes) : undefined);
     const replicas = nodes.filter(
       (n) => leader !== undefined && n !== leader && self(n).role === "replica" && self(n).masterId === leader.id,
     );
@@ -37,9 +40,17 @@ export function layoutOf(goal: FormationGoal, observation: ClusterObservation): 
   });
 }
 
-/** While all slots have owners elsewhere, a shard that comes new is led by the node planned for it, once that has joined. */
-function newLeader(first: AnsweringNode | undefined): AnsweringNode | undefined {
-  return first && !first.leaving && self(first).role === "master" && first.view.length > 1 ? first : undefined;
+/**
+ * While all slots have owners elsewhere, a shard that comes new is led by the node planned for it, once that has joined. In
+ * one that was drained and is wanted again after a failover, that node is a replica, and its master leads.
+ */
+function newLeader(nodes: readonly AnsweringNode[]): AnsweringNode | undefined {
+  const mayLead = (n: AnsweringNode) => !n.leaving && self(n).role === "master" && n.view.length > 1;
+  const [first] = nodes;
+  if (!first || first.leaving) return undefined;
+  return self(first).role === "master"
+    ? [first].find(mayLead)
+    : nodes.filter(mayLead).find((n) => n.id === self(first).masterId);
 }
 
 /** Zone of every node, by node name. */

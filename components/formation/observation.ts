@@ -45,6 +45,8 @@ export interface AnsweringNode {
     readonly linkUp: boolean;
     /** Loading a dataset or taking a full copy from its master. */
     readonly syncing: boolean;
+    /** How far a copy, a dump or a load under way has come, as text: a change of it is progress. */
+    readonly progress?: string;
     /** `master_repl_offset`: position in the replication stream. */
     readonly offset: number;
     /** Seconds since the last word from its master; 0 for a master. */

@@ -29,6 +29,9 @@ export async function observe(
   };
 }
 
+/** A node that hangs must not hold up the look at the others. */
+export const LOOK_MILLISECONDS = 3_000;
+
 export async function observeNode(
   name: string,
   endpoint: NodeEndpoint,
@@ -43,7 +46,7 @@ export async function observeNode(
     ["DBSIZE"],
     ["CONFIG", "GET", "cluster-node-timeout", ...settings],
   ];
-  const answers = await connections.send(endpoint, commands);
+  const answers = await connections.send(endpoint, commands, { withinMilliseconds: LOOK_MILLISECONDS });
   const info = answers[3];
   if (info?.ok) {
     const fields = parseInfo(String(info.value));
@@ -51,7 +54,10 @@ export async function observeNode(
     if (fields["cluster_enabled"] === "0") return withoutCluster(name, endpoint, fields);
   }
   const failed = answers.find((a) => !a.ok);
-  if (failed && !failed.ok) return { answering: false, name, endpoint, reason: reasonOf(failed.error) };
+  if (failed && !failed.ok) {
+    const loaded = info?.ok ? loadedSoFar(parseInfo(String(info.value))) : "";
+    return { answering: false, name, endpoint, reason: reasonOf(failed.error) + loaded };
+  }
   const [id, view, clusterInfo, serverInfo, keys, config] = answers.map((a: Answer) => (a.ok ? a.value : undefined));
   const cluster = parseInfo(String(clusterInfo));
   const fields = parseInfo(String(serverInfo));
@@ -83,9 +89,25 @@ function basics(name: string, endpoint: NodeEndpoint, fields: Record<string, str
       linkUp: !replica || fields["master_link_status"] === "up",
       syncing: fields["master_sync_in_progress"] === "1" || fields["loading"] === "1",
       offset: Number((replica ? fields["slave_repl_offset"] : fields["master_repl_offset"]) ?? 0),
+      ...progressOf(fields),
       lagSeconds: replica ? Math.max(0, Number(fields["master_last_io_seconds_ago"] ?? 0)) : 0,
     },
   };
+}
+
+/** Bytes and keys that a copy, a dump or a load has come to. */
+function progressOf(fields: Record<string, string>): { progress?: string } {
+  const counters = [
+    fields["master_sync_in_progress"] === "1" && fields["master_sync_read_bytes"],
+    fields["rdb_bgsave_in_progress"] === "1" && fields["current_save_keys_processed"],
+    fields["loading"] === "1" && fields["loading_loaded_bytes"],
+  ].map((counter) => counter || "");
+  return counters.some((counter) => counter !== "") ? { progress: counters.join("/") } : {};
+}
+
+function loadedSoFar(fields: Record<string, string>): string {
+  if (fields["loading"] !== "1") return "";
+  return ` (${(Number(fields["loading_loaded_bytes"] ?? 0) / 1024 / 1024).toFixed(1)} MiB so far)`;
 }
 
 function withoutCluster(name: string, endpoint: NodeEndpoint, fields: Record<string, string>): AnsweringNode {

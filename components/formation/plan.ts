@@ -1,4 +1,4 @@
-import { assess, differingSettings, type FindingKind, knowsOf, staleMembers } from "./assess";
+import { assess, differingSettings, type FindingKind, knowsOf, servesElsewhere, staleMembers } from "./assess";
 import type { FormationGoal, History, Member } from "./goal";
 import { crowdedZones, layoutOf, type ShardLayout, zonesOf } from "./layout";
 import { planMeetings, planMeetingsWithinShards } from "./meetings";
@@ -35,7 +35,7 @@ export const FORMING_NODE_TIMEOUT_MILLISECONDS = 500;
 
 /**
  * Pings grow with the square of the nodes and with the inverse of the timeout: at 60 nodes on one machine 500 ms kept it
- * so busy that nodes took each other for failed, and forming took longer than with a second.
+ * so busy that nodes took each other for failed, although none was.
  */
 export function formingNodeTimeout(nodes: number): number {
   return Math.max(FORMING_NODE_TIMEOUT_MILLISECONDS, Math.round((nodes / 30) * FORMING_NODE_TIMEOUT_MILLISECONDS));
@@ -114,7 +114,7 @@ function takeOver(layout: readonly ShardLayout[], members: readonly Member[], al
   return staleMembers(members, alive).flatMap((member) => {
     const owns = alive.some((n) => n.view.some((e) => e.id === member.id && e.slots.length > 0));
     const shard = layout.find(({ planned }) => planned.nodes.some((n) => n.name === member.name));
-    if (!owns || !shard) return [];
+    if (!owns || !shard || servesElsewhere(member, alive)) return [];
     const heir = alive
       .filter((n) => self(n).role === "replica" && self(n).masterId === member.id)
       .sort((a, b) => b.replication.offset - a.replication.offset || (a.name < b.name ? -1 : 1))[0];
@@ -196,7 +196,7 @@ function forgetStale(stale: readonly Member[], alive: readonly AnsweringNode[], 
   return stale.flatMap((member) => {
     const entries = alive.flatMap((n) => n.view.filter((e) => e.id === member.id));
     if (entries.length === 0 || (!unused && entries.some((e) => e.slots.length > 0))) return [];
-    if (alive.some((n) => self(n).masterId === member.id)) return [];
+    if (alive.some((n) => self(n).masterId === member.id) || servesElsewhere(member, alive)) return [];
     return alive.map((n): Step => ({ do: "forget", node: n.name, id: member.id, formerName: member.name }));
   });
 }

@@ -23,6 +23,7 @@ export type RefusalKind =
   | "wrong-engine"
   | "two-clusters"
   | "data-on-new-node"
+  | "other-layout"
   | "data-lost"
   | "bus-port"
   | "no-memory"
@@ -93,7 +94,8 @@ export function refusals(
   if (!standing.formed) strangers(goal, alive, standing, refuse);
   else {
     lostSlots(alive, standing, refuse);
-    emptiedReplicas(members, alive, refuse);
+    // A silent node may be a replica that kept its data.
+    if (alive.length === observation.nodes.length) emptiedReplicas(members, alive, refuse);
     intruders(goal, standing, refuse);
     memory(goal, observation, refuse);
   }
@@ -144,6 +146,16 @@ function strangers(goal: FormationGoal, alive: readonly AnsweringNode[], standin
         "only one can be kept: empty the nodes of the other (CLUSTER RESET HARD after FLUSHALL, by hand, once you are sure) or give this cluster fresh nodes",
       );
     }
+  }
+  if (standing.otherLayout) {
+    const leaders = alive.filter((n) => self(n).slots.length > 0);
+    const shown = leaders.map((n) => `${n.name} ${formatRanges(self(n).slots)}`).join("; ");
+    refuse(
+      "other-layout",
+      goal.cluster,
+      `the nodes are one whole cluster already, which this stack has no record of and whose shards are not the declared ones (slots: ${shown}; ${alive.reduce((sum, n) => sum + n.keys, 0)} keys)`,
+      "it was made by something else: declare it as it is, or give this cluster fresh nodes; it is not rearranged unasked",
+    );
   }
   for (const node of alive) {
     const inOwning = owning.some((c) => c.includes(node));

@@ -12,6 +12,8 @@ export interface Standing {
   readonly keyless: boolean;
   /** Groups of nodes that know each other. */
   readonly components: readonly (readonly AnsweringNode[])[];
+  /** These nodes are one whole cluster already, shaped otherwise than planned, and no run of ours has recorded it. */
+  readonly otherLayout: boolean;
   /** The only component with slots is not one that formation of this plan can have made. */
   readonly mainIsOdd: boolean;
   /** Slots that no view gives to anybody. */
@@ -20,6 +22,8 @@ export interface Standing {
   readonly lost: readonly SlotRange[];
 }
 
+const FEWEST_MASTERS = 3;
+
 export function standingOf(goal: FormationGoal, history: History, observation: ClusterObservation): Standing {
   const alive = answering(observation);
   const components = componentsOf(alive);
@@ -27,17 +31,47 @@ export function standingOf(goal: FormationGoal, history: History, observation: C
   const { unowned } = claims(observation);
   const free = freeInEveryView(alive);
   const everyoneJoined = owning.length === 1 && owning[0]?.length === alive.length;
-  const complete = unowned.length === 0;
-  // A create that was interrupted after its last step left a whole cluster of exactly these nodes: it is taken as formed.
-  const formed = history.verified || (everyoneJoined && complete);
+  const whole = owning.length === 1 && unowned.length === 0 ? (owning[0] ?? []) : [];
+  const formed = history.verified || (whole.length > 0 && (recorded(history, whole) || asPlanned(goal, whole, alive)));
+  // A silent node may hold what nobody else does: nothing is called lost before everybody has answered.
+  const everyoneAnswers = observation.nodes.every((n) => n.answering);
   return {
     formed,
     keyless: alive.every((n) => n.keys === 0),
     components,
     mainIsOdd: owning.length === 1 && !everyoneJoined && differingSlots(goal, alive).length > 0,
+    otherLayout: !formed && everyoneJoined && whole.length > 0,
     free,
-    lost: formed ? orphaned(alive, unowned) : [],
+    lost: formed && everyoneAnswers ? orphaned(alive, unowned) : [],
   };
+}
+
+/** Every node of this whole cluster was seen by an earlier run, which did not get as far as verifying it. */
+function recorded(history: History, whole: readonly AnsweringNode[]): boolean {
+  const ours = new Set((history.recorded ?? history.members).filter((m) => m.state === "member").map((m) => m.id));
+  return whole.every((n) => ours.has(n.id));
+}
+
+/**
+ * A whole cluster that nobody recorded: a create that was killed after its last step, or data that were kept when a
+ * cluster was destroyed. It is ours if it is shaped as planned: shards are led and followed by their own nodes, whichever
+ * of them leads and whichever slots it owns; a shard that comes new is blank as yet.
+ */
+function asPlanned(goal: FormationGoal, whole: readonly AnsweringNode[], alive: readonly AnsweringNode[]): boolean {
+  let led = 0;
+  for (const { nodes } of goal.plan.shards) {
+    const own = nodes.flatMap((n) => alive.find((a) => a.name === n.name) ?? []);
+    const owners = own.filter((n) => self(n).role === "master" && self(n).slots.length > 0);
+    if (owners.length === 0 && own.every(isBlank)) continue;
+    const [leader] = owners;
+    if (owners.length !== 1 || !leader) return false;
+    const follows = (n: AnsweringNode) =>
+      n === leader || (self(n).role === "replica" ? self(n).masterId === leader.id : n.keys === 0);
+    if (!own.every(follows)) return false;
+    led++;
+  }
+  // No cluster of ours has less than three masters; one or two are somebody's servers that happen to own all slots.
+  return led >= FEWEST_MASTERS && whole.every((n) => n.leaving === undefined);
 }
 
 /** Nodes that own slots other than the ones planned for them: not the work of an interrupted formation of this plan. */

@@ -1,3 +1,4 @@
+import { setImmediate, setTimeout } from "node:timers/promises";
 import Redis, { Cluster } from "ioredis";
 import type { NodeEndpoint } from "../config/types";
 
@@ -16,12 +17,20 @@ export type Answer = { readonly ok: true; readonly value: unknown } | { readonly
 const CONNECT_TIMEOUT_MILLISECONDS = 5_000;
 const COMMAND_TIMEOUT_MILLISECONDS = 15_000;
 
+export interface SendOptions {
+  /** Replies as bytes. Default: false, as text. */
+  readonly binary?: boolean;
+  /** How long connecting and all answers may take together. Default: 15 s a command, for those that change something. */
+  readonly withinMilliseconds?: number;
+}
+
 /**
  * Connections to the nodes of one cluster, made when needed and made again after a loss; one a node. The only place,
  * with `openClusterClient`, that knows the client library.
  */
 export class Connections {
   readonly #open = new Map<string, Redis>();
+  readonly #connecting = new Map<string, Promise<Redis>>();
   readonly #access: Access;
   /** What CLIENT LIST shows of us on every node. */
   readonly clientName: string;
@@ -44,8 +53,29 @@ export class Connections {
   }
 
   /** Sends all commands in one go and answers in their order, with `binary` as bytes. Never throws; a lost connection fails what was not answered. */
-  async send(endpoint: NodeEndpoint, commands: readonly Command[], { binary = false } = {}): Promise<Answer[]> {
+  async send(endpoint: NodeEndpoint, commands: readonly Command[], options: SendOptions = {}): Promise<Answer[]> {
     if (commands.length === 0) return [];
+    const { binary = false, withinMilliseconds } = options;
+    const answers = this.#exchange(endpoint, commands, binary);
+    if (withinMilliseconds === undefined) return answers;
+    const timer = new AbortController();
+    const late = setTimeout(withinMilliseconds, undefined, { signal: timer.signal })
+      // What arrived while this process was busy elsewhere is read first.
+      .then(() => setImmediate())
+      .then(
+        () => undefined,
+        () => undefined,
+      );
+    const inTime = await Promise.race([answers, late]);
+    timer.abort();
+    if (inTime) return inTime;
+    // Answers that come later belong to nobody: whatever is sent next gets a connection of its own.
+    this.#drop(keyOf(endpoint));
+    const error = Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" });
+    return commands.map((): Answer => ({ ok: false, error }));
+  }
+
+  async #exchange(endpoint: NodeEndpoint, commands: readonly Command[], binary: boolean): Promise<Answer[]> {
     try {
       const client = await this.#client(endpoint);
       const pipeline = client.pipeline();
@@ -63,11 +93,30 @@ export class Connections {
     }
   }
 
+  /** Whoever asks while a connection is being made waits for that one. */
   async #client(endpoint: NodeEndpoint): Promise<Redis> {
-    const key = `${endpoint.address}:${endpoint.port}`;
+    const key = keyOf(endpoint);
     const known = this.#open.get(key);
     if (known?.status === "ready") return known;
-    known?.disconnect();
+    const underWay = this.#connecting.get(key);
+    if (underWay) return underWay;
+    this.#drop(key);
+    const made = this.#connect(endpoint);
+    this.#connecting.set(key, made);
+    try {
+      return await made;
+    } finally {
+      if (this.#connecting.get(key) === made) this.#connecting.delete(key);
+    }
+  }
+
+  #drop(key: string): void {
+    this.#open.get(key)?.disconnect();
+    this.#open.delete(key);
+    this.#connecting.delete(key);
+  }
+
+  async #connect(endpoint: NodeEndpoint): Promise<Redis> {
     const client = new Redis({
       host: endpoint.address,
       port: endpoint.port,
@@ -89,7 +138,7 @@ export class Connections {
     client.on("error", (error: Error) => {
       cause = error;
     });
-    this.#open.set(key, client);
+    this.#open.set(keyOf(endpoint), client);
     try {
       await client.connect();
     } catch (error) {
@@ -102,6 +151,10 @@ export class Connections {
     for (const client of this.#open.values()) client.disconnect();
     this.#open.clear();
   }
+}
+
+function keyOf({ address, port }: NodeEndpoint): string {
+  return `${address}:${port}`;
 }
 
 /** An ordinary cluster client, as applications use it; for verification. */

@@ -12,6 +12,8 @@ const REMEDIES: Record<StatusIssueKind, string> = {
   "not-joined": "check that the bus ports are open between all nodes; `up` joins them again",
   "flagged-node":
     "if it stays so for longer than the node timeout, look at that server and at the network between the nodes",
+  "other-address":
+    "set cluster-announce-ip (and cluster-announce-port) of that node to where clients and nodes reach it",
   "slots-unowned": "bring back the node that owned them, or restore a backup; their keys cannot be read now",
   "slots-contested": "wait a moment; if it stays, two nodes disagree about the owner: see CLUSTER NODES of both",
   "slots-misplaced": "`up` moves them",

@@ -4,7 +4,15 @@ import { join } from "node:path";
 import { type TestContext, describe, expect, test } from "vitest";
 import type { FormationGoal, History } from "../../../components/formation/goal";
 import type { RefusalKind } from "../../../components/formation/refusals";
-import { type ClusterOptions, TestCluster, callsDuring, failureOf, fingerprint, programFor, until } from "../../support/formation";
+import {
+  type ClusterOptions,
+  TestCluster,
+  callsDuring,
+  failureOf,
+  fingerprint,
+  programFor,
+  until,
+} from "../../support/formation";
 
 const shape = { masters: 3, replicas: 1, zones: 3, nodeTimeoutMilliseconds: 2_000 };
 
@@ -28,7 +36,9 @@ async function refuses(cluster: TestCluster, { kinds, says, history, goal }: Exp
   const before = await fingerprint(cluster);
   let message = "";
   const called = await callsDuring(cluster, async () => {
-    const failure = await failureOf(cluster.reconcile(history, { patienceMilliseconds: 1_000, ...(goal ? { goal } : {}) }));
+    const failure = await failureOf(
+      cluster.reconcile(history, { patienceMilliseconds: 1_000, ...(goal ? { goal } : {}) }),
+    );
     message = failure.message;
     expect([...new Set(failure.refusals.map((r) => r.kind))].sort()).toEqual([...kinds].sort());
     for (const r of failure.refusals) expect(r.remedy.length).toBeGreaterThan(20);
@@ -36,12 +46,26 @@ async function refuses(cluster: TestCluster, { kinds, says, history, goal }: Exp
   for (const text of says) expect(message).toMatch(text);
   expect(message).toMatch(/nothing was changed, because/);
   expect(await fingerprint(cluster)).toEqual(before);
-  for (const [name, commands] of called) for (const command of commands) expect(READING, `${command} on ${name}`).toContain(command);
+  for (const [name, commands] of called)
+    for (const command of commands) expect(READING, `${command} on ${name}`).toContain(command);
 }
 
 /** What looking at a node sends, and what the servers send each other. */
 const READING = [
-  "client|id", "client|list", "client|setname", "cluster|info", "cluster|myid", "cluster|nodes", "config|get", "dbsize", "hello", "info", "ping", "psync", "replconf", "select",
+  "client|id",
+  "client|list",
+  "client|setname",
+  "cluster|info",
+  "cluster|myid",
+  "cluster|nodes",
+  "config|get",
+  "dbsize",
+  "hello",
+  "info",
+  "ping",
+  "psync",
+  "replconf",
+  "select",
 ];
 
 describe.concurrent("formation refuses, and changes nothing", { timeout: 120_000 }, () => {
@@ -51,8 +75,17 @@ describe.concurrent("formation refuses, and changes nothing", { timeout: 120_000
     const stranger = other.endpoint(nodeAt(other, 0));
     await cluster.sendTo(nodeAt(cluster, 2), ["CLUSTER", "MEET", stranger.address, String(stranger.port)]);
     const id = String(await other.sendTo(nodeAt(other, 0), ["CLUSTER", "MYID"]));
-    await until("they know each other", async () => String(await cluster.sendTo(nodeAt(cluster, 2), ["CLUSTER", "NODES"])).includes(id));
-    await refuses(cluster, { kinds: ["foreign-node"], says: [id, nodeAt(cluster, 2), `${stranger.address}:${stranger.port}`] });
+    // They also settle, a moment later and by themselves, that both came with the same epoch.
+    await until("they know each other", async () => {
+      const lines = String(await cluster.sendTo(nodeAt(cluster, 2), ["CLUSTER", "NODES"]))
+        .trim()
+        .split("\n");
+      return lines.some((line) => line.startsWith(id)) && new Set(lines.map((line) => line.split(" ")[6])).size === 2;
+    });
+    await refuses(cluster, {
+      kinds: ["foreign-node"],
+      says: [id, nodeAt(cluster, 2), `${stranger.address}:${stranger.port}`],
+    });
   });
 
   test("a node with data", async (context) => {
@@ -72,18 +105,28 @@ describe.concurrent("formation refuses, and changes nothing", { timeout: 120_000
     const taken = nodeAt(cluster, 4);
     const endpoints = { ...cluster.goal.endpoints, [taken]: other.endpoint(nodeAt(other, 1)) };
     const before = await fingerprint(other);
-    await refuses(cluster, { kinds: ["foreign-node", "two-clusters"], says: [taken], goal: { ...cluster.goal, endpoints } });
+    await refuses(cluster, {
+      kinds: ["foreign-node", "two-clusters"],
+      says: [taken],
+      goal: { ...cluster.goal, endpoints },
+    });
     expect(await fingerprint(other)).toEqual(before);
   });
 
   test("two formed clusters, with and without keys", async (context) => {
     const cluster = await start(context);
-    const half = (from: number) => Object.fromEntries(cluster.names.slice(from, from + 3).map((name, i) => [`sessions-${i}-x`, cluster.endpoint(name)]));
+    const half = (from: number) =>
+      Object.fromEntries(
+        cluster.names.slice(from, from + 3).map((name, i) => [`sessions-${i}-x`, cluster.endpoint(name)]),
+      );
     for (const from of [0, 3]) {
       const plan = {
         ...cluster.goal.plan,
         promises: { shardsSpanZones: false, mastersKeepMajority: false },
-        shards: cluster.goal.plan.shards.map((s, i) => ({ ...s, nodes: [{ name: `sessions-${i}-x`, shard: s.name, zone: "zone-a" }] })),
+        shards: cluster.goal.plan.shards.map((s, i) => ({
+          ...s,
+          nodes: [{ name: `sessions-${i}-x`, shard: s.name, zone: "zone-a" }],
+        })),
       };
       await cluster.reconcile(undefined, { goal: { ...cluster.goal, plan, endpoints: half(from) } });
     }
@@ -101,7 +144,12 @@ describe.concurrent("formation refuses, and changes nothing", { timeout: 120_000
     await until("it takes writes", async () => (await other.sendTo(nodeAt(other, 0), ["SET", "a", "1"])) === "OK");
     const endpoints = { ...cluster.goal.endpoints, [nodeAt(cluster, 1)]: other.endpoint(nodeAt(other, 0)) };
     const before = await fingerprint(other);
-    await refuses(cluster, { kinds: ["two-clusters"], says: ["0-16383", nodeAt(cluster, 1)], history: { members, verified: true }, goal: { ...cluster.goal, endpoints } });
+    await refuses(cluster, {
+      kinds: ["two-clusters"],
+      says: ["0-16383", nodeAt(cluster, 1)],
+      history: { members, verified: true },
+      goal: { ...cluster.goal, endpoints },
+    });
     expect(await fingerprint(other)).toEqual(before);
   });
 
@@ -122,18 +170,32 @@ describe.concurrent("formation refuses, and changes nothing", { timeout: 120_000
 
   test("servers of two versions", async (context) => {
     const cluster = await start(context, { programs: { 1: await programFor(context, "valkey-8.1") } });
-    await refuses(cluster, { kinds: ["version-mix", "wrong-engine"], says: [nodeAt(cluster, 1), /redis 7\.0\.\d+ and valkey 8\.1/] });
+    await refuses(cluster, {
+      kinds: ["version-mix", "wrong-engine"],
+      says: [nodeAt(cluster, 1), /redis 7\.0\.\d+ and valkey 8\.1/],
+    });
   });
 
   test("an engine other than declared", async (context) => {
     const cluster = await start(context);
-    await refuses(cluster, { kinds: ["wrong-engine"], says: ["declared redis 8.0"], goal: { ...cluster.goal, engine: { name: "redis", version: "8.0" } } });
-    await refuses(cluster, { kinds: ["wrong-engine"], says: ["declared redis 7.0.1", "redis 7.0.15"], goal: { ...cluster.goal, engine: { name: "redis", version: "7.0.1" } } });
+    await refuses(cluster, {
+      kinds: ["wrong-engine"],
+      says: ["declared redis 8.0"],
+      goal: { ...cluster.goal, engine: { name: "redis", version: "8.0" } },
+    });
+    await refuses(cluster, {
+      kinds: ["wrong-engine"],
+      says: ["declared redis 7.0.1", "redis 7.0.15"],
+      goal: { ...cluster.goal, engine: { name: "redis", version: "7.0.1" } },
+    });
   });
 
   test("a bus port that is announced wrongly", async (context) => {
     const cluster = await start(context, { lines: (i) => (i === 4 ? "cluster-announce-bus-port 9" : "") });
-    await refuses(cluster, { kinds: ["bus-port"], says: [nodeAt(cluster, 4), "bus port 9", String(cluster.endpoint(nodeAt(cluster, 4)).busPort)] });
+    await refuses(cluster, {
+      kinds: ["bus-port"],
+      says: [nodeAt(cluster, 4), "bus port 9", String(cluster.endpoint(nodeAt(cluster, 4)).busPort)],
+    });
   });
 
   test("a bus port where nobody listens", async (context) => {
@@ -150,14 +212,24 @@ describe.concurrent("formation refuses, and changes nothing", { timeout: 120_000
     });
     ports.set(2, `cluster-port ${free}\ncluster-announce-bus-port ${cluster.endpoint(name).busPort}`);
     await cluster.startNode(name);
-    await refuses(cluster, { kinds: ["bus-port"], says: [name, "refuses connections", String(cluster.endpoint(name).busPort)] });
+    await refuses(cluster, {
+      kinds: ["bus-port"],
+      says: [name, "refuses connections", String(cluster.endpoint(name).busPort)],
+    });
   });
 
   test("a server that is not there, and a wrong address", async (context) => {
     const cluster = await start(context);
     const gone = nodeAt(cluster, 5);
     const { address, port } = cluster.endpoint(gone);
-    await refuses(cluster, { kinds: ["silent-node"], says: [gone, `${address}:9`, "no server listens there"], goal: { ...cluster.goal, endpoints: { ...cluster.goal.endpoints, [gone]: { address, port: 9, busPort: 10_009 } } } });
+    await refuses(cluster, {
+      kinds: ["silent-node"],
+      says: [gone, `${address}:9`, "no server listens there"],
+      goal: {
+        ...cluster.goal,
+        endpoints: { ...cluster.goal.endpoints, [gone]: { address, port: 9, busPort: 10_009 } },
+      },
+    });
     expect(port).not.toBe(9);
   });
 
@@ -169,7 +241,8 @@ describe.concurrent("formation refuses, and changes nothing", { timeout: 120_000
     expect(failure.refusals.map((r) => [r.kind, r.subject])).toEqual([["silent-node", hung]]);
     expect(failure.message).toMatch(/no answer in time/);
     cluster.server(hung).process.kill("SIGCONT");
-    for (const view of await cluster.send(["CLUSTER", "NODES"])) expect(String(view).trim().split("\n")).toHaveLength(1);
+    for (const view of await cluster.send(["CLUSTER", "NODES"]))
+      expect(String(view).trim().split("\n")).toHaveLength(1);
   });
 
   test("slots that were served and are gone for good", async (context) => {
@@ -179,7 +252,15 @@ describe.concurrent("formation refuses, and changes nothing", { timeout: 120_000
     await cluster.killNode(lost);
     rmSync(cluster.dir(lost), { recursive: true });
     await cluster.startNode(lost);
-    await until("the others have noticed", async () => /noaddr/.test(String(await cluster.sendTo(nodeAt(cluster, 0), ["CLUSTER", "NODES"]))));
-    await refuses(cluster, { kinds: ["data-lost"], says: ["5461-10922", "5462 slots"], history: { members, verified: true } });
+    await until("the others have noticed", async () =>
+      (await Promise.all([0, 2].map((i) => cluster.sendTo(nodeAt(cluster, i), ["CLUSTER", "NODES"])))).every((view) =>
+        /noaddr/.test(String(view)),
+      ),
+    );
+    await refuses(cluster, {
+      kinds: ["data-lost"],
+      says: ["5461-10922", "5462 slots"],
+      history: { members, verified: true },
+    });
   });
 });
