@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
+import { LOOK_MILLISECONDS } from "./observe";
 import type { Connections } from "./wire";
 
 /**
@@ -25,16 +26,26 @@ interface ConnectedExecutor {
   readonly ageSeconds: number;
 }
 
+/** Everybody asks the same node first, whatever part of the cluster they act on. */
+export function lockOrder(endpoints: readonly NodeEndpoint[]): NodeEndpoint[] {
+  const key = ({ address, port }: NodeEndpoint) => `${address}:${port}`;
+  return [...endpoints].sort((a, b) => (key(a) < key(b) ? -1 : 1));
+}
+
 /** The executor that is ahead of us, if any. Nodes are asked in the order given; the first that answers decides. */
 export async function executorAhead(
   endpoints: readonly NodeEndpoint[],
   connections: Connections,
 ): Promise<ConnectedExecutor | undefined> {
   for (const endpoint of endpoints) {
-    const [own, list] = await connections.send(endpoint, [
-      ["CLIENT", "ID"],
-      ["CLIENT", "LIST", "TYPE", "NORMAL"],
-    ]);
+    const [own, list] = await connections.send(
+      endpoint,
+      [
+        ["CLIENT", "ID"],
+        ["CLIENT", "LIST", "TYPE", "NORMAL"],
+      ],
+      { withinMilliseconds: LOOK_MILLISECONDS },
+    );
     if (!own?.ok || !list?.ok) continue;
     const others = parseClientList(String(list.value)).filter(
       (c) => c.name.startsWith(EXECUTOR_PREFIX) && c.name !== connections.clientName,

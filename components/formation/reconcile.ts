@@ -4,9 +4,9 @@ import { closedBusPorts, diagnose } from "./diagnose";
 import { execute } from "./execute";
 import type { FormationGoal, History, Member } from "./goal";
 import { layoutOf, type ShardLayout, viewSignature } from "./layout";
-import { AnotherActor, EXECUTOR_PREFIX, executorAhead, takeTurn } from "./lock";
+import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } from "./lock";
 import { type MigrationWay, MoveRefused } from "./migrate";
-import { answering, type ClusterObservation, isBlank, self } from "./observation";
+import { answering, type ClusterObservation, isBlank, self, withoutRetired } from "./observation";
 import { observe } from "./observe";
 import { type Plan, plan } from "./plan";
 import { probe } from "./probe";
@@ -100,7 +100,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
   const { goal, connections, options } = run;
   const patience =
     options.patienceMilliseconds ?? Math.min(120_000, Math.max(15_000, 4 * goal.nodeTimeoutMilliseconds));
-  const order = goal.plan.shards.flatMap((s) => s.nodes).flatMap((n) => goal.endpoints[n.name] ?? []);
+  const order = lockOrder(goal.plan.shards.flatMap((s) => s.nodes).flatMap((n) => goal.endpoints[n.name] ?? []));
   await takeTurn(order, connections, patience, options.onProgress);
   let moved = Date.now();
   const seen = new Set<string>();
@@ -113,7 +113,9 @@ async function converge(run: Run): Promise<ClusterObservation> {
     const looked = Date.now() - began;
     const members = rememberMembers(goal, run.members, observation);
     const still = Date.now() - moved;
-    const next = plan(goal, { members, verified: run.verified }, observation, { insist: still > patience / 4 });
+    const next = plan(goal, { members, recorded: run.members, verified: run.verified }, observation, {
+      insist: still > patience / 4,
+    });
     // What is refused is not ours to remember.
     if (next.kind !== "refuse") run.members = members;
     say(run, observation, next);
@@ -192,20 +194,24 @@ async function stalled(run: Run, observation: ClusterObservation, next: Plan, st
  * without leading anywhere is left out: handshakes (each has an ID of its own), links, suspicions.
  */
 function signature(observation: ClusterObservation): string {
-  return answering(observation)
+  return observation.nodes
     .map((n) =>
-      [
-        n.id,
-        n.state,
-        viewSignature(n),
-        n.view
-          .map((e) => (e.handshake ? "" : `${e.id}${e.noaddr}${e.health === "fail"}`))
-          .sort()
-          .join(),
-        n.replication.linkUp,
-        n.replication.syncing && n.replication.offset,
-        JSON.stringify(n.settings),
-      ].join("|"),
+      // Loading a large data set takes its time, and the reason says how far it has come.
+      !n.answering
+        ? `${n.name}|${n.reason}`
+        : [
+            n.id,
+            n.state,
+            viewSignature(n),
+            n.view
+              .map((e) => (e.handshake ? "" : `${e.id}${e.noaddr}${e.health === "fail"}`))
+              .sort()
+              .join(),
+            n.replication.linkUp,
+            n.replication.syncing && n.replication.offset,
+            n.replication.progress,
+            JSON.stringify(n.settings),
+          ].join("|"),
     )
     .join("\n");
 }
@@ -225,11 +231,13 @@ export function rememberMembers(
 ): Member[] {
   const alive = answering(observation);
   const byId = new Map(members.map((m) => [m.id, m]));
+  const answer = new Set(alive.map((n) => n.id));
   const planned = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));
   for (const node of alive) {
     if (node.id.startsWith("no-cluster-mode:")) continue;
     const former = node.leaving && isBlank(node);
-    for (const m of members) if (m.name === node.name && m.id !== node.id) byId.set(m.id, { ...m, state: "stale" });
+    // An ID that another node answers with is not a former one: names were exchanged.
+    for (const m of members) if (m.name === node.name && !answer.has(m.id)) byId.set(m.id, { ...m, state: "stale" });
     if (former) continue;
     const { shard = "", zone = "" } = planned.get(node.name) ?? node.leaving ?? {};
     byId.set(node.id, { name: node.name, shard, zone, id: node.id, endpoint: node.endpoint, state: "member" });
@@ -237,8 +245,11 @@ export function rememberMembers(
   return [...byId.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
 }
 
-/** After verification: stale IDs that nobody lists are gone for good. */
+/** After verification: former IDs, and nodes that are no longer declared, are gone for good once nobody lists them. */
 function currentMembers(goal: FormationGoal, members: readonly Member[], observation: ClusterObservation): Member[] {
-  const known = new Set(answering(observation).flatMap((n) => n.view.map((e) => e.id)));
-  return rememberMembers(goal, members, observation).filter((m) => m.state === "member" || known.has(m.id));
+  const known = new Set(answering(withoutRetired(observation)).flatMap((n) => n.view.map((e) => e.id)));
+  const planned = new Set(goal.plan.shards.flatMap((s) => s.nodes.map((n) => n.name)));
+  return rememberMembers(goal, members, observation).filter(
+    (m) => known.has(m.id) || (m.state === "member" && planned.has(m.name)),
+  );
 }

@@ -9,8 +9,8 @@ import { declaredChanges, outlineChange, outlineNew } from "../outline";
 import { FormationFailed, type Reconciled, reconcile } from "../reconcile";
 import { formatRange } from "../slots";
 import { type Access, Connections } from "../wire";
-import { markDismantled } from "./dismantled";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
+import { markCreated, markDeclared, markDismantled } from "./knowledge";
 import { handOver, lastSeen, remember } from "./lastSeen";
 import { partialFailure, withoutUndefined } from "./partialFailure";
 import { hasUnknown } from "./unknowns";
@@ -52,6 +52,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
   async check(olds, news) {
     planned.add(news.cluster);
     lastSeen(news.cluster);
+    markDeclared(news.cluster);
     if (olds.plan === undefined && !hasUnknown(news.plan))
       print(outlineNew({ ...news, endpoints: hasUnknown(news.endpoints) ? {} : news.endpoints }));
     const defaultsVersion = olds.declaration?.defaultsVersion ?? news.declaration.defaultsVersion;
@@ -80,6 +81,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
 
   async create(inputs) {
     const id = inputs.cluster;
+    markCreated(id);
     return { id, outs: await run(id, inputs, { members: [], verified: false }, { shards: [], verifiedAt: "" }) };
   },
 

@@ -7,7 +7,13 @@ import { Connections } from "../../../components/formation/wire";
 import { TestCluster, failureOf, programFor, until } from "../../support/formation";
 
 async function start(context: TestContext, replicas = 1): Promise<TestCluster> {
-  const cluster = await TestCluster.start({ program: await programFor(context, "redis-7.0"), masters: 3, replicas, zones: 3, nodeTimeoutMilliseconds: 2_000 });
+  const cluster = await TestCluster.start({
+    program: await programFor(context, "redis-7.0"),
+    masters: 3,
+    replicas,
+    zones: 3,
+    nodeTimeoutMilliseconds: 2_000,
+  });
   context.onTestFinished(() => cluster.stop());
   return cluster;
 }
@@ -16,7 +22,9 @@ describe("one actor at a time", { timeout: 60_000 }, () => {
   test("two runs at once: both end well, and the second has waited", async (context) => {
     const cluster = await start(context);
     const lines: string[] = [];
-    const both = await Promise.all([1, 2].map(() => cluster.reconcile(undefined, { onProgress: (line) => lines.push(line) })));
+    const both = await Promise.all(
+      [1, 2].map(() => cluster.reconcile(undefined, { onProgress: (line) => lines.push(line) })),
+    );
     expect(both[0]?.members).toEqual(both[1]?.members);
     expect(lines.filter((l) => l.startsWith("waiting for another run to end"))).toHaveLength(1);
   });
@@ -24,15 +32,20 @@ describe("one actor at a time", { timeout: 60_000 }, () => {
   test("a run that stays is named, and nothing is changed; when its connection is gone, so is its lock", async (context) => {
     const cluster = await start(context);
     const other = new Connections(`${EXECUTOR_PREFIX}someone-else`);
-    await other.send(cluster.endpoint(cluster.names[0] ?? ""), [["PING"]]);
+    for (const name of cluster.names) await other.send(cluster.endpoint(name), [["PING"]]);
     const failure = await failureOf(cluster.reconcile(undefined, { patienceMilliseconds: 300 }));
     expect(failure.cause).toBeInstanceOf(AnotherActor);
-    expect(failure.message).toMatch(/another run \(pulumi-redis-cluster:executor:someone-else, connected from 127\.0\.0\.1:\d+ for \d+ s\) is changing this cluster/);
-    for (const view of await cluster.send(["CLUSTER", "NODES"])) expect(String(view).trim().split("\n")).toHaveLength(1);
+    expect(failure.message).toMatch(
+      /another run \(pulumi-redis-cluster:executor:someone-else, connected from 127\.0\.0\.1:\d+ for \d+ s\) is changing this cluster/,
+    );
+    for (const view of await cluster.send(["CLUSTER", "NODES"]))
+      expect(String(view).trim().split("\n")).toHaveLength(1);
     other.close();
     await cluster.reconcile();
     const clients = await cluster.send(["CLIENT", "LIST"]);
-    await until("no executor is connected any more", async () => (await cluster.send(["CLIENT", "LIST"])).every((list) => !String(list).includes(EXECUTOR_PREFIX)));
+    await until("no executor is connected any more", async () =>
+      (await cluster.send(["CLIENT", "LIST"])).every((list) => !String(list).includes(EXECUTOR_PREFIX)),
+    );
     expect(clients).toHaveLength(6);
   });
 });
@@ -67,16 +80,26 @@ describe("the guard before a machine", { timeout: 90_000 }, () => {
     expect(await cluster.sendTo(replica, ["ROLE"])).toContain("master");
 
     await cluster.killNode(master);
-    await until("the leader has lost its replica", async () => /connected_slaves:0/.test(String(await cluster.sendTo(replica, ["INFO", "replication"]))));
-    await expect(guardRunner.delete?.("guard", inputsFor(cluster, replica))).rejects.toThrow(/owns 5461 slots and has no replica in sync/);
+    await until("the leader has lost its replica", async () =>
+      /connected_slaves:0/.test(String(await cluster.sendTo(replica, ["INFO", "replication"]))),
+    );
+    await expect(guardRunner.delete?.("guard", inputsFor(cluster, replica))).rejects.toThrow(
+      /owns 5461 slots and has no replica in sync/,
+    );
     await guardRunner.delete?.("guard", inputsFor(cluster, replica, { dataOnDestroy: "delete" }));
     await guardRunner.delete?.("guard", inputsFor(cluster, replica, { replicasPerMaster: 0 }));
     // A silent machine goes once the others say that it is out of service.
     const peers = cluster.names.filter((n) => n !== master).map((n) => cluster.endpoint(n));
     await until("the others have no link to it", async () => {
       const { address, port } = cluster.endpoint(master);
-      const views = await Promise.all(cluster.names.filter((n) => n !== master).map((n) => cluster.sendTo(n, ["CLUSTER", "NODES"])));
-      return views.every((view) => String(view).split("\n").some((line) => line.includes(`${address}:${port}@`) && line.includes(" disconnected")));
+      const views = await Promise.all(
+        cluster.names.filter((n) => n !== master).map((n) => cluster.sendTo(n, ["CLUSTER", "NODES"])),
+      );
+      return views.every((view) =>
+        String(view)
+          .split("\n")
+          .some((line) => line.includes(`${address}:${port}@`) && line.includes(" disconnected")),
+      );
     });
     await guardRunner.delete?.("guard", inputsFor(cluster, master, { peers }));
     await guardRunner.delete?.("guard", inputsFor(cluster, master, { dataOnDestroy: "delete" }));
@@ -100,8 +123,19 @@ describe("the guard before a machine", { timeout: 90_000 }, () => {
     await cluster.fill(10);
     const [master = ""] = cluster.names;
     const goal = { ...cluster.goal, cluster: "destroyed-one" };
-    await formationRunner.delete?.("id", { ...goal, declaration: { defaultsVersion: 1, given: [] }, access: {}, members, shards: [], issues: [], unfinished: "", verifiedAt: "" });
+    await formationRunner.delete?.("id", {
+      ...goal,
+      declaration: { defaultsVersion: 1, given: [] },
+      access: {},
+      members,
+      shards: [],
+      issues: [],
+      unfinished: "",
+      verifiedAt: "",
+    });
     await guardRunner.delete?.("guard", inputsFor(cluster, master, { cluster: goal.cluster }));
-    expect(layoutOf(cluster.goal, await cluster.observe()).map((s) => s.leader?.name)).toEqual(layout.map((s) => s.leader?.name));
+    expect(layoutOf(cluster.goal, await cluster.observe()).map((s) => s.leader?.name)).toEqual(
+      layout.map((s) => s.leader?.name),
+    );
   });
 });

@@ -1,0 +1,83 @@
+import type { NodeEndpoint } from "../../config/types";
+
+/**
+ * What this provider process has heard of each cluster. A process lives for one command of Pulumi, and every resource of
+ * the stack speaks through it: that tells a roll from a destroy, and knows nodes that a single guard's inputs do not.
+ */
+interface Heard {
+  /** The program of this command declares the cluster: it is to go on, whatever is deleted of it meanwhile. */
+  declared: boolean;
+  /** Its formation was destroyed, so all of it is going. */
+  dismantled: boolean;
+  /** Its formation was created: one that is destroyed after that was only replaced. */
+  created: boolean;
+  /** Nodes that the stack has, by name, each as recorded. */
+  readonly nodes: Map<string, NodeEndpoint>;
+  /** Who led the shard of a node when its machine was let go, by node name: a node ID. */
+  readonly leaders: Map<string, string>;
+  /** Nodes that had a guard before this command. */
+  readonly guarded: Set<string>;
+}
+
+const clusters = new Map<string, Heard>();
+
+function heardOf(cluster: string): Heard {
+  const heard = clusters.get(cluster) ?? {
+    declared: false,
+    dismantled: false,
+    created: false,
+    nodes: new Map(),
+    leaders: new Map(),
+    guarded: new Set(),
+  };
+  clusters.set(cluster, heard);
+  return heard;
+}
+
+export function markDeclared(cluster: string): void {
+  heardOf(cluster).declared = true;
+}
+
+export function markCreated(cluster: string): void {
+  heardOf(cluster).created = true;
+}
+
+/** Called when formation is destroyed, which Pulumi does before anything that it depends on. */
+export function markDismantled(cluster: string): void {
+  heardOf(cluster).dismantled = true;
+}
+
+/** The machines go with their whole cluster: there is nothing left to guard. */
+export function isDismantled(cluster: string): boolean {
+  const { created, dismantled } = heardOf(cluster);
+  return dismantled && !created;
+}
+
+/** The cluster outlives this command: consent to lose data with the cluster does not count for one of its machines. */
+export function goesOn(cluster: string): boolean {
+  return heardOf(cluster).declared;
+}
+
+export function noteNode(cluster: string, node: string, endpoint: NodeEndpoint): void {
+  heardOf(cluster).nodes.set(node, endpoint);
+}
+
+export function notedNodes(cluster: string): ReadonlyMap<string, NodeEndpoint> {
+  return heardOf(cluster).nodes;
+}
+
+export function noteGuarded(cluster: string, node: string): void {
+  heardOf(cluster).guarded.add(node);
+}
+
+export function wasGuarded(cluster: string, node: string): boolean {
+  return heardOf(cluster).guarded.has(node);
+}
+
+export function noteLeader(cluster: string, node: string, leaderId: string): void {
+  heardOf(cluster).leaders.set(node, leaderId);
+}
+
+export function notedLeader(cluster: string, node: string): string | undefined {
+  return heardOf(cluster).leaders.get(node);
+}

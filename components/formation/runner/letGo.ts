@@ -1,0 +1,127 @@
+import { setTimeout } from "node:timers/promises";
+import type { NodeEntry } from "../clusterNodes";
+import { type AnsweringNode, isBlank, self } from "../observation";
+import { observeNode } from "../observe";
+import { countSlots } from "../slots";
+import type { Connections } from "../wire";
+import { leaveIfOrphaned } from "./engineWatch";
+import type { GuardInputs, GuardWork } from "./guard";
+import { goesOn, noteLeader, noteNode } from "./knowledge";
+import { Patience } from "./patience";
+import { peersOf } from "./peers";
+
+/** How long a reason to stay may last unchanged: long enough for a replica to be seen in sync, or a dead node to be noticed. */
+const HOLD_MILLISECONDS = 10_000;
+
+/**
+ * Ends when the machine may go: its slots are led by a replica in sync, or it holds no last copy of anything. A leader hands
+ * its slots over here. Consent to lose the data counts when the cluster goes; while it goes on, as in a roll or a
+ * scale-in, a machine that holds what nobody else does stays, or a roll could take one copy after the other.
+ * @throws Error with why it stays
+ */
+export async function letGo(work: GuardWork): Promise<void> {
+  const consented = work.inputs.dataOnDestroy === "delete" && !goesOn(work.inputs.cluster);
+  const patience = new Patience(consented ? 0 : HOLD_MILLISECONDS);
+  for (;;) {
+    const obstacle = await obstacleTo(work, consented);
+    leaveIfOrphaned(work.watch);
+    if (obstacle === undefined) return;
+    if (patience.isOver(obstacle)) throw new Error(obstacle);
+    await setTimeout(100);
+  }
+}
+
+/** Why the machine has to stay for now; undefined where it may go. */
+async function obstacleTo(work: GuardWork, consented: boolean): Promise<string | undefined> {
+  const { inputs, connections } = work;
+  const node = await observeNode(inputs.node, inputs.endpoint, ["appendonly", "save"], connections);
+  if (!node.answering) {
+    if (consented || (await mayGoSilently(work))) return undefined;
+    return `${inputs.node} does not answer here (${node.reason}), and no other node says that it is out of service: it may be serving. It stays. Bring it back, or let this machine reach it, and run \`up\` again.`;
+  }
+  // Who to ask about it when its successor comes back: of the first of a chain, inputs name nobody.
+  for (const { id, address, port, busPort, noaddr, myself } of node.view)
+    if (!noaddr && !myself) noteNode(inputs.cluster, id, { address, port, busPort });
+  const own = self(node);
+  if (own.masterId !== undefined) noteLeader(inputs.cluster, inputs.node, own.masterId);
+  if (own.role === "replica") {
+    const master = node.view.find((e) => e.id === own.masterId);
+    if (consented || node.keys === 0 || (await leads(master, connections))) return undefined;
+    return `${inputs.node} may hold the last copy of its shard: its master ${master?.address ?? ""}:${master?.port ?? ""} does not answer as a master. It stays; bring the master back or let a failover end, and run \`up\` again.`;
+  }
+  if (own.slots.length === 0) return undefined;
+  // A destroy that was killed halfway left too few masters to elect anyone: nothing can be handed over any more, only lost.
+  if (consented && !(await mastersHaveMajority(node, connections))) return undefined;
+  return handOver(work, node, consented);
+}
+
+async function handOver(work: GuardWork, node: AnsweringNode, consented: boolean): Promise<string | undefined> {
+  const { inputs } = work;
+  const slots = countSlots(self(node).slots);
+  const replicas = await replicasOf(node, work.connections);
+  const heir = replicas
+    .filter((r) => r.replication.linkUp && !r.replication.syncing)
+    .sort((a, b) => b.replication.offset - a.replication.offset)[0];
+  if (heir) {
+    const { address, port } = heir.endpoint;
+    console.log(`${inputs.cluster}: ${inputs.node} hands ${slots} slots to its replica at ${address}:${port}`);
+    await work.change(node.view, { heir: heir.endpoint }, [
+      { do: "failover", node: "heir", shard: "", from: inputs.node },
+    ]);
+    const after = await observeNode(inputs.node, inputs.endpoint, [], work.connections);
+    if (after.answering && self(after).slots.length === 0) {
+      noteLeader(inputs.cluster, inputs.node, heir.id);
+      return undefined;
+    }
+    return `${inputs.node} still owns ${slots} slots after a failover was asked for; it stays. Run \`up\` again.`;
+  }
+  if (consented) return undefined;
+  if (inputs.replicasPerMaster === 0) return pause(inputs, node);
+  const copying = replicas.flatMap((r) => r.replication.progress ?? []).join(", ");
+  return `${inputs.node} owns ${slots} slots and has no replica in sync to take them${copying && ` (one is copying: ${copying})`}; it stays. Wait until its replica is in sync, or mend that first, and run \`up\` again; to end a destroy that was interrupted, run \`up\` and then destroy.`;
+}
+
+/** A shard declared without replicas can only pause, with its data on disk. */
+function pause(inputs: GuardInputs, node: AnsweringNode): string | undefined {
+  const { appendonly, save } = node.settings;
+  const kept = appendonly !== "no" || (save ?? "") !== "";
+  if (kept || node.keys === 0 || inputs.dataOnDestroy === "delete") return undefined;
+  return `${inputs.node} holds ${node.keys} keys in memory only (no persistence) and has no replica: they would be lost. It stays. Declare a replica or persistence first, or agree to the loss by dataOnDestroy "delete", and run \`up\` again.`;
+}
+
+/**
+ * May a silent machine go? A run that was killed between its deletion and its creation comes by here again, with the machine
+ * already gone and its data on their volume. What must not go is one that is silent only from here: the others tell. Where
+ * nobody can, it goes only with consent.
+ */
+async function mayGoSilently({ inputs, connections }: GuardWork): Promise<boolean> {
+  const { address, port } = inputs.endpoint;
+  const peers = (await peersOf(inputs, connections)).filter((p) => !isBlank(p));
+  const entries = peers.map((p) => p.view.find((e) => e.address === address && e.port === port));
+  if (entries.length === 0) return inputs.dataOnDestroy === "delete";
+  return entries.every((entry) => entry === undefined || entry.health !== "ok" || !entry.linked);
+}
+
+/** Do enough masters answer to elect another one? */
+async function mastersHaveMajority(node: AnsweringNode, connections: Connections): Promise<boolean> {
+  const masters = node.view.filter((e) => e.role === "master" && e.slots.length > 0);
+  const answers = await Promise.all(masters.map((e) => e.myself || leads(e, connections)));
+  return answers.filter(Boolean).length * 2 > masters.length;
+}
+
+/** Does this node answer, as a master with slots? */
+async function leads(entry: NodeEntry | undefined, connections: Connections): Promise<boolean> {
+  if (!entry || entry.noaddr) return false;
+  const { address, port, busPort } = entry;
+  const node = await observeNode(entry.id, { address, port, busPort }, [], connections);
+  return node.answering && node.id === entry.id && self(node).role === "master" && self(node).slots.length > 0;
+}
+
+/** Replicas of this master that answer and that it does not doubt. */
+async function replicasOf(master: AnsweringNode, connections: Connections): Promise<AnsweringNode[]> {
+  const entries = master.view.filter((e) => e.role === "replica" && e.masterId === master.id && e.health === "ok");
+  const replicas = await Promise.all(
+    entries.map((e) => observeNode(e.id, { address: e.address, port: e.port, busPort: e.busPort }, [], connections)),
+  );
+  return replicas.filter((r) => r.answering).filter((r) => self(r).masterId === master.id);
+}
