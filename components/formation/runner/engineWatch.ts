@@ -24,6 +24,7 @@ export class EngineWatch {
 
   /** Why to stop, or undefined while the engine is there. */
   reason(): string | undefined {
+    if (outputLost) this.#gone ??= "the Pulumi engine that started this run does not listen any more";
     if (process.ppid !== this.#parent) this.#gone ??= "the Pulumi engine that started this run has ended";
     return this.#gone;
   }
@@ -41,6 +42,21 @@ export class EngineWatch {
   }
 }
 
+/** Nobody reads what this process prints. */
+let outputLost = false;
+
+/**
+ * Pulumi's provider process answers an uncaught error by printing it. Where nobody reads that any more, printing is the
+ * next error, and so on for ever: the process would never get to end, and hold the cluster's lock.
+ */
+function surviveLostOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", () => {
+      outputLost = true;
+    });
+  }
+}
+
 let calls = 0;
 
 /**
@@ -51,6 +67,7 @@ let calls = 0;
 export function endingWithTheEngine<T extends object>(runners: T): T {
   // Anywhere else but in Pulumi's provider process, such as a test, nobody is to be ended.
   if (!/[\\/]dynamic-provider/.test(process.argv[1] ?? "")) return runners;
+  surviveLostOutput();
   const watch = new EngineWatch().start();
   setInterval(() => {
     if (calls === 0) leaveIfOrphaned(watch);
