@@ -1,10 +1,10 @@
-import { describe, expect, test, type TestContext } from "vitest";
-import { AnotherActor, EXECUTOR_PREFIX } from "../../../components/formation/lock";
+import { describe, expect, type TestContext, test } from "vitest";
 import { layoutOf } from "../../../components/formation/layout";
+import { AnotherActor, EXECUTOR_PREFIX } from "../../../components/formation/lock";
 import { formationRunner } from "../../../components/formation/runner/formation";
 import { type GuardInputs, guardRunner } from "../../../components/formation/runner/guard";
 import { Connections } from "../../../components/formation/wire";
-import { TestCluster, failureOf, programFor, until } from "../../support/formation";
+import { failureOf, programFor, TestCluster, until } from "../../support/formation";
 
 async function start(context: TestContext, replicas = 1): Promise<TestCluster> {
   const cluster = await TestCluster.start({

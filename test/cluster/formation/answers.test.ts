@@ -1,13 +1,19 @@
 import { describe, expect, test } from "vitest";
 import { LOOK_AGAIN } from "../../../components/formation/execute";
-import { TestCluster, programFor, until } from "../../support/formation";
+import { programFor, TestCluster, until } from "../../support/formation";
 import { TEST_SERVER_NAMES } from "../../support/servers";
 
 /** Every answer that formation reads as "not now" or "done already", and those that must stop it, made by real servers. */
 describe.each(TEST_SERVER_NAMES)("answers of %s", (name) => {
   test("are told apart as the executor tells them apart", { timeout: 60_000 }, async (context) => {
     const program = await programFor(context, name);
-    const cluster = await TestCluster.start({ program, masters: 3, replicas: 1, zones: 3, nodeTimeoutMilliseconds: 1_000 });
+    const cluster = await TestCluster.start({
+      program,
+      masters: 3,
+      replicas: 1,
+      zones: 3,
+      nodeTimeoutMilliseconds: 1_000,
+    });
     context.onTestFinished(() => cluster.stop());
     const [first = "", follower = "", second = ""] = cluster.names;
     const nobody = "0".repeat(40);
@@ -46,7 +52,9 @@ describe.each(TEST_SERVER_NAMES)("answers of %s", (name) => {
     // Its replica may not follow a dead master by a graceful failover.
     await cluster.sendTo(follower, ["CONFIG", "SET", "cluster-replica-no-failover", "yes"]);
     await cluster.killNode(first);
-    await until("the replica has lost its master", async () => /master_link_status:down/.test(await ask(follower, "INFO", "replication")));
+    await until("the replica has lost its master", async () =>
+      /master_link_status:down/.test(await ask(follower, "INFO", "replication")),
+    );
     again("failover", await ask(follower, "CLUSTER", "FAILOVER"));
   });
 });

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { EXECUTOR_PREFIX } from "../../../components/formation/lock";
-import { layoutOf } from "../../../components/formation/layout";
 import type { FormationGoal, History } from "../../../components/formation/goal";
-import { TestCluster, programFor, until } from "../../support/formation";
+import { layoutOf } from "../../../components/formation/layout";
+import { EXECUTOR_PREFIX } from "../../../components/formation/lock";
+import { programFor, TestCluster, until } from "../../support/formation";
 
 /**
  * A process of its own that runs `reconcile` and is killed with SIGKILL right after its k-th changing command was
@@ -43,7 +43,9 @@ beforeAll(() => {
   const from = resolve("components");
   cpSync(from, join(root, "components"), { recursive: true, filter: (file) => !file.endsWith(".ts") });
   for (const file of readdirSync(from, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"))) {
-    const { outputText } = ts.transpileModule(readFileSync(join(from, file), "utf8"), { compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2023, esModuleInterop: true } });
+    const { outputText } = ts.transpileModule(readFileSync(join(from, file), "utf8"), {
+      compilerOptions: { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2023, esModuleInterop: true },
+    });
     writeFileSync(join(root, "components", file.replace(/\.ts$/, ".js")), outputText);
   }
   writeFileSync(join(root, "child.js"), CHILD);
@@ -71,7 +73,12 @@ function run(goal: FormationGoal, history: History, k: number): Promise<number |
 
 describe("a first formation killed with SIGKILL", { timeout: 300_000 }, () => {
   test("at a dozen points and more: the next run completes it, and nothing of the killed one is left", async (context) => {
-    const cluster = await TestCluster.start({ program: await programFor(context, "redis-7.0"), masters: 3, replicas: 1, zones: 3 });
+    const cluster = await TestCluster.start({
+      program: await programFor(context, "redis-7.0"),
+      masters: 3,
+      replicas: 1,
+      zones: 3,
+    });
     context.onTestFinished(() => cluster.stop());
     const all = await run(cluster.goal, { members: [], verified: false }, 0);
     // At the least: 6 temporary settings, 3 epochs, 3 assignments, meetings, 3 replicas, 6 settings put back.
@@ -79,25 +86,56 @@ describe("a first formation killed with SIGKILL", { timeout: 300_000 }, () => {
     const total = all ?? 0;
     const points = process.env.FULL
       ? Array.from({ length: total }, (_, i) => i + 1)
-      : [...new Set([1, 4, 8, 10, 12, 13, 17, Math.round(total / 2), total - 9, total - 7, total - 5, total - 3, total - 1, total])];
+      : [
+          ...new Set([
+            1,
+            4,
+            8,
+            10,
+            12,
+            13,
+            17,
+            Math.round(total / 2),
+            total - 9,
+            total - 7,
+            total - 5,
+            total - 3,
+            total - 1,
+            total,
+          ]),
+        ];
     let killed = 0;
     for (const k of points) {
       await cluster.blank();
       // The last points may not be reached: how many meetings it takes depends on timing.
       if ((await run(cluster.goal, { members: [], verified: false }, k)) === undefined) killed++;
-      await until("the connections of the killed run are gone", async () => (await cluster.send(["CLIENT", "LIST"])).every((list) => !String(list).includes(EXECUTOR_PREFIX)));
+      await until("the connections of the killed run are gone", async () =>
+        (await cluster.send(["CLIENT", "LIST"])).every((list) => !String(list).includes(EXECUTOR_PREFIX)),
+      );
       const { layout, members } = await cluster.reconcile();
-      for (const value of await cluster.send(["CONFIG", "GET", "cluster-node-timeout"])) expect(JSON.stringify(value), `killed after command ${k}`).toContain("5000");
-      expect(members.map((m) => m.name), `killed after command ${k}`).toEqual([...cluster.names].sort());
-      layout.forEach(({ planned, leader, slots }) => expect([leader?.name, slots], `killed after command ${k}`).toEqual([planned.nodes[0]?.name, planned.slots]));
+      for (const value of await cluster.send(["CONFIG", "GET", "cluster-node-timeout"]))
+        expect(JSON.stringify(value), `killed after command ${k}`).toContain("5000");
+      expect(
+        members.map((m) => m.name),
+        `killed after command ${k}`,
+      ).toEqual([...cluster.names].sort());
+      for (const { planned, leader, slots } of layout)
+        expect([leader?.name, slots], `killed after command ${k}`).toEqual([planned.nodes[0]?.name, planned.slots]);
       expect((await cluster.check(cluster.names[k % 6] ?? "")).text).toMatch(/\[OK\] All 16384 slots covered/);
     }
     expect(killed).toBeGreaterThanOrEqual(10);
-    for (const file of cluster.names.map((name) => readFileSync(join(cluster.dir(name), "redis.conf"), "utf8"))) expect(file).toMatch(/^cluster-node-timeout 5000$/m);
+    for (const file of cluster.names.map((name) => readFileSync(join(cluster.dir(name), "redis.conf"), "utf8")))
+      expect(file).toMatch(/^cluster-node-timeout 5000$/m);
   });
 
   test("and a repair as well: a new identity joins, whatever the point", async (context) => {
-    const cluster = await TestCluster.start({ program: await programFor(context, "valkey-9.1"), masters: 3, replicas: 1, zones: 3, nodeTimeoutMilliseconds: 2_000 });
+    const cluster = await TestCluster.start({
+      program: await programFor(context, "valkey-9.1"),
+      masters: 3,
+      replicas: 1,
+      zones: 3,
+      nodeTimeoutMilliseconds: 2_000,
+    });
     context.onTestFinished(() => cluster.stop());
     let { members } = await cluster.reconcile();
     await cluster.fill(200);
@@ -109,8 +147,14 @@ describe("a first formation killed with SIGKILL", { timeout: 300_000 }, () => {
       await run(cluster.goal, { members, verified: true }, k);
       const result = await cluster.reconcile({ members, verified: true });
       members = result.members;
-      expect(members.map((m) => [m.name, m.state]), `killed after command ${k}`).toEqual([...cluster.names].sort().map((name) => [name, "member"]));
-      expect(layoutOf(cluster.goal, result.observation).map((s) => s.replicas.length), `killed after command ${k}`).toEqual([1, 1, 1]);
+      expect(
+        members.map((m) => [m.name, m.state]),
+        `killed after command ${k}`,
+      ).toEqual([...cluster.names].sort().map((name) => [name, "member"]));
+      expect(
+        layoutOf(cluster.goal, result.observation).map((s) => s.replicas.length),
+        `killed after command ${k}`,
+      ).toEqual([1, 1, 1]);
       expect(await cluster.missing(200)).toEqual([]);
     }
   });

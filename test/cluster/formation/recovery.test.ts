@@ -1,21 +1,32 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { type TestContext, describe, expect, test } from "vitest";
+import { describe, expect, type TestContext, test } from "vitest";
 import type { Member } from "../../../components/formation/goal";
-import { layoutOf, crowdedZones } from "../../../components/formation/layout";
+import { crowdedZones, layoutOf } from "../../../components/formation/layout";
 import type { Reconciled } from "../../../components/formation/reconcile";
-import { TestCluster, failureOf, freeEndpoints, programFor, until } from "../../support/formation";
+import { failureOf, freeEndpoints, programFor, TestCluster, until } from "../../support/formation";
 import type { TestServerName } from "../../support/servers";
 
 const KEYS = 600;
 /** By default the oldest and the newest server; the others with FULL. */
-const SERVERS: readonly TestServerName[] = process.env.FULL ? ["redis-7.0", "redis-8.0", "valkey-8.1", "valkey-9.1"] : ["redis-7.0", "valkey-9.1"];
+const SERVERS: readonly TestServerName[] = process.env.FULL
+  ? ["redis-7.0", "redis-8.0", "valkey-8.1", "valkey-9.1"]
+  : ["redis-7.0", "valkey-9.1"];
 
 describe.each(SERVERS)("a formed cluster of %s comes back whole", (server) => {
   describe.concurrent("after", { timeout: 180_000 }, () => {
-    async function formed(context: TestContext, keys = KEYS): Promise<{ cluster: TestCluster; members: readonly Member[] }> {
+    async function formed(
+      context: TestContext,
+      keys = KEYS,
+    ): Promise<{ cluster: TestCluster; members: readonly Member[] }> {
       const program = await programFor(context, server);
-      const cluster = await TestCluster.start({ program, masters: 3, replicas: 1, zones: 3, nodeTimeoutMilliseconds: 2_000 });
+      const cluster = await TestCluster.start({
+        program,
+        masters: 3,
+        replicas: 1,
+        zones: 3,
+        nodeTimeoutMilliseconds: 2_000,
+      });
       context.onTestFinished(() => cluster.stop());
       const { members } = await cluster.reconcile();
       await cluster.fill(keys);
@@ -24,10 +35,12 @@ describe.each(SERVERS)("a formed cluster of %s comes back whole", (server) => {
 
     async function isWhole(cluster: TestCluster, result: Reconciled, keys = KEYS): Promise<void> {
       expect(await cluster.missing(keys)).toEqual([]);
-      for (const name of cluster.names) expect((await cluster.check(name)).text).toMatch(/\[OK\] All 16384 slots covered/);
+      for (const name of cluster.names)
+        expect((await cluster.check(name)).text).toMatch(/\[OK\] All 16384 slots covered/);
       const layout = layoutOf(cluster.goal, await cluster.observe());
       expect(crowdedZones(cluster.goal, layout)).toEqual([]);
-      for (const { leader, replicas } of layout) expect([leader?.answering, replicas.map((r) => r.replication.linkUp)]).toEqual([true, [true]]);
+      for (const { leader, replicas } of layout)
+        expect([leader?.answering, replicas.map((r) => r.replication.linkUp)]).toEqual([true, [true]]);
       expect(result.members.map((m) => m.name)).toEqual([...cluster.names].sort());
       expect(result.members.every((m) => m.state === "member")).toBe(true);
     }
@@ -35,7 +48,10 @@ describe.each(SERVERS)("a formed cluster of %s comes back whole", (server) => {
     test.for([1, 3, 6])("kill -9 of %i servers at once", async (count, context) => {
       const { cluster, members } = await formed(context);
       // The three leaders, or everybody.
-      const victims = [...cluster.names.filter((_, i) => i % 2 === 0), ...cluster.names.filter((_, i) => i % 2 === 1)].slice(0, count);
+      const victims = [
+        ...cluster.names.filter((_, i) => i % 2 === 0),
+        ...cluster.names.filter((_, i) => i % 2 === 1),
+      ].slice(0, count);
       await Promise.all(victims.map((name) => cluster.killNode(name)));
       await Promise.all(victims.map((name) => cluster.startNode(name)));
       await isWhole(cluster, await cluster.reconcile({ members, verified: true }));
@@ -47,7 +63,9 @@ describe.each(SERVERS)("a formed cluster of %s comes back whole", (server) => {
       const zone = before[0]?.replicas[0] && cluster.nodes.find((n) => n.name === before[0]?.replicas[0]?.name)?.zone;
       const killed = before[0]?.leader?.name ?? "";
       await cluster.killNode(killed);
-      await until("its replica leads", async () => /^master/.test(String(await cluster.sendTo(before[0]?.replicas[0]?.name ?? "", ["ROLE"]))));
+      await until("its replica leads", async () =>
+        /^master/.test(String(await cluster.sendTo(before[0]?.replicas[0]?.name ?? "", ["ROLE"]))),
+      );
       await cluster.startNode(killed);
       await until("it follows", async () => /^slave/.test(String(await cluster.sendTo(killed, ["ROLE"]))));
       const crowded = crowdedZones(cluster.goal, layoutOf(cluster.goal, await cluster.observe()));
@@ -83,7 +101,10 @@ describe.each(SERVERS)("a formed cluster of %s comes back whole", (server) => {
       await cluster.startNode(master);
       // A race between two servers: the replica follows the address and is emptied, or is elected before. Either is seen here.
       const emptied = async () => (await cluster.sendTo(replica, ["DBSIZE"])) === 0;
-      await until("its replica followed it or leads", async () => (await emptied()) || /^master/.test(String(await cluster.sendTo(replica, ["ROLE"]))));
+      await until(
+        "its replica followed it or leads",
+        async () => (await emptied()) || /^master/.test(String(await cluster.sendTo(replica, ["ROLE"]))),
+      );
       if (!(await emptied())) {
         await isWhole(cluster, await cluster.reconcile({ members, verified: true }));
         return;
@@ -94,17 +115,25 @@ describe.each(SERVERS)("a formed cluster of %s comes back whole", (server) => {
       expect(failure.members).toEqual(members);
     });
 
-    async function loseIdentity(cluster: TestCluster, name: string, members: readonly Member[], file: string, atOnce: boolean): Promise<void> {
+    async function loseIdentity(
+      cluster: TestCluster,
+      name: string,
+      members: readonly Member[],
+      file: string,
+      atOnce: boolean,
+    ): Promise<void> {
       const former = members.find((m) => m.name === name)?.id ?? "";
       const partner = cluster.names[cluster.names.indexOf(name) + 1] ?? "";
       await cluster.killNode(name);
-      if (!atOnce) await until("its replica leads", async () => /^master/.test(String(await cluster.sendTo(partner, ["ROLE"]))));
+      if (!atOnce)
+        await until("its replica leads", async () => /^master/.test(String(await cluster.sendTo(partner, ["ROLE"]))));
       rmSync(join(cluster.dir(name), file), { recursive: true });
       await cluster.startNode(name);
       const result = await cluster.reconcile({ members, verified: true });
       await isWhole(cluster, result);
       expect(result.members.find((m) => m.name === name)?.id).not.toBe(former);
-      const forgotten = async () => (await cluster.send(["CLUSTER", "NODES"])).every((view) => !String(view).includes(former));
+      const forgotten = async () =>
+        (await cluster.send(["CLUSTER", "NODES"])).every((view) => !String(view).includes(former));
       expect(await forgotten()).toBe(true);
       // A node that still knew it would bring it back once the blacklist of a minute has ended.
       if (process.env.FULL) {
@@ -128,7 +157,9 @@ describe.each(SERVERS)("a formed cluster of %s comes back whole", (server) => {
       const { cluster, members } = await formed(context);
       await Promise.all(cluster.names.map((name) => cluster.killNode(name, "SIGTERM")));
       const names = cluster.names;
-      const moved = await cluster.movedTo(Object.fromEntries(names.map((name, i) => [name, cluster.endpoint(names[(i + 1) % names.length] ?? "")])));
+      const moved = await cluster.movedTo(
+        Object.fromEntries(names.map((name, i) => [name, cluster.endpoint(names[(i + 1) % names.length] ?? "")])),
+      );
       context.onTestFinished(() => moved.stop());
       const result = await moved.reconcile({ members, verified: true });
       await isWhole(moved, result);

@@ -1,16 +1,16 @@
 import { copyFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { type TestContext, describe, expect, test } from "vitest";
+import { describe, expect, type TestContext, test } from "vitest";
 import type { FormationGoal, History } from "../../../components/formation/goal";
 import type { RefusalKind } from "../../../components/formation/refusals";
 import {
   type ClusterOptions,
-  TestCluster,
   callsDuring,
   failureOf,
   fingerprint,
   programFor,
+  TestCluster,
   until,
 } from "../../support/formation";
 

@@ -141,7 +141,8 @@ export const LocalNode: Runner = {
       if (server) say(props.name, "server left alone, it belongs to another instance", { pid: server.pid });
       return;
     }
-    if (server) await stopServer(props.name, server);
+    // Where its folder was removed under it, it cannot save, and would not end by itself.
+    if (server) await stopServer(props.name, server, lostUnder(folder) ? 0 : undefined);
     removeInstanceRecord(folder);
   },
 };
