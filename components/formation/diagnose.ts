@@ -1,4 +1,5 @@
 import { connect } from "node:net";
+import { assess } from "./assess";
 import type { FormationGoal } from "./goal";
 import { answering, type ClusterObservation } from "./observation";
 import type { Refusal } from "./refusals";
@@ -30,6 +31,8 @@ export async function closedBusPorts(observation: ClusterObservation): Promise<R
 /** Likely causes of a formation that does not move, looked for only then: most often a bus port that nobody can reach. */
 export async function diagnose(goal: FormationGoal, observation: ClusterObservation): Promise<string[]> {
   const alive = answering(observation);
+  const elsewhere = assess(goal, [], observation).filter((f) => f.kind === "other-address");
+  if (elsewhere.length > 0) return elsewhere.map((f) => f.message);
   const apart = alive.filter((node) => alive.some((other) => !knows(node, other)));
   const causes = await Promise.all(
     apart.map(async (node) => {

@@ -107,7 +107,7 @@ function progressOf(fields: Record<string, string>): { progress?: string } {
 
 function loadedSoFar(fields: Record<string, string>): string {
   if (fields["loading"] !== "1") return "";
-  return ` (${(Number(fields["loading_loaded_bytes"] ?? 0) / 1024 / 1024).toFixed(1)} MiB so far)`;
+  return ` (${Number(fields["loading_loaded_bytes"] ?? 0).toLocaleString("en-US")} bytes so far)`;
 }
 
 function withoutCluster(name: string, endpoint: NodeEndpoint, fields: Record<string, string>): AnsweringNode {

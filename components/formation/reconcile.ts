@@ -112,6 +112,10 @@ async function converge(run: Run): Promise<ClusterObservation> {
     const observation = await observe(goal, connections, run.members);
     const looked = Date.now() - began;
     const members = rememberMembers(goal, run.members, observation);
+    // Looked at before anything is judged: what has moved since the last look, however long ago that was, has not stalled.
+    const now = signature(observation);
+    if (!seen.has(now)) moved = Date.now();
+    seen.add(now);
     const still = Date.now() - moved;
     const next = plan(goal, { members, recorded: run.members, verified: run.verified }, observation, {
       insist: still > patience / 4,
@@ -122,13 +126,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
     if (next.kind === "done") return observation;
     if (next.kind === "refuse" && !(mayPass(next.refusals) && still < patience))
       throw refused(next.refusals, run.members);
-    const now = signature(observation);
-    if (!seen.has(now)) {
-      seen.add(now);
-      moved = Date.now();
-    } else if (still >= patience) {
-      throw await stalled(run, observation, next, still);
-    }
+    if (still >= patience) throw await stalled(run, observation, next, still);
     if (next.kind === "act") {
       const ahead = await executorAhead(order, connections);
       if (ahead) throw new AnotherActor(ahead);

@@ -12,6 +12,7 @@ import { peersOf } from "./peers";
 
 /** How long a reason to stay may last unchanged: long enough for a replica to be seen in sync, or a dead node to be noticed. */
 const HOLD_MILLISECONDS = 10_000;
+const HANDOVER_MILLISECONDS = 5_000;
 
 /**
  * Ends when the machine may go: its slots are led by a replica in sync, or it holds no last copy of anything. A leader hands
@@ -68,8 +69,10 @@ async function handOver(work: GuardWork, node: AnsweringNode, consented: boolean
     await work.change(node.view, { heir: heir.endpoint }, [
       { do: "failover", node: "heir", shard: "", from: inputs.node },
     ]);
-    const after = await observeNode(inputs.node, inputs.endpoint, [], work.connections);
-    if (after.answering && self(after).slots.length === 0) {
+    // The heir leads before this node has heard of it.
+    for (const until = Date.now() + HANDOVER_MILLISECONDS; Date.now() < until; await setTimeout(20)) {
+      const after = await observeNode(inputs.node, inputs.endpoint, [], work.connections);
+      if (!after.answering || self(after).slots.length > 0) continue;
       noteLeader(inputs.cluster, inputs.node, heir.id);
       return undefined;
     }
