@@ -14,70 +14,74 @@ const RUNS = process.env.FULL ? 20 : 3;
 const servers = await testServers();
 
 // Addresses of zones are Linux's.
-describe.skipIf(!servers || process.platform !== "linux")("a preview, read by somebody who was not there", () => {
-  const server = servers?.["redis-7.0"];
-  let project: Project;
-  let port: number;
+describe.skipIf(!servers || process.platform !== "linux")(
+  "a preview, read by somebody who was not there",
+  { timeout: 600_000 },
+  () => {
+    const server = servers?.["redis-7.0"];
+    let project: Project;
+    let port: number;
 
-  beforeAll(async () => {
-    if (!server) throw new Error("no server");
-    // Fixed ports, or a neighbour on this machine who comes or goes would change the text.
-    port = await freePort("127.0.1.1");
-    project = await Project.create({ port }, server);
-  });
-  afterAll(() => project?.dispose());
+    beforeAll(async () => {
+      if (!server) throw new Error("no server");
+      // Fixed ports, or a neighbour on this machine who comes or goes would change the text.
+      port = await freePort("127.0.1.1");
+      project = await Project.create({ port }, server);
+    });
+    afterAll(() => project?.dispose());
 
-  /** The same bytes every time, and those of the file but for what this machine decides. */
-  async function expectGolden(name: string): Promise<string> {
-    const texts: string[] = [];
-    for (let run = 0; run < RUNS; run++) {
-      const preview = await project.engine.preview();
-      expect(preview, preview.stderr).toMatchObject({ ok: true });
-      texts.push(preview.stdout);
+    /** The same bytes every time, and those of the file but for what this machine decides. */
+    async function expectGolden(name: string): Promise<string> {
+      const texts: string[] = [];
+      for (let run = 0; run < RUNS; run++) {
+        const preview = await project.engine.preview();
+        expect(preview, preview.stderr).toMatchObject({ ok: true });
+        texts.push(preview.stdout);
+      }
+      for (const text of texts.slice(1)) expect(text).toBe(texts[0]);
+      const text = normalize(texts[0] ?? "");
+      const file = join(__dirname, `${name}.golden.txt`);
+      if (process.env.UPDATE_GOLDEN || !existsSync(file)) writeFileSync(file, text);
+      expect(text).toBe(readFileSync(file, "utf8"));
+      expect(text).toContain("survives the loss of");
+      expect(text).toContain("clients:");
+      expect(text).not.toMatch(/username|password/);
+      return text;
     }
-    for (const text of texts.slice(1)) expect(text).toBe(texts[0]);
-    const text = normalize(texts[0] ?? "");
-    const file = join(__dirname, `${name}.golden.txt`);
-    if (process.env.UPDATE_GOLDEN || !existsSync(file)) writeFileSync(file, text);
-    expect(text).toBe(readFileSync(file, "utf8"));
-    expect(text).toContain("survives the loss of");
-    expect(text).toContain("clients:");
-    expect(text).not.toMatch(/username|password/);
-    return text;
-  }
 
-  test("of a new cluster", async () => {
-    expect(await expectGolden("new")).toContain("credentials: [secret]");
-  });
+    test("of a new cluster", async () => {
+      expect(await expectGolden("new")).toContain("credentials: [secret]");
+    });
 
-  test("of a live setting: the one resource that sets it, and no node", async () => {
-    await project.mustUp();
-    project.declare({ port, redisConfig: { "slowlog-max-len": "77" } });
-    expect(await expectGolden("live-setting")).not.toMatch(/LocalNode|LocalVolume|NodeGuard|credentials/);
-    await project.mustUp();
-  });
+    test("of a live setting: the one resource that sets it, and no node", async () => {
+      await project.mustUp();
+      project.declare({ port, redisConfig: { "slowlog-max-len": "77" } });
+      expect(await expectGolden("live-setting")).not.toMatch(/LocalNode|LocalVolume|NodeGuard|credentials/);
+      await project.mustUp();
+    });
 
-  test("of a zone that holds most masters after a failover", async () => {
-    await withNode(project.endpoint("sessions-0-zone-b"), (client) => client.call("CLUSTER", "FAILOVER"));
-    await settled(project, 6);
-    expect(await expectGolden("crowded-zone")).not.toMatch(/LocalNode|LocalVolume|NodeGuard|credentials/);
-    await project.mustUp();
-  });
+    test("of a zone that holds most masters after a failover", async () => {
+      await withNode(project.endpoint("sessions-0-zone-b"), (client) => client.call("CLUSTER", "FAILOVER"));
+      await settled(project, 6);
+      expect(await expectGolden("crowded-zone")).not.toMatch(/LocalNode|LocalVolume|NodeGuard|credentials/);
+      await project.mustUp();
+    });
 
-  test("of a leader and another shard's replica that died", async () => {
-    const pids = await project.pids();
-    for (const name of ["sessions-0-zone-a", "sessions-1-zone-c"]) process.kill(pids.get(name) ?? 0, "SIGKILL");
-    await settled(project, 4);
-    expect(await expectGolden("dead-servers")).not.toMatch(/LocalVolume|NodeGuard|credentials/);
-  });
+    test("of a leader and another shard's replica that died", async () => {
+      const pids = await project.pids();
+      for (const name of ["sessions-0-zone-a", "sessions-1-zone-c"]) process.kill(pids.get(name) ?? 0, "SIGKILL");
+      await settled(project, 4);
+      expect(await expectGolden("dead-servers")).not.toMatch(/LocalVolume|NodeGuard|credentials/);
+    });
 
-  test("of a cluster whose servers all died", async () => {
-    for (const { pid } of project.servers()) process.kill(pid, "SIGKILL");
-    expect(await expectGolden("all-dead")).not.toMatch(/LocalVolume|NodeGuard|credentials/);
-    await project.mustUp();
-    expect((await project.engine.preview()).stdout).toMatch(/Resources:\n {4}21 unchanged\n$/);
-  });
-});
+    test("of a cluster whose servers all died", async () => {
+      for (const { pid } of project.servers()) process.kill(pid, "SIGKILL");
+      expect(await expectGolden("all-dead")).not.toMatch(/LocalVolume|NodeGuard|credentials/);
+      await project.mustUp();
+      expect((await project.engine.preview()).stdout).toMatch(/Resources:\n {4}21 unchanged\n$/);
+    });
+  },
+);
 
 /** Until the servers that are left have made up their minds: nobody is suspected any more, and all slots are served. */
 async function settled(project: Project, left: number): Promise<void> {
