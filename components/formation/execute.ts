@@ -84,7 +84,7 @@ export async function execute(
   return { again, moved: await moveAll(steps, context, connections) };
 }
 
-/** Moves of disjoint pairs, side by side, for as long as a round may take. */
+/** Moves of one batch, side by side, for as long as a round may take. */
 async function moveAll(steps: readonly Step[], context: ExecutionContext, connections: Connections): Promise<Moved> {
   const { masters, endpoints, stopReason, migration } = context;
   const moves = steps.filter((s) => s.do === "migrateSlots");
