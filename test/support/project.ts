@@ -159,8 +159,8 @@ exports.credentials = cluster.credentials;
   /** Everything that was started here ends, by its mark, and every folder goes. */
   dispose(): void {
     this.#workspace.dispose();
-    // Servers have an environment of their own, without the mark.
-    for (const { pid } of this.servers()) process.kill(pid, "SIGKILL");
+    // Servers have an environment of their own, without the mark, and work below the folder, wherever a test put the data.
+    for (const { pid, cwd } of processes()) if (cwd.startsWith(`${this.directory}/`)) process.kill(pid, "SIGKILL");
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
