@@ -97,7 +97,7 @@ export function plan(
   const open = alive.some((n) => openSlotsOf(n).length > 0);
   const later: [Phase, Step[]][] = [
     ["settings", alive.flatMap((node) => (node.leaving ? [] : settingSteps(goal, node, history.verified)))],
-    ["move", open ? finishOpenSlots(observation, shardOf) : nextRound(planMoves(goal, observation), limit)],
+    ["move", open ? finishOpenSlots(observation, members, shardOf) : nextRound(planMoves(goal, observation), limit)],
     ["balance", spreadLeaders(goal, layout, observation)],
     ["retire", retire(layout, observation)],
   ];

@@ -1,4 +1,4 @@
-import type { FormationGoal } from "./goal";
+import type { FormationGoal, Member } from "./goal";
 import { layoutOf } from "./layout";
 import { type AnsweringNode, answering, type ClusterObservation, openSlotsOf, self } from "./observation";
 import { countSlots, expandSlots, SLOT_COUNT, toRanges } from "./slots";
@@ -79,33 +79,44 @@ export function nextRound(moves: readonly MigrateSlots[], limit: number): Migrat
 }
 
 /**
- * What to do with slots that an aborted move left open, ours or anybody's: carry the move to its end, towards the node that
- * was to receive the slot. That is right from every state in between, since keys may lie on either side. Where the other
- * end is not among the answering masters, no key can have gone there that anyone could fetch: the mark is taken back.
+ * What to do with slots that an aborted move left open, ours or anybody's: carry the move to its end, towards the shard that
+ * was to receive the slot. That is right from every state in between, since keys may lie on either side. A mark names a node;
+ * after a failover it stands for whoever leads that node's shard now, for the keys went there. Where nobody does, no key can
+ * have gone where anyone could fetch it: the mark is taken back.
  */
-export function finishOpenSlots(observation: ClusterObservation, shardOf: (node: string) => string): Step[] {
+export function finishOpenSlots(
+  observation: ClusterObservation,
+  members: readonly Member[],
+  shardOf: (node: string) => string,
+): Step[] {
   const alive = answering(observation);
   const masters = new Map(alive.filter((n) => self(n).role === "master").map((n) => [n.id, n]));
   const owners = new Map<number, AnsweringNode>();
   for (const node of masters.values()) for (const slot of expandSlots(self(node).slots)) owners.set(slot, node);
-  const going = new Map<string, { from: AnsweringNode; to: AnsweringNode; slots: number[] }>();
+  const standsFor = (id: string): AnsweringNode | undefined => {
+    const node = alive.find((n) => n.id === id);
+    if (node) return masters.get(id) ?? masters.get(self(node).masterId ?? "");
+    const former = members.find((m) => m.id === id);
+    return former && [...masters.values()].find((n) => shardOf(n.name) === former.shard);
+  };
+  const going = new Map<string, { from: AnsweringNode; to: AnsweringNode; slots: Set<number> }>();
   const steps: Step[] = [];
-  for (const node of alive) {
+  // A replica's marks, where a version has them, are its master's.
+  for (const node of masters.values()) {
     for (const open of openSlotsOf(node)) {
-      const peer = masters.get(open.peerId);
-      const to = open.direction === "importing" ? node : peer;
+      const to = open.direction === "importing" ? node : standsFor(open.peerId);
       const from = owners.get(open.slot);
-      if (!to || !from || from === to || !masters.has(node.id)) {
+      if (!to || !from || from === to) {
         steps.push({ do: "stabilizeSlot", node: node.name, slot: open.slot });
         continue;
       }
       const key = `${from.id} ${to.id}`;
-      const entry = going.get(key) ?? { from, to, slots: [] };
-      entry.slots.push(open.slot);
+      const entry = going.get(key) ?? { from, to, slots: new Set() };
+      entry.slots.add(open.slot);
       going.set(key, entry);
     }
   }
-  const moves = [...going.values()].map(({ from, to, slots }) => move(from, to, shardOf(to.name), slots));
+  const moves = [...going.values()].map(({ from, to, slots }) => move(from, to, shardOf(to.name), [...slots]));
   return [...steps, ...nextRound(moves, SLOTS_A_ROUND)];
 }
 
