@@ -27,7 +27,7 @@ const SHOWN = [
   /^client setname pulumi-redis-cluster:(executor|reader):?\S*$/i,
   /^CLIENT ID$/,
   /^CLUSTER (MYID|NODES|INFO)$/,
-  /^INFO$/,
+  /^INFO( \w+)*$/,
   /^DBSIZE$/,
 ];
 const COUNTED = [
