@@ -77,8 +77,13 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
   addresses(alive, report);
 
   const { unowned, contested } = claims(observation);
+  const silent = observation.nodes.some((n) => !n.answering);
   if (unowned.length > 0)
-    report("slots-unowned", "slots", `${countSlots(unowned)} slots have no owner: ${formatRanges(unowned)}`);
+    report(
+      "slots-unowned",
+      "slots",
+      `${countSlots(unowned)} slots have no owner ${silent ? "among the nodes that answer" : "at all"}: ${formatRanges(unowned)}`,
+    );
   if (contested.length > 0)
     report("slots-contested", "slots", `${countSlots(contested)} slots are claimed twice: ${formatRanges(contested)}`);
   for (const node of alive) {

@@ -45,8 +45,8 @@ describe("drawStatus", () => {
         → start the server or let this machine reach it; where it is declared, \`up\` starts it and joins it again
       ✗ 5 of 5 answering nodes mark sessions-1-zone-b as fail
         → if it stays so for longer than the node timeout, look at that server and at the network between the nodes
-      ✗ 5462 slots have no owner: 5461-10922
-        → bring back the node that owned them, or restore a backup; their keys cannot be read now
+      ✗ 5462 slots have no owner among the nodes that answer: 5461-10922
+        → bring back the node that owned them (a silent one may still hold their keys); a backup is needed only where its data are gone
       ✗ shard-1 has no master with slots
         → wait for the failover (about two node timeouts); if none comes, bring back one of the shard's nodes"
     `);
