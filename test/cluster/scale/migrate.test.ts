@@ -1,0 +1,397 @@
+import { execFile } from "node:child_process";
+import { afterAll, beforeAll, describe, expect, type TestContext, test, vi } from "vitest";
+import { EXECUTOR_PREFIX } from "../../../components/formation/lock";
+import type { MigrationWay } from "../../../components/formation/migrate";
+import { observe } from "../../../components/formation/observe";
+import { planMoves } from "../../../components/formation/rebalance";
+import { expandSlots, toRanges } from "../../../components/formation/slots";
+import { type Command, Connections } from "../../../components/formation/wire";
+import { failureOf, programFor, until } from "../../support/formation";
+import type { TestServerName } from "../../support/servers";
+import { makeRunner, type Runner } from "./runner";
+import { ChangingCluster, keyIn } from "./support";
+
+const SERVERS: readonly TestServerName[] = process.env.FULL
+  ? ["redis-7.0", "redis-8.0", "valkey-8.1", "valkey-9.1"]
+  : ["redis-7.0", "valkey-9.1"];
+const SHAPE = { masters: 3, replicas: 0, zones: 3 };
+const KEYS_A_SLOT = 3;
+
+/** A cluster with a few slots on the wrong node, and keys in exactly those. */
+class Uneven {
+  readonly cluster: ChangingCluster;
+  readonly written = new Map<string, string>();
+
+  constructor(cluster: ChangingCluster) {
+    this.cluster = cluster;
+  }
+
+  static async start(context: TestContext, server: TestServerName, shape = SHAPE, timeout = 5_000): Promise<Uneven> {
+    const cluster = await ChangingCluster.start(await programFor(context, server), shape, {
+      nodeTimeoutMilliseconds: timeout,
+    });
+    context.onTestFinished(() => cluster.stop());
+    return new Uneven(cluster);
+  }
+
+  /** Hands slots without keys from the first leader to the second by plain commands. @returns the slots that will move */
+  async unbalance(count = 3): Promise<number[]> {
+    const leaders = await this.cluster.leaders();
+    const [from = "", to = ""] = leaders;
+    const id = String(await this.cluster.call(to, "CLUSTER", "MYID"));
+    const own = (await this.#observed()).find((n) => n.name === from);
+    const empty: number[] = [];
+    for (const slot of expandSlots(own?.slots ?? [])) {
+      if (empty.length === count) break;
+      if (Number(await this.cluster.call(from, "CLUSTER", "COUNTKEYSINSLOT", slot)) === 0) empty.push(slot);
+    }
+    const fromId = String(await this.cluster.call(from, "CLUSTER", "MYID"));
+    for (const slot of empty) {
+      // IMPORTING first, or the new owner's epoch is not raised and the old one's claim comes back.
+      await this.cluster.call(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", fromId);
+      for (const name of [to, ...leaders.filter((l) => l !== to)])
+        await this.cluster.call(name, "CLUSTER", "SETSLOT", slot, "NODE", id);
+    }
+    await until("all nodes agree", async () => new Set((await this.#observed()).map((n) => n.picture)).size === 1);
+    return this.plannedSlots();
+  }
+
+  async plannedSlots(): Promise<number[]> {
+    const connections = new Connections("test-observer");
+    try {
+      return planMoves(this.cluster.goal, await observe(this.cluster.goal, connections)).flatMap((m) =>
+        expandSlots(m.slots),
+      );
+    } finally {
+      connections.close();
+    }
+  }
+
+  async #observed() {
+    const connections = new Connections("test-observer");
+    try {
+      const { nodes } = await observe(this.cluster.goal, connections);
+      return nodes.flatMap((n) => {
+        if (!n.answering) return [];
+        const slots = n.view.find((e) => e.myself)?.slots ?? [];
+        const picture = n.view
+          .map((e) => `${e.id} ${JSON.stringify(e.slots)}`)
+          .sort()
+          .join("\n");
+        return [{ name: n.name, slots, picture }];
+      });
+    } finally {
+      connections.close();
+    }
+  }
+
+  async fill(slots: readonly number[], mark: string): Promise<void> {
+    const client = this.cluster.client();
+    for (const slot of slots) {
+      for (let n = 0; n < KEYS_A_SLOT; n++) {
+        const key = keyIn(slot, n);
+        await client.set(key, `${mark} ${key}`);
+        this.written.set(key, `${mark} ${key}`);
+      }
+    }
+    client.disconnect();
+  }
+
+  async missing(): Promise<string[]> {
+    const client = this.cluster.client();
+    const wrong: string[] = [];
+    for (const [key, value] of this.written) if ((await client.get(key)) !== value) wrong.push(key);
+    client.disconnect();
+    return wrong;
+  }
+
+  async executorsGone(): Promise<void> {
+    await until("the connections of the killed run are gone", async () =>
+      (await Promise.all(this.cluster.names.map((n) => this.cluster.call(n, "CLIENT", "LIST")))).every(
+        (list) => !String(list).includes(EXECUTOR_PREFIX),
+      ),
+    );
+  }
+}
+
+let runner: Runner;
+beforeAll(() => {
+  runner = makeRunner();
+});
+afterAll(() => runner.remove());
+
+/** Every point with FULL, some of them otherwise. */
+function points(total: number): number[] {
+  const all = Array.from({ length: total }, (_, i) => i + 1);
+  return process.env.FULL ? all : all.filter((k) => k % 5 === 1 || k === total);
+}
+
+describe("a move whose runner is killed with SIGKILL", () => {
+  const WAYS: readonly (readonly [TestServerName, MigrationWay])[] = process.env.FULL
+    ? [...SERVERS.map((server) => [server, "classic"] as const), ["valkey-9.1", "atomicFromSource"]]
+    : [
+        ["redis-7.0", "classic"],
+        ["valkey-9.1", "atomicFromSource"],
+      ];
+
+  test.for(WAYS)(
+    "%s, %s: after any of its commands, the next run completes it",
+    { timeout: 600_000 },
+    async ([server, way], context) => {
+      const uneven = await Uneven.start(context, server);
+      const { cluster } = uneven;
+      await uneven.fill(await uneven.unbalance(), "first");
+      const total = (await runner.run(cluster.goal, cluster.history, 0, way)) ?? 0;
+      expect(await cluster.faults()).toEqual([]);
+      // Three slots: opened on both ends, moved, closed on both, the third master told.
+      expect(total).toBeGreaterThanOrEqual(way === "classic" ? 3 * 6 : 1);
+      let killed = 0;
+      for (const k of points(total)) {
+        const slots = await uneven.unbalance();
+        await uneven.fill(slots, `before ${k}`);
+        if ((await runner.run(cluster.goal, cluster.history, k, way)) === undefined) killed++;
+        await uneven.executorsGone();
+        await cluster.reconcile({ way });
+        expect([k, await cluster.faults(), await uneven.missing()]).toEqual([k, [], []]);
+      }
+      expect(killed).toBeGreaterThanOrEqual(Math.min(4, total));
+    },
+  );
+});
+
+describe.each(SERVERS)("a move on %s", (server) => {
+  /** Runs `act` right after the k-th changing command of a run, which goes on as it can. */
+  async function interrupt(k: number, act: () => Promise<void>, work: () => Promise<unknown>): Promise<void> {
+    const send = Connections.prototype.send;
+    let count = 0;
+    const spy = vi.spyOn(Connections.prototype, "send").mockImplementation(async function (
+      this: Connections,
+      endpoint,
+      commands,
+      options,
+    ) {
+      const answers = [];
+      for (const command of commands) {
+        answers.push(...(await send.call(this, endpoint, [command], options)));
+        if (/^(CLUSTER SETSLOT|MIGRATE) /.test(`${command.slice(0, 2).join(" ")} `) || command[0] === "MIGRATE")
+          if (++count === k) await act();
+      }
+      return answers;
+    });
+    try {
+      await work();
+    } finally {
+      spy.mockRestore();
+    }
+  }
+
+  test.for(["source", "target"] as const)(
+    "kill -9 of the %s server, started again: resumed",
+    { timeout: 300_000 },
+    async (end, context) => {
+      const uneven = await Uneven.start(context, server, SHAPE, 2_000);
+      const { cluster } = uneven;
+      const [target = "", source = ""] = await cluster.leaders();
+      for (const k of process.env.FULL ? [1, 4, 6, 7, 8, 9, 10, 12, 13, 15, 18] : [5, 8, 13]) {
+        await uneven.fill(await uneven.unbalance(), `before ${k}`);
+        const victim = end === "source" ? source : target;
+        await interrupt(
+          k,
+          async () => {
+            await cluster.killNode(victim);
+            await cluster.startNode(victim);
+          },
+          () => cluster.reconcile({ way: "classic" }).catch(() => undefined),
+        );
+        await cluster.reconcile();
+        expect([k, await cluster.faults(), await uneven.missing()]).toEqual([k, [], []]);
+      }
+    },
+  );
+
+  test("a failover of the target or the source on the way: the rest goes to whoever leads now", {
+    timeout: 300_000,
+  }, async (context) => {
+    const uneven = await Uneven.start(context, server, { masters: 3, replicas: 1, zones: 3 }, 1_000);
+    const { cluster } = uneven;
+    for (const index of [0, 1]) {
+      await uneven.fill(await uneven.unbalance(), `before ${index}`);
+      const victim = (await cluster.leaders())[index] ?? "";
+      // Some keys are on the target, some on the source.
+      await interrupt(
+        8,
+        async () => {
+          await cluster.killNode(victim);
+          await until(
+            "its replica leads",
+            async () => (await cluster.leaders())[index] !== "" && (await cluster.leaders())[index] !== victim,
+          );
+          await cluster.startNode(victim);
+        },
+        () => cluster.reconcile({ way: "classic" }).catch(() => undefined),
+      );
+      await cluster.reconcile();
+      expect([index, await cluster.faults(), await uneven.missing()]).toEqual([index, [], []]);
+    }
+  });
+
+  test("the new owner is named on the target first, then on the source, then elsewhere", async (context) => {
+    const uneven = await Uneven.start(context, server);
+    const { cluster } = uneven;
+    const [target = "", source = "", other = ""] = await cluster.leaders();
+    const slots = await uneven.unbalance();
+    await uneven.fill(slots, "keys");
+    const nameOf = new Map(cluster.names.map((name) => [cluster.endpoint(name).port, name]));
+    const seen: string[] = [];
+    const send = Connections.prototype.send;
+    const spy = vi.spyOn(Connections.prototype, "send").mockImplementation(function (
+      this: Connections,
+      endpoint,
+      commands: readonly Command[],
+      options,
+    ) {
+      for (const [name, what, slot, state] of commands)
+        if (name === "CLUSTER" && what === "SETSLOT" && slot === slots[0])
+          seen.push(`${state} on ${nameOf.get(endpoint.port)}`);
+      return send.call(this, endpoint, commands, options);
+    });
+    await cluster.reconcile({ way: "classic" });
+    spy.mockRestore();
+    expect(seen).toEqual([
+      `IMPORTING on ${target}`,
+      `MIGRATING on ${source}`,
+      `NODE on ${target}`,
+      `NODE on ${source}`,
+      `NODE on ${other}`,
+    ]);
+  });
+
+  test("a key on both ends: equal copies become one, different ones are named and kept", async (context) => {
+    const uneven = await Uneven.start(context, server);
+    const { cluster } = uneven;
+    const [target = "", source = ""] = await cluster.leaders();
+    const slots = await uneven.unbalance();
+    await uneven.fill(slots, "keys");
+    const [slot = 0] = slots;
+    const [twin, other] = [keyIn(slot, 0), keyIn(slot, 1)];
+    const [sourceId, targetId] = [
+      await cluster.call(source, "CLUSTER", "MYID"),
+      await cluster.call(target, "CLUSTER", "MYID"),
+    ];
+    await cluster.call(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", String(sourceId));
+    await cluster.call(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", String(targetId));
+    const there = cluster.connect(target);
+    const put = async (key: string, value: string) => {
+      await there.call("ASKING");
+      await there.set(key, value);
+    };
+    await put(twin, uneven.written.get(twin) ?? "");
+    await put(other, "something else");
+    const failure = await failureOf(cluster.reconcile({ way: "classic" }));
+    expect(failure.refusals.map((r) => [r.kind, r.subject])).toEqual([["conflicting-keys", target]]);
+    expect(failure.message).toContain(JSON.stringify(other));
+    expect(failure.message).not.toContain(JSON.stringify(twin));
+    await there.call("ASKING");
+    expect(await there.get(other)).toBe("something else");
+    await there.call("ASKING");
+    await there.del(other);
+    there.disconnect();
+    await cluster.reconcile();
+    expect([await cluster.faults(), await uneven.missing()]).toEqual([[], []]);
+  });
+
+  test("a key too big to move is named before its slot is opened; without it the move goes on", async (context) => {
+    // Half a second at 100 MB/s.
+    const uneven = await Uneven.start(context, server, SHAPE, 1_000);
+    const { cluster } = uneven;
+    const slots = await uneven.unbalance();
+    await uneven.fill(slots, "keys");
+    const big = keyIn(slots[1] ?? 0, 99);
+    const client = cluster.client();
+    await client.set(big, Buffer.alloc(60_000_000, "x"));
+    const failure = await failureOf(cluster.reconcile({ way: "classic" }));
+    expect(failure.refusals.map((r) => r.kind)).toEqual(["big-key"]);
+    expect(failure.message).toContain(JSON.stringify(big));
+    expect(failure.message).toMatch(/string, 6\d MB/);
+    for (const name of cluster.names)
+      expect(String(await cluster.call(name, "CLUSTER", "NODES"))).not.toMatch(/\[\d+-[<>]-/);
+    await client.del(big);
+    client.disconnect();
+    await cluster.reconcile({ way: "classic" });
+    expect([await cluster.faults(), await uneven.missing()]).toEqual([[], []]);
+  });
+
+  test("slots that an aborted redis-cli reshard left open are finished", async (context) => {
+    const uneven = await Uneven.start(context, server);
+    const { cluster } = uneven;
+    const [to = "", from = ""] = await cluster.leaders();
+    const client = cluster.client();
+    await Promise.all(Array.from({ length: 20_000 }, (_, i) => client.set(`key:${i}`, `value ${i}`)));
+    client.disconnect();
+    for (let i = 0; i < 20_000; i += 97) uneven.written.set(`key:${i}`, `value ${i}`);
+    const { address, port } = cluster.endpoint(from);
+    const [toId, fromId] = [await cluster.call(to, "CLUSTER", "MYID"), await cluster.call(from, "CLUSTER", "MYID")];
+    const reshard = execFile(cluster.cliPath, [
+      "--cluster",
+      "reshard",
+      `${address}:${port}`,
+      "--cluster-from",
+      String(fromId),
+      "--cluster-to",
+      String(toId),
+      "--cluster-slots",
+      "2000",
+      "--cluster-yes",
+    ]);
+    const open = async () => /\[\d+-[<>]-/.test(String(await cluster.call(from, "CLUSTER", "NODES")));
+    // Killed where a slot is open: when it is not, it is too early by a moment.
+    await until(
+      "some slots have moved",
+      async () =>
+        Number(/cluster_my_epoch:(\d+)/.exec(String(await cluster.call(to, "CLUSTER", "INFO")))?.[1]) > 3 &&
+        (await open()),
+    );
+    reshard.kill("SIGKILL");
+    await new Promise((resolve) => reshard.once("close", resolve));
+    if (!(await open())) {
+      // It died between two slots; one is opened in its place, as it would have done next.
+      const slot = (await uneven.plannedSlots())[0] ?? 0;
+      await cluster.call(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", String(fromId)).catch(() => undefined);
+      await cluster.call(from, "CLUSTER", "SETSLOT", slot, "MIGRATING", String(toId)).catch(() => undefined);
+    }
+    await cluster.reconcile();
+    expect([await cluster.faults(), await uneven.missing()]).toEqual([[], []]);
+  });
+
+  test("fewer masters than the data need are refused, with the figures", async (context) => {
+    const lines = ["maxmemory 12mb", "maxmemory-policy noeviction"];
+    const cluster = await ChangingCluster.start(await programFor(context, server), { ...SHAPE, masters: 4 }, { lines });
+    context.onTestFinished(() => cluster.stop());
+    const client = cluster.client();
+    for (let i = 0; i < 24; i++) await client.set(`big:${i}`, Buffer.alloc(1_000_000, "x"));
+    await cluster.declare(SHAPE);
+    const failure = await failureOf(cluster.reconcile());
+    expect(failure.refusals.map((r) => r.kind)).toEqual(["no-memory"]);
+    expect(failure.message).toMatch(/4 masters hold \d+ MiB, and the 3 that stay have maxmemory for 36 MiB/);
+    for (let i = 0; i < 24; i++) expect(await client.strlen(`big:${i}`)).toBe(1_000_000);
+    client.disconnect();
+  });
+
+  test("a target that fills up on the way ends the move with the figures, and no key is lost", async (context) => {
+    const uneven = await Uneven.start(context, server);
+    const { cluster } = uneven;
+    const [target = ""] = await cluster.leaders();
+    const slots = await uneven.unbalance();
+    await uneven.fill(slots, "keys");
+    const used = Number(/used_memory:(\d+)/.exec(String(await cluster.call(target, "INFO", "memory")))?.[1]);
+    await cluster.call(target, "CONFIG", "SET", "maxmemory", used);
+    const failure = await failureOf(cluster.reconcile());
+    expect(failure.refusals.map((r) => [r.kind, r.subject])).toEqual([["no-memory", target]]);
+    expect(failure.message).toMatch(/maxmemory of \d+ MiB/);
+    expect(await uneven.missing()).toEqual([]);
+    await cluster.call(target, "CONFIG", "SET", "maxmemory", 0);
+    await cluster.reconcile();
+    expect([await cluster.faults(), await uneven.missing()]).toEqual([[], []]);
+    expect(toRanges(await uneven.plannedSlots())).toEqual([]);
+  });
+});

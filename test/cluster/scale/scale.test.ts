@@ -1,0 +1,62 @@
+import { describe, expect, test } from "vitest";
+import { layoutOf } from "../../../components/formation/layout";
+import { programFor, type Shape } from "../../support/formation";
+import type { TestServerName } from "../../support/servers";
+import { CheckedLoad } from "./load";
+import { ChangingCluster } from "./support";
+
+/** Classic and atomic migration by default; the servers between with FULL. */
+const SERVERS: readonly TestServerName[] = process.env.FULL
+  ? ["redis-7.0", "redis-8.0", "valkey-8.1", "valkey-9.1"]
+  : ["redis-7.0", "valkey-9.1"];
+
+const START: Shape = { masters: 3, replicas: 1, zones: 3 };
+/** One after the other, on one cluster. */
+const CHANGES: readonly (readonly [string, Shape])[] = process.env.FULL
+  ? [
+      ["3 → 5 masters", { masters: 5, replicas: 1, zones: 3 }],
+      ["5 → 4 masters", { masters: 4, replicas: 1, zones: 3 }],
+      ["4 → 3 masters", { masters: 3, replicas: 1, zones: 3 }],
+      ["1 → 2 replicas", { masters: 3, replicas: 2, zones: 3 }],
+      ["2 → 1 replicas", { masters: 3, replicas: 1, zones: 3 }],
+      ["3 → 4 zones", { masters: 3, replicas: 1, zones: 4 }],
+      ["4 → 3 zones", { masters: 3, replicas: 1, zones: 3 }],
+      ["more masters, fewer replicas", { masters: 5, replicas: 0, zones: 3 }],
+      ["fewer masters, more replicas", { masters: 3, replicas: 1, zones: 3 }],
+    ]
+  : [
+      ["3 → 5 masters", { masters: 5, replicas: 1, zones: 3 }],
+      ["fewer masters, more replicas, another zone", { masters: 3, replicas: 2, zones: 4 }],
+      ["2 → 1 replicas, a zone fewer", { masters: 3, replicas: 1, zones: 3 }],
+    ];
+
+describe.each(SERVERS)("scaling %s under a load that is checked", (server) => {
+  test("loses no key, shows no client an error, and ends even each time", { timeout: 600_000 }, async (context) => {
+    const cluster = await ChangingCluster.start(await programFor(context, server), START);
+    context.onTestFinished(() => cluster.stop());
+    for (const name of await cluster.leaders())
+      await cluster.call(
+        name,
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=shared\nredis.register_function('mine', function() return 'here' end)",
+      );
+    const load = await CheckedLoad.start(cluster, { fields: process.env.FULL ? 100_000 : 5_000 });
+    const pauses: string[] = [];
+    for (const [name, shape] of CHANGES) {
+      load.takeLongest();
+      const began = Date.now();
+      const { layout, observation, members } = await cluster.become(shape);
+      pauses.push(`${name}: longest pause ${load.takeLongest()} ms in ${((Date.now() - began) / 1000).toFixed(1)} s`);
+      expect([name, await cluster.faults()]).toEqual([name, []]);
+      expect(layoutOf(cluster.goal, observation)).toEqual(layout);
+      expect([name, members.map((m) => m.name)]).toEqual([name, [...cluster.names].sort()]);
+      for (const leader of await cluster.leaders())
+        expect([leader, await cluster.call(leader, "FCALL", "mine", 0)]).toEqual([leader, "here"]);
+    }
+    const { operations, errors, wrong } = await load.end();
+    console.log(`${server}: ${operations} operations of 3 clients\n  ${pauses.join("\n  ")}`);
+    expect([errors, wrong]).toEqual([[], []]);
+    expect(operations).toBeGreaterThan(1_000);
+  });
+});

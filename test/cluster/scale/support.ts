@@ -1,0 +1,229 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Cluster, Redis } from "ioredis";
+import type { FormationGoal, History } from "../../../components/formation/goal";
+import { layoutOf } from "../../../components/formation/layout";
+import { answering, self } from "../../../components/formation/observation";
+import { observe } from "../../../components/formation/observe";
+import { type Reconciled, type ReconcileOptions, reconcile } from "../../../components/formation/reconcile";
+import { countSlots, SLOT_COUNT } from "../../../components/formation/slots";
+import { Connections } from "../../../components/formation/wire";
+import { keySlot } from "../../../components/spec/keySlot";
+import { place } from "../../../components/topology/place";
+import { freeEndpoints, type Shape } from "../../support/formation";
+import { type RunningServer, type ServerProgram, startServer } from "../../support/servers";
+import { specOf } from "../../unit/topology/support";
+
+/** A cluster whose declaration changes: servers come before a change is carried out, and go after it. */
+export class ChangingCluster {
+  goal: FormationGoal;
+  history: History = { members: [], verified: false };
+  readonly #program: ServerProgram;
+  readonly #timeout: number;
+  readonly #root = mkdtempSync(join(tmpdir(), "prc-scale-"));
+  readonly #servers = new Map<string, RunningServer>();
+  readonly #endpoints: Record<string, { address: string; port: number; busPort: number }> = {};
+  readonly #lines: readonly string[];
+
+  private constructor(program: ServerProgram, goal: FormationGoal, timeout: number, lines: readonly string[]) {
+    this.#program = program;
+    this.goal = goal;
+    this.#timeout = timeout;
+    this.#lines = lines;
+  }
+
+  /** Formed and verified. */
+  static async start(
+    program: ServerProgram,
+    shape: Shape,
+    { nodeTimeoutMilliseconds = 5_000, lines = [] as readonly string[] } = {},
+  ): Promise<ChangingCluster> {
+    const nothing = { endpoints: {} } as unknown as FormationGoal;
+    const cluster = new ChangingCluster(program, nothing, nodeTimeoutMilliseconds, lines);
+    try {
+      await cluster.become(shape);
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+    return cluster;
+  }
+
+  get names(): string[] {
+    return this.goal.plan.shards.flatMap((s) => s.nodes.map((n) => n.name));
+  }
+
+  get running(): string[] {
+    return [...this.#servers.keys()];
+  }
+
+  get cliPath(): string {
+    return this.#program.cliPath ?? "redis-cli";
+  }
+
+  endpoint(name: string): { address: string; port: number; busPort: number } {
+    const endpoint = this.#endpoints[name];
+    if (!endpoint) throw new Error(`no node ${name}`);
+    return endpoint;
+  }
+
+  /** The goal of a shape; servers of nodes that it adds are started. */
+  async declare(shape: Shape): Promise<FormationGoal> {
+    const spec = specOf(shape.masters, shape.replicas, shape.zones, {
+      engine: { name: this.#program.engine, version: this.#program.version },
+      nodeTimeoutMilliseconds: this.#timeout,
+    });
+    const plan = place(spec);
+    const nodes = plan.shards.flatMap((s) => s.nodes);
+    const fresh = nodes.filter(({ name }) => !this.#endpoints[name]);
+    Object.assign(this.#endpoints, await freeEndpoints(fresh, plan.zones));
+    await Promise.all(nodes.filter(({ name }) => !this.#servers.has(name)).map(({ name }) => this.startNode(name)));
+    this.goal = {
+      cluster: spec.name,
+      engine: spec.engine,
+      plan,
+      endpoints: Object.fromEntries(nodes.map(({ name }) => [name, this.endpoint(name)])),
+      settings: { "cluster-node-timeout": String(this.#timeout) },
+      nodeTimeoutMilliseconds: this.#timeout,
+    };
+    return this.goal;
+  }
+
+  /** The whole change: servers, formation, and the end of those that left. */
+  async become(shape: Shape, options: Partial<ReconcileOptions> = {}): Promise<Reconciled> {
+    await this.declare(shape);
+    const result = await this.reconcile(options);
+    await this.endRetired();
+    return result;
+  }
+
+  async reconcile(options: Partial<ReconcileOptions> = {}): Promise<Reconciled> {
+    const result = await reconcile(this.goal, this.history, { access: {}, onProgress: () => {}, ...options });
+    this.history = { members: result.members, verified: true };
+    return result;
+  }
+
+  async endRetired(): Promise<void> {
+    const names = new Set(this.names);
+    for (const name of this.running) {
+      if (names.has(name)) continue;
+      await this.killNode(name, "SIGTERM");
+      rmSync(join(this.#root, name), { recursive: true, force: true });
+      delete this.#endpoints[name];
+    }
+  }
+
+  async startNode(name: string): Promise<void> {
+    const { address, port } = this.endpoint(name);
+    const dir = join(this.#root, name);
+    mkdirSync(dir, { recursive: true });
+    const lines = [
+      "cluster-enabled yes",
+      "cluster-config-file nodes.conf",
+      `cluster-node-timeout ${this.#timeout}`,
+      "cluster-require-full-coverage no",
+      "cluster-allow-replica-migration no",
+      "protected-mode no",
+      "appendonly yes",
+      'save ""',
+      "repl-diskless-sync-delay 0",
+      `bind ${address}`,
+      `cluster-announce-ip ${address}`,
+      ...this.#lines,
+    ];
+    const conf = `${lines.join("\n")}\n`;
+    this.#servers.set(
+      name,
+      await startServer({ server: this.#program, address, port, dir, conf, timeoutMilliseconds: 30_000 }),
+    );
+  }
+
+  async killNode(name: string, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    const server = this.#servers.get(name);
+    this.#servers.delete(name);
+    await server?.stop(signal);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.running.map((name) => this.killNode(name, "SIGKILL")));
+    rmSync(this.#root, { recursive: true, force: true });
+  }
+
+  connect(name: string): Redis {
+    const { address, port } = this.endpoint(name);
+    const client = new Redis({ host: address, port, enableReadyCheck: false, retryStrategy: () => null });
+    client.on("error", () => {});
+    return client;
+  }
+
+  /** One command to one node. */
+  async call(name: string, command: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
+    const client = this.connect(name);
+    try {
+      return await client.call(command, ...args);
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  /** An ordinary client with the library's own defaults. */
+  client(): Cluster {
+    const client = new Cluster(
+      Object.values(this.goal.endpoints).map(({ address, port }) => ({ host: address, port })),
+    );
+    client.on("error", () => {});
+    return client;
+  }
+
+  /** Names of the masters with slots, in the plan's order of shards. */
+  async leaders(): Promise<string[]> {
+    const connections = new Connections("test-observer");
+    try {
+      return layoutOf(this.goal, await observe(this.goal, connections)).map((s) => s.leader?.name ?? "");
+    } finally {
+      connections.close();
+    }
+  }
+
+  /** What is wrong with the cluster as its nodes see it; empty where it is whole, even, and without anything left over. */
+  async faults(): Promise<string[]> {
+    const connections = new Connections("test-observer");
+    try {
+      const nodes = answering(await observe(this.goal, connections));
+      const masters = nodes.filter((n) => self(n).slots.length > 0);
+      const counts = masters.map((n) => countSlots(self(n).slots));
+      const faults: string[] = [];
+      if (nodes.length !== this.names.length) faults.push(`${nodes.length} of ${this.names.length} nodes answer`);
+      if (masters.length !== this.goal.plan.shards.length) faults.push(`${masters.length} masters own slots`);
+      if (counts.reduce((a, b) => a + b, 0) !== SLOT_COUNT) faults.push(`${counts.join("+")} slots are owned`);
+      if (Math.max(...counts) - Math.min(...counts) > 1) faults.push(`uneven: ${counts.join(", ")}`);
+      for (const node of nodes) {
+        if (node.view.length !== this.names.length) faults.push(`${node.name} knows ${node.view.length} nodes`);
+        if (self(node).openSlots.length > 0) faults.push(`${node.name} has open slots`);
+      }
+      // Keys that lie where no client is sent to would be lost without anybody seeing it.
+      for (const master of masters) {
+        const client = this.connect(master.name);
+        const pipeline = client.pipeline();
+        for (const { start, end } of self(master).slots)
+          for (let slot = start; slot <= end; slot++) pipeline.call("CLUSTER", "COUNTKEYSINSLOT", String(slot));
+        const owned = ((await pipeline.exec()) ?? []).reduce((sum, [, n]) => sum + Number(n), 0);
+        const all = await client.dbsize();
+        client.disconnect();
+        if (owned !== all) faults.push(`${master.name} holds ${all - owned} keys of slots that are not its own`);
+      }
+      return faults;
+    } finally {
+      connections.close();
+    }
+  }
+}
+
+/** A key for this slot, the `n`th of them. */
+export function keyIn(slot: number, n = 0): string {
+  for (let i = 0; ; i++) {
+    const tag = i.toString(36);
+    if (keySlot(`{${tag}}`) === slot) return `{${tag}}:${n}`;
+  }
+}
