@@ -94,7 +94,7 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
         `slot ${open.slot} of ${node.name} is ${open.direction} (other end ${open.peerId.slice(0, 8)}…)`,
       );
     }
-    if (node.state !== "ok")
+    if (node.state !== "ok" && !openSlotsOf(node).some((o) => o.direction === "importing"))
       report(
         "state-fail",
         node.name,
@@ -107,7 +107,9 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
       report("setting-differs", node.name, `${name} of ${node.name} is ${values}`, `have ${name} ${values}`);
     }
   }
-  const pictures = new Set(alive.map(viewSignature));
+  // A node that imports a slot takes no news of its owner, such as a failover of the other end: closing it mends that.
+  const open = new Set(alive.flatMap((n) => openSlotsOf(n).map((o) => o.slot)));
+  const pictures = new Set(alive.map((n) => viewSignature(n, open)));
   if (pictures.size > 1)
     report(
       "views-differ",
@@ -211,7 +213,8 @@ function membership(members: readonly Member[], alive: readonly AnsweringNode[],
     const missing = alive.filter((other) => !known.has(other.id)).map((other) => other.name);
     if (missing.length > 0) report("not-joined", node.name, `${node.name} does not know ${missing.join(", ")}`);
     // By address: each node lists the others in an order of its own.
-    const entries = [...node.view].sort(
+    const doubtful = node.view.filter((e) => e.handshake || e.noaddr || e.health !== "ok");
+    const entries = doubtful.sort(
       (a, b) => a.address.localeCompare(b.address, "en", { numeric: true }) || a.port - b.port,
     );
     for (const entry of entries) {
@@ -231,17 +234,22 @@ function membership(members: readonly Member[], alive: readonly AnsweringNode[],
 
 /** Do the others, and so all clients that they redirect, look for each node where it is? A host name is not compared. */
 function addresses(alive: readonly AnsweringNode[], report: Report): void {
+  const wrong = new Map<string, NodeEntry>();
+  const byId = new Map(alive.map((n) => [n.id, n.endpoint]));
+  for (const node of alive) {
+    for (const entry of node.view) {
+      const is = byId.get(entry.id);
+      if (!is || entry.handshake || entry.noaddr || entry.address === "") continue;
+      if (entry.address !== is.address || entry.port !== is.port) wrong.set(entry.id, wrong.get(entry.id) ?? entry);
+    }
+  }
   for (const { name, id, endpoint } of alive) {
-    if (isIP(endpoint.address) === 0) continue;
-    const entries = alive.flatMap((n) =>
-      n.view.filter((e) => e.id === id && !e.handshake && !e.noaddr && e.address !== ""),
-    );
-    const wrong = entries.find((e) => e.address !== endpoint.address || e.port !== endpoint.port);
-    if (!wrong) continue;
+    const seen = wrong.get(id);
+    if (!seen || isIP(endpoint.address) === 0) continue;
     report(
       "other-address",
       name,
-      `${name} is at ${endpoint.address}:${endpoint.port}, and the cluster looks for it at ${wrong.address}:${wrong.port}, which is what it announces or had before (cluster-announce-ip, cluster-announce-port)`,
+      `${name} is at ${endpoint.address}:${endpoint.port}, and the cluster looks for it at ${seen.address}:${seen.port}, which is what it announces or had before (cluster-announce-ip, cluster-announce-port)`,
     );
   }
 }

@@ -2,6 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
 import { type MigrationContext, type Moved, migrateSlots } from "./migrate";
 import { reasonOf } from "./observe";
+import { expandSlots } from "./slots";
 import { describeStep, type Step } from "./steps";
 import type { Command, Connections } from "./wire";
 
@@ -153,6 +154,8 @@ function commandsOf(step: Step): Command[] {
       return [step.force ? ["CLUSTER", "FAILOVER", "FORCE"] : ["CLUSTER", "FAILOVER"]];
     case "stabilizeSlot":
       return [["CLUSTER", "SETSLOT", step.slot, "STABLE"]];
+    case "nameOwner":
+      return expandSlots(step.slots).map((slot) => ["CLUSTER", "SETSLOT", slot, "NODE", step.ownerId]);
     case "reset":
       return [["CLUSTER", "RESET", "HARD"]];
     case "forget":

@@ -154,6 +154,8 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
       return onNode(observation, step.node, (n) =>
         withSelf(n, { openSlots: self(n).openSlots.filter((o) => o.slot !== step.slot) }),
       );
+    case "nameOwner":
+      return observation;
     case "reset":
       return onNode(observation, step.node, (n) => {
         const { masterId: _former, ...own } = self(n);

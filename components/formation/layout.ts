@@ -1,7 +1,7 @@
 import type { PlannedShard, SlotRange } from "../topology/plan";
 import type { FormationGoal } from "./goal";
 import { type AnsweringNode, answering, type ClusterObservation, self } from "./observation";
-import { formatRanges, rangesWhere, tally } from "./slots";
+import { expandSlots, formatRanges, rangesWhere, tally, toRanges } from "./slots";
 
 /** A shard as it is: who leads and who follows, by the nodes' own word. */
 export interface ShardLayout {
@@ -82,12 +82,14 @@ export function claims(observation: ClusterObservation): { unowned: SlotRange[];
 
 /**
  * One node's picture of members, roles and slot owners as text, to compare pictures. Handshakes are not members yet.
- * Servers print the shortest list of ranges, ascending, so equal slots are equal text.
+ * Servers print the shortest list of ranges, ascending, so equal slots are equal text. `without` leaves slots out.
  */
-export function viewSignature(node: AnsweringNode): string {
+export function viewSignature(node: AnsweringNode, without?: ReadonlySet<number>): string {
+  const slotsOf = (slots: readonly SlotRange[]) =>
+    without === undefined || without.size === 0 ? slots : toRanges(expandSlots(slots).filter((s) => !without.has(s)));
   return node.view
     .filter((e) => !e.handshake)
-    .map((e) => `${e.id} ${e.role} ${e.masterId ?? "-"} ${formatRanges(e.slots)}`)
+    .map((e) => `${e.id} ${e.role} ${e.masterId ?? "-"} ${formatRanges(slotsOf(e.slots))}`)
     .sort()
     .join("\n");
 }

@@ -116,7 +116,15 @@ export function finishOpenSlots(
       going.set(key, entry);
     }
   }
-  const moves = [...going.values()].map(({ from, to, slots }) => move(from, to, shardOf(to.name), [...slots]));
+  const pairs = [...going.values()].map(({ from, to, slots }) => ({ from, to, slots: [...slots] }));
+  // Without knowing the owner the target refuses keys, whatever it imports.
+  const unaware = pairs.flatMap(({ from, to, slots }): Step[] => {
+    const known = new Set(to.view.filter((e) => e.id === from.id).flatMap((e) => expandSlots(e.slots)));
+    const news = toRanges(slots.filter((slot) => !known.has(slot)));
+    return news.length > 0 ? [{ do: "nameOwner", node: to.name, slots: news, owner: from.name, ownerId: from.id }] : [];
+  });
+  if (unaware.length > 0) return [...steps, ...unaware];
+  const moves = pairs.map(({ from, to, slots }) => move(from, to, shardOf(to.name), slots));
   return [...steps, ...nextRound(moves, SLOTS_A_ROUND)];
 }
 

@@ -49,6 +49,14 @@ export type Step =
       readonly slots: readonly SlotRange[];
     }
   | { readonly do: "stabilizeSlot"; readonly node: string; readonly slot: number }
+  /** Slots that the node imports, and whose owner it does not know: it takes no news of slots that it imports. */
+  | {
+      readonly do: "nameOwner";
+      readonly node: string;
+      readonly slots: readonly SlotRange[];
+      readonly owner: string;
+      readonly ownerId: string;
+    }
   /** Only a node without slots: an emptied master, or a replica whose shard is in sync without it. */
   | { readonly do: "reset"; readonly node: string; readonly id: string }
   | { readonly do: "forget"; readonly node: string; readonly id: string; readonly formerName: string }
@@ -80,6 +88,8 @@ export function describeStep(step: Step): string {
       return `move ${countSlots(step.slots)} slots to ${step.to}: ${formatRanges(step.slots)}`;
     case "stabilizeSlot":
       return `close slot ${step.slot}, which was left open towards a node that is gone`;
+    case "nameOwner":
+      return `learn that ${step.owner} owns ${formatRanges(step.slots)} now`;
     case "reset":
       return "leave: empty of slots, it is reset";
     case "forget":
