@@ -102,8 +102,16 @@ function componentsOf(alive: readonly AnsweringNode[]): AnsweringNode[][] {
   return components;
 }
 
+/** Everybody is asked about everybody, several times a look. Observations do not change, so each is indexed once. */
+const acquaintances = new WeakMap<AnsweringNode, ReadonlySet<string>>();
+
 export function knows(node: AnsweringNode, other: AnsweringNode): boolean {
-  return node.view.some((e) => e.id === other.id && !e.handshake);
+  let ids = acquaintances.get(node);
+  if (!ids) {
+    ids = new Set(node.view.filter((e) => !e.handshake).map((e) => e.id));
+    acquaintances.set(node, ids);
+  }
+  return ids.has(other.id);
 }
 
 function freeInEveryView(alive: readonly AnsweringNode[]): SlotRange[] {
