@@ -77,10 +77,13 @@ export function plan(
     !standing.formed &&
     standing.keyless &&
     layout.some((s) => s.strays.some((n) => self(n).role === "master"));
+  const withinShards = shardsFirst ? planMeetingsWithinShards(goal, alive) : [];
+  // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
+  const assigning = assignSlots(goal, layout, alive, standing);
   const batches: [Phase, Step[]][] = [
     ["recover", takeOver(layout, members, alive)],
-    ["assign", assignSlots(goal, layout, alive, standing)],
-    ["join", shardsFirst ? planMeetingsWithinShards(goal, alive) : []],
+    ["assign", assigning.length > 0 ? [...assigning, ...withinShards] : []],
+    ["join", withinShards],
     ["replicate", planReplicas(layout, alive)],
     ["join", shardsFirst ? [] : planMeetings(goal, alive, options.insist ?? false)],
     ["retire", forgetStale(stale, alive, !standing.formed && standing.keyless)],
