@@ -13,7 +13,10 @@ export function progressLine(goal: FormationGoal, observed: ClusterObservation):
   const total = observation.nodes.length;
   const met = alive.filter((node) => alive.every((other) => knows(node, other))).length;
   const layout = layoutOf(goal, observation);
-  const replicas = layout.reduce((sum, { replicas }) => sum + replicas.filter((r) => !r.leaving && r.replication.linkUp).length, 0);
+  const replicas = layout.reduce(
+    (sum, { replicas }) => sum + replicas.filter((r) => !r.leaving && r.replication.linkUp).length,
+    0,
+  );
   const planned = layout.reduce((sum, s) => sum + s.planned.nodes.length - 1, 0);
   const parts = [
     ...(alive.length < total ? [`answering ${alive.length}/${total}`] : []),

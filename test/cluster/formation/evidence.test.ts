@@ -44,7 +44,7 @@ describe.concurrent("formation acts on evidence only", { timeout: 120_000 }, () 
     // Events are served often while an RDB is loaded, and a rewritten AOF begins with one.
     await cluster.sendTo(nodeAt(cluster, 1), ["BGREWRITEAOF"]);
     await until("the AOF is rewritten", async () =>
-      /aof_rewrite_in_progress:0[^]*aof_rewrite_scheduled:0[^]*aof_last_rewrite_time_sec:\d/.test(
+      /aof_rewrite_in_progress:0[\s\S]*aof_rewrite_scheduled:0[\s\S]*aof_last_rewrite_time_sec:\d/.test(
         String(await cluster.sendTo(nodeAt(cluster, 1), ["INFO", "persistence"])),
       ),
     );
