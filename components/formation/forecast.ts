@@ -155,7 +155,10 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
         withSelf(n, { openSlots: self(n).openSlots.filter((o) => o.slot !== step.slot) }),
       );
     case "nameOwner":
-      return observation;
+      if (step.node !== step.owner) return observation;
+      return onNode(observation, step.node, (n) =>
+        withSelf(n, { slots: toRanges([...expandSlots(self(n).slots), ...expandSlots(step.slots)]) }),
+      );
     case "reset":
       return onNode(observation, step.node, (n) => {
         const { masterId: _former, ...own } = self(n);

@@ -11,7 +11,7 @@ import {
   self,
   withoutRetired,
 } from "./observation";
-import { finishOpenSlots, nextRound, planMoves, SLOTS_A_ROUND } from "./rebalance";
+import { finishOpenSlots, nextRound, planMoves, reclaimSlots, SLOTS_A_ROUND } from "./rebalance";
 import { type Refusal, refusals } from "./refusals";
 import { expandSlots, toRanges } from "./slots";
 import { type Standing, standingOf } from "./standing";
@@ -82,6 +82,7 @@ export function plan(
   const assigning = assignSlots(goal, layout, alive, standing);
   const batches: [Phase, Step[]][] = [
     ["recover", takeOver(layout, members, alive)],
+    ["recover", standing.formed ? reclaimSlots(observation) : []],
     ["assign", assigning.length > 0 ? [...assigning, ...withinShards] : []],
     ["join", withinShards],
     ["replicate", planReplicas(layout, alive)],

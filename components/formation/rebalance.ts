@@ -1,5 +1,5 @@
 import type { FormationGoal, Member } from "./goal";
-import { layoutOf } from "./layout";
+import { claims, layoutOf } from "./layout";
 import { type AnsweringNode, answering, type ClusterObservation, openSlotsOf, self } from "./observation";
 import { countSlots, expandSlots, SLOT_COUNT, toRanges } from "./slots";
 import type { Step } from "./steps";
@@ -126,6 +126,27 @@ export function finishOpenSlots(
   if (unaware.length > 0) return [...steps, ...unaware];
   const moves = pairs.map(({ from, to, slots }) => move(from, to, shardOf(to.name), slots));
   return [...steps, ...nextRound(moves, SLOTS_A_ROUND)];
+}
+
+/**
+ * Slots that nobody claims although every other node names the same master as their owner: it was promoted, or told, and its
+ * own word got lost (seen on Redis 7.0 when a master fails over right after it got slots). It is told what all others hold.
+ */
+export function reclaimSlots(observation: ClusterObservation): Step[] {
+  const { unowned } = claims(observation);
+  if (unowned.length === 0) return [];
+  const alive = answering(observation);
+  return alive.flatMap((owner): Step[] => {
+    if (self(owner).role !== "master") return [];
+    const others = alive.filter((n) => n !== owner && openSlotsOf(n).length === 0);
+    if (others.length === 0) return [];
+    const named = others.map(
+      (n) => new Set(n.view.filter((e) => e.id === owner.id).flatMap((e) => expandSlots(e.slots))),
+    );
+    const slots = toRanges(expandSlots(unowned).filter((slot) => named.every((known) => known.has(slot))));
+    if (slots.length === 0) return [];
+    return [{ do: "nameOwner", node: owner.name, slots, owner: owner.name, ownerId: owner.id }];
+  });
 }
 
 function move(from: AnsweringNode, to: AnsweringNode, shard: string, slots: readonly number[]): MigrateSlots {

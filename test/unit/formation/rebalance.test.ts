@@ -1,0 +1,308 @@
+import { describe, expect, test } from "vitest";
+import type { NodeEntry, OpenSlot } from "../../../components/formation/clusterNodes";
+import type { Member } from "../../../components/formation/goal";
+import { groupSlots, KEYS_AT_ONCE, nextGo, OPEN_AT_ONCE, Pace } from "../../../components/formation/migratePace";
+import { needsLooking, tooBig } from "../../../components/formation/migrateSizes";
+import { wayFor } from "../../../components/formation/migrateWay";
+import type { AnsweringNode, ClusterObservation } from "../../../components/formation/observation";
+import { finishOpenSlots, type MigrateSlots, nextRound, reclaimSlots } from "../../../components/formation/rebalance";
+import { expandSlots } from "../../../components/formation/slots";
+
+interface Given {
+  readonly name: string;
+  readonly slots?: readonly [number, number][];
+  readonly open?: readonly OpenSlot[];
+  readonly of?: string;
+}
+
+/** A cluster in which everybody agrees; `views` changes what one node thinks of another's slots. */
+function cluster(
+  given: readonly Given[],
+  views: Readonly<Record<string, Readonly<Record<string, readonly [number, number][]>>>> = {},
+): ClusterObservation {
+  const ranges = (slots: readonly [number, number][] = []) => slots.map(([start, end]) => ({ start, end }));
+  const endpoint = (i: number) => ({ address: "10.0.0.1", port: 7_000 + i, busPort: 17_000 + i });
+  const entryOf = ({ name, slots, open, of }: Given, i: number, by: string): NodeEntry => ({
+    id: `id-${name}`,
+    ...endpoint(i),
+    role: of === undefined ? "master" : "replica",
+    ...(of === undefined ? {} : { masterId: `id-${of}` }),
+    myself: by === name,
+    health: "ok",
+    handshake: false,
+    noaddr: false,
+    configEpoch: i,
+    linked: true,
+    slots: ranges(views[by]?.[name] ?? slots),
+    openSlots: by === name ? (open ?? []) : [],
+  });
+  return {
+    nodes: given.map(
+      (node, i): AnsweringNode => ({
+        answering: true,
+        name: node.name,
+        endpoint: endpoint(i),
+        id: `id-${node.name}`,
+        server: { name: "redis", version: "7.0.15", clusterEnabled: true },
+        view: given.map((other, j) => entryOf(other, j, node.name)),
+        state: "ok",
+        currentEpoch: 9,
+        keys: 1,
+        memory: { usedBytes: 0, maxBytes: 0 },
+        replication: { linkUp: true, syncing: false, offset: 0, lagSeconds: 0 },
+        settings: {},
+      }),
+    ),
+  };
+}
+
+const importing = (slot: number, peer: string): OpenSlot => ({ slot, direction: "importing", peerId: `id-${peer}` });
+const migrating = (slot: number, peer: string): OpenSlot => ({ slot, direction: "migrating", peerId: `id-${peer}` });
+const shardOf = (name: string) => `shard-${name[0]}`;
+const finish = (o: ClusterObservation, members: readonly Member[] = []) => finishOpenSlots(o, members, shardOf);
+const short = (steps: ReturnType<typeof finish>) =>
+  steps.map((s) =>
+    "slots" in s
+      ? `${s.do} ${s.node}→${"to" in s ? s.to : "owner" in s ? s.owner : ""} ${expandSlots(s.slots)}`
+      : `${s.do} ${s.node} ${"slot" in s ? s.slot : ""}`,
+  );
+
+describe("slots that were left open", () => {
+  test("on both ends, or on one: the move is carried to its end", () => {
+    for (const [a, b] of [
+      [[migrating(5, "b")], [importing(5, "a")]],
+      [[migrating(5, "b")], []],
+      [[], [importing(5, "a")]],
+    ] as const)
+      expect(
+        short(
+          finish(
+            cluster([
+              { name: "a", slots: [[0, 9]], open: a },
+              { name: "b", slots: [[10, 19]], open: b },
+            ]),
+          ),
+        ),
+      ).toEqual(["migrateSlots a→b 5"]);
+  });
+
+  test("half closed: the target owns it, and the source's mark is taken back", () => {
+    const o = cluster([
+      {
+        name: "a",
+        slots: [
+          [0, 4],
+          [6, 9],
+        ],
+        open: [migrating(5, "b")],
+      },
+      {
+        name: "b",
+        slots: [
+          [5, 5],
+          [10, 19],
+        ],
+      },
+    ]);
+    expect(short(finish(o))).toEqual(["stabilizeSlot a 5"]);
+  });
+
+  test("towards a node that is nobody's: taken back", () => {
+    expect(
+      short(
+        finish(
+          cluster([
+            { name: "a", slots: [[0, 9]], open: [migrating(5, "x")] },
+            { name: "b", slots: [[10, 19]] },
+          ]),
+        ),
+      ),
+    ).toEqual(["stabilizeSlot a 5"]);
+  });
+
+  test("the target failed over: whoever leads its shard now gets the rest", () => {
+    const o = cluster([
+      { name: "a", slots: [[0, 9]], open: [migrating(5, "b1")] },
+      { name: "b1", of: "b2" },
+      { name: "b2", slots: [[10, 19]] },
+    ]);
+    expect(short(finish(o))).toEqual(["migrateSlots a→b2 5"]);
+  });
+
+  test("the target lost its identity: its shard is known from the members", () => {
+    const o = cluster([
+      { name: "a", slots: [[0, 9]], open: [migrating(5, "gone")] },
+      { name: "b2", slots: [[10, 19]] },
+    ]);
+    const former: Member = {
+      name: "b1",
+      shard: "shard-b",
+      zone: "z",
+      id: "id-gone",
+      endpoint: { address: "", port: 0, busPort: 0 },
+      state: "stale",
+    };
+    expect(short(finish(o, [former]))).toEqual(["migrateSlots a→b2 5"]);
+  });
+
+  test("the source failed over: the target, which took no news of it, is told first", () => {
+    const nodes: Given[] = [
+      { name: "a1", of: "a2" },
+      { name: "a2", slots: [[0, 9]] },
+      { name: "b", slots: [[10, 19]], open: [importing(5, "a1")] },
+    ];
+    expect(
+      short(
+        finish(
+          cluster(nodes, {
+            b: {
+              a2: [
+                [0, 4],
+                [6, 9],
+              ],
+            },
+          }),
+        ),
+      ),
+    ).toEqual(["nameOwner b→a2 5"]);
+    expect(short(finish(cluster(nodes)))).toEqual(["migrateSlots a2→b 5"]);
+  });
+
+  test("a replica's marks are its master's", () => {
+    const o = cluster([
+      { name: "a", slots: [[0, 9]] },
+      { name: "b", slots: [[10, 19]] },
+      { name: "c", of: "a", open: [migrating(5, "b")] },
+    ]);
+    expect(finish(o)).toEqual([]);
+  });
+});
+
+describe("a slot that nobody claims", () => {
+  const all: readonly [number, number][] = [[0, 16_383]];
+  const but5: readonly [number, number][] = [
+    [0, 4],
+    [6, 16_383],
+  ];
+  test("and that all others give to one master, is claimed by it", () => {
+    const o = cluster([{ name: "a", slots: all }, { name: "b" }, { name: "c" }], { a: { a: but5 } });
+    expect(reclaimSlots(o)).toEqual([
+      { do: "nameOwner", node: "a", slots: [{ start: 5, end: 5 }], owner: "a", ownerId: "id-a" },
+    ]);
+  });
+  test("and about which the others differ, is left alone", () => {
+    expect(
+      reclaimSlots(
+        cluster([{ name: "a", slots: all }, { name: "b" }, { name: "c" }], { a: { a: but5 }, c: { a: but5 } }),
+      ),
+    ).toEqual([]);
+    expect(reclaimSlots(cluster([{ name: "a", slots: but5 }, { name: "b" }]))).toEqual([]);
+    expect(reclaimSlots(cluster([{ name: "a", slots: all }, { name: "b" }]))).toEqual([]);
+  });
+});
+
+describe("a round of moves", () => {
+  const m = (node: string, to: string): MigrateSlots => ({
+    do: "migrateSlots",
+    node,
+    nodeId: node,
+    to,
+    toId: to,
+    toEndpoint: { address: "", port: 0, busPort: 0 },
+    shard: "",
+    slots: [{ start: 0, end: 99 }],
+  });
+  test("several may give to one; who gives gives to one only, and takes nothing", () => {
+    const pairs = (moves: readonly MigrateSlots[]) => nextRound(moves, 10).map((s) => `${s.node}${s.to}`);
+    expect(pairs([m("a", "x"), m("b", "x"), m("c", "x"), m("d", "x")])).toEqual(["ax", "bx", "cx"]);
+    expect(pairs([m("a", "x"), m("a", "y"), m("b", "y")])).toEqual(["ax", "by"]);
+    expect(pairs([m("a", "x"), m("x", "y"), m("b", "a")])).toEqual(["ax"]);
+    expect(nextRound([m("a", "x")], 10).map((s) => expandSlots(s.slots).length)).toEqual([10]);
+  });
+});
+
+describe("how much at once", () => {
+  const slots = Array.from({ length: 1_000 }, (_, i) => i);
+  test("slots without keys are opened hundreds at a time, slots with many keys three, small ones up to a handful of keys", () => {
+    expect(groupSlots(slots, () => 0).map((g) => g.length)).toEqual([256, 256, 256, 232]);
+    expect(
+      new Set(
+        groupSlots(slots, () => 10_000)
+          .slice(0, -1)
+          .map((g) => g.length),
+      ),
+    ).toEqual(new Set([OPEN_AT_ONCE.slots]));
+    for (const group of groupSlots(slots, (s) => s % 7))
+      expect(group.length <= 3 || group.reduce((sum, s) => sum + (s % 7), 0) <= OPEN_AT_ONCE.fewKeys).toBe(true);
+    expect(groupSlots(slots, (s) => s % 7).flat()).toEqual(slots);
+  });
+
+  test("no go exceeds keys or bytes, but for one large key alone and few keys left over", () => {
+    const keys = [10, 10, 500, 10, 10, 10].map((bytes, i) => ({ slot: 0, key: Buffer.from(String(i)), bytes }));
+    const goes: number[][] = [];
+    for (let at = 0; at < keys.length; at += goes.at(-1)?.length ?? 1)
+      goes.push(nextGo(keys, at, { keys: 2, bytes: 100 }).map((k) => k.bytes));
+    expect(goes).toEqual([[10, 10], [500], [10, 10], [10]]);
+    const small = Array.from({ length: 25 }, (_, i) => ({ slot: 0, key: Buffer.from(String(i)), bytes: 1 }));
+    expect(nextGo(small, 0, { keys: 20, bytes: 100 }).length).toBe(25);
+  });
+
+  test("the pace shrinks while nodes answer slowly, rests, and grows again", () => {
+    const pace = new Pace();
+    for (let i = 0; i < 20; i++) pace.moved(pace.keys, 20);
+    expect(pace.keys).toBe(KEYS_AT_ONCE.least);
+    for (let i = 0; i < 80; i++) pace.moved(pace.keys, 0.5);
+    expect(pace.keys).toBe(KEYS_AT_ONCE.most);
+    for (let i = 0; i < 20; i++) pace.pinged(30);
+    pace.moved(pace.keys, 1);
+    expect(pace.keys).toBe(KEYS_AT_ONCE.least);
+    expect(pace.restMilliseconds).toBeGreaterThan(0);
+    // One slow answer alone is chance.
+    for (let i = 0; i < 4; i++) pace.pinged(0.2);
+    pace.pinged(50);
+    pace.moved(pace.keys, 1);
+    expect(pace.restMilliseconds).toBe(0);
+  });
+});
+
+describe("keys that are too big", () => {
+  test("depends on the type and on the node timeout; no server takes more than 512 MiB", () => {
+    expect([tooBig("string", 400e6, 15_000), tooBig("string", 400e6, 5_000), tooBig("string", 600e6, 60_000)]).toEqual([
+      false,
+      true,
+      true,
+    ]);
+    expect([tooBig("hash", 100e6, 15_000), tooBig("hash", 130e6, 15_000)]).toEqual([false, true]);
+  });
+  test("are looked for where a sample of the keys does not account for the data", () => {
+    const samples = Array.from({ length: 200 }, () => 200);
+    expect(needsLooking({ bytes: 900_000, keys: 10, samples: [90_000] }, 15_000)).toBe(false);
+    expect(needsLooking({ bytes: 50e6, keys: 250_000, samples }, 15_000)).toBe(false);
+    expect(needsLooking({ bytes: 150e6, keys: 250_000, samples }, 15_000)).toBe(true);
+    expect(needsLooking({ bytes: 50e6, keys: 250_000, samples: [...samples, 20_000] }, 15_000)).toBe(true);
+    expect(needsLooking({ bytes: 50e6, keys: 250_000, samples: [] }, 15_000)).toBe(true);
+  });
+});
+
+describe("the way slots move", () => {
+  const step = { node: "a", to: "b" } as MigrateSlots;
+  const way = (a: readonly ["redis" | "valkey", string], b = a) =>
+    wayFor(step, {
+      servers: {
+        a: { name: a[0], version: a[1], clusterEnabled: true },
+        b: { name: b[0], version: b[1], clusterEnabled: true },
+      },
+    });
+  test("atomic where both ends know how, classic with any other pair", () => {
+    expect(way(["valkey", "9.1.0"])).toBe("atomicFromSource");
+    expect(way(["valkey", "9.1.0"], ["valkey", "8.1.3"])).toBe("classic");
+    expect(way(["valkey", "8.1.3"], ["valkey", "9.1.0"])).toBe("classic");
+    expect([way(["redis", "7.0.15"]), way(["redis", "8.4.0"]), way(["redis", "9.0.0"])]).toEqual([
+      "classic",
+      "classic",
+      "classic",
+    ]);
+    expect(wayFor(step, { servers: {}, way: "atomicFromSource" })).toBe("atomicFromSource");
+    expect(wayFor(step, { servers: {} })).toBe("classic");
+  });
+});
