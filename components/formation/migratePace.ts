@@ -70,7 +70,7 @@ export class Pace {
 }
 
 /** Slots whose keys are few enough to be moved in one go may be many; of others no more than three are open at a time. */
-export const OPEN_AT_ONCE = { slots: 3, fewKeys: 250, mostSlots: 256 } as const;
+export const OPEN_AT_ONCE = { slots: 3, fewKeys: 400, mostSlots: 256 } as const;
 
 /**
  * Slots that are opened together, in order. Slots without keys cost one round trip a group, not one each; slots with keys

@@ -6,7 +6,7 @@ import { parseInfo } from "./observe";
 import type { MigrateSlots } from "./rebalance";
 import type { Connections } from "./wire";
 
-const PING_EVERY_MILLISECONDS = 20;
+const PING_EVERY_MILLISECONDS = 40;
 /** Looking at the target's memory costs it a little; between two looks no more than a few megabytes move. */
 const MEMORY_EVERY_MILLISECONDS = 200;
 /** Above this the target would soon refuse keys, or evict others to make room for them. */

@@ -30,17 +30,17 @@ export function progressLine(goal: FormationGoal, observed: ClusterObservation):
 
 /** How a move of slots goes on, and how long yet: `moved 1024 of 4096 slots · 250,000 keys · 61,000 keys/s · about 4 s left`. */
 export class MoveProgress {
-  #began = Date.now();
+  #milliseconds = 0;
   #slots = 0;
   #keys = 0;
 
   /** @param before the cluster as it was when this round was planned */
-  line(goal: FormationGoal, before: ClusterObservation, round: Moved): string {
-    if (this.#slots === 0) this.#began = Date.now() - 1;
+  line(goal: FormationGoal, before: ClusterObservation, round: Moved & { readonly milliseconds: number }): string {
     const total = this.#slots + planMoves(goal, before).reduce((sum, m) => sum + countSlots(m.slots), 0);
     this.#slots += round.slots;
     this.#keys += round.keys;
-    const seconds = Math.max(0.001, (Date.now() - this.#began) / 1000);
+    this.#milliseconds += round.milliseconds;
+    const seconds = Math.max(0.001, this.#milliseconds / 1000);
     const left = Math.max(0, total - this.#slots);
     const rate = this.#slots / seconds;
     const number = (n: number) => Math.round(n).toLocaleString("en-US");

@@ -147,7 +147,8 @@ async function converge(run: Run): Promise<ClusterObservation> {
         { endpoints, masters, migration, stopReason: () => options.stopReason?.() },
         connections,
       );
-      if (next.phase === "move") options.onProgress(run.moves.line(goal, observation, round));
+      if (next.phase === "move")
+        options.onProgress(run.moves.line(goal, observation, { ...round, milliseconds: Date.now() - began }));
       run.trouble = round.trouble;
       // One slot with millions of keys looks the same for many rounds.
       if (round.keys > 0) moved = Date.now();
