@@ -174,7 +174,7 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
     log: path.join(folder, FILES.log),
   };
   if (file === "kept" && !hasFile(folder, DATA)) await waitForElection(folder, node);
-  const problem = await portProblem(node.address, node.port);
+  const problem = await lastingPortProblem(node);
   if (problem) throw new Error(`${node.name} did not start: ${problem}; end that process, then run again`);
   try {
     if (file === "new" || !fs.existsSync(config)) writeConfigFile(folder, node);
@@ -184,6 +184,18 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
     // A run that was thought dead may have started the same server meanwhile, and won.
     if (await adopt(folder, node)) return;
     throw error;
+  }
+}
+
+const PORT_PATIENCE_MILLISECONDS = 2_000;
+
+/** A server that was just killed looks gone before its last thread has let go of its port: that passes, another's use does not. */
+async function lastingPortProblem({ address, port }: NodeInputs): Promise<string | undefined> {
+  const until = Date.now() + PORT_PATIENCE_MILLISECONDS;
+  for (;;) {
+    const problem = await portProblem(address, port);
+    if (!problem || Date.now() >= until) return problem;
+    await setTimeout(50);
   }
 }
 
