@@ -59,8 +59,8 @@ function project(name: string, include: string[], how: { timeout: number; group:
       include,
       testTimeout: how.timeout,
       hookTimeout: how.timeout,
-      // Real servers on a shared machine: one repetition tells a race of the test from a fault; the reporter names it.
-      retry: how.alone && process.env.CI ? 1 : 0,
+      // Real servers on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.
+      retry: how.alone && process.env.CI ? 2 : 0,
       maxWorkers: how.alone ? 1 : 2,
       fileParallelism: !how.alone,
       sequence: { groupOrder: how.group },
