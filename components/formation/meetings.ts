@@ -8,8 +8,8 @@ const FULL_MESH_LIMIT = 30;
 const HUBS = 4;
 
 /**
- * Who has to meet whom, by address: one of a pair meets the other, which answers in kind; where that was lost, the next look
- * finds it missing and it is made good, the other way round if need be.
+ * Who has to meet whom, by address; both of a pair that does not know each other meet the other. One meeting is enough to
+ * be known, but the side that was met learns nobody's slots from it and would wait for the next round of pings.
  * Pairs that are shaking hands already are left alone. A known node at another address than before is met again.
  */
 export function planMeetings(goal: FormationGoal, alive: readonly AnsweringNode[], insist: boolean): Step[] {
@@ -20,7 +20,7 @@ export function planMeetings(goal: FormationGoal, alive: readonly AnsweringNode[
     for (const b of alive.slice(i + 1)) {
       if (!mesh && !hubs.has(a.name) && !hubs.has(b.name)) continue;
       if (!reaches(a, b)) steps.push(...meet(a, b));
-      else if (!reaches(b, a)) steps.push(...meet(b, a));
+      if (!reaches(b, a)) steps.push(...meet(b, a));
     }
   });
   return steps;

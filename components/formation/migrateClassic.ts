@@ -5,9 +5,10 @@ import { insist, type MigrationContext, type Moved, RoundInterrupted, sourceOf }
 import { groupSlots, nextGo, Pace, type SizedKey } from "./migratePace";
 import { Probe, refuseWithoutRoom } from "./migrateProbe";
 import { dataSetOf, type LargeKey, largeKeysIn, lookCommand, needsLooking, refuseTooBig } from "./migrateSizes";
+import type { AnsweringNode } from "./observation";
 import type { MigrateSlots } from "./rebalance";
 import { expandSlots } from "./slots";
-import type { Answer, Command } from "./wire";
+import type { Answer, Command, Connections } from "./wire";
 
 const COUNTED_AT_ONCE = 1_024;
 /** Keys of one slot that are looked at before it is opened: a server stops for as long as it lists them. */
@@ -15,6 +16,9 @@ const LOOKED_AT = 10_000;
 /** Keys that are listed at a time while a slot is emptied. */
 const KEYS_A_LIST = 1_000;
 const MIGRATE_TIMEOUT_MILLISECONDS = 10_000;
+/** Where SETSLOT waits for replicas: how many wait at the same time, and one after the other. */
+const LANES = 8;
+const SLOTS_A_LANE = 8;
 /** Listings in a row that gain nothing: keys are listed that MIGRATE does not take away. */
 const FRUITLESS_LISTINGS = 200;
 
@@ -35,6 +39,8 @@ class ClassicRound {
   readonly #source: NodeEndpoint;
   readonly #pace = new Pace();
   readonly #closed: Command[] = [];
+  /** Connections for SETSLOT where it blocks: from Valkey 8 on each one waits until the replicas have it too. */
+  readonly #lanes: readonly Connections[];
   /** What a key takes on average, in bytes; 0 where sizes cannot matter. */
   #average = 0;
   #slots = 0;
@@ -44,6 +50,8 @@ class ClassicRound {
     this.#step = step;
     this.#context = context;
     this.#source = sourceOf(step, context);
+    const blocks = [step.node, step.to].some((node) => waitsForReplicas(context.servers[node]));
+    this.#lanes = blocks ? Array.from({ length: LANES }, () => context.connections.another()) : [];
   }
 
   async run(): Promise<Moved> {
@@ -61,6 +69,7 @@ class ClassicRound {
     } finally {
       await probe.stop();
       await this.#tellOthers();
+      for (const lane of this.#lanes) lane.close();
     }
     return { slots: this.#slots, keys: this.#keys };
   }
@@ -71,7 +80,8 @@ class ClassicRound {
     for (let from = 0; from < slots.length; from += COUNTED_AT_ONCE) {
       const part = slots.slice(from, from + COUNTED_AT_ONCE);
       const counts = await this.#counts(part);
-      const groups = groupSlots(part, (slot) => counts.get(slot) ?? 0);
+      const most = this.#lanes.length > 0 ? LANES * SLOTS_A_LANE : undefined;
+      const groups = groupSlots(part, (slot) => counts.get(slot) ?? 0, most);
       const looks = groups.map((group) =>
         this.#average > 0 ? group.filter((slot) => (counts.get(slot) ?? 0) > 0) : [],
       );
@@ -125,13 +135,29 @@ class ClassicRound {
     const importing = opening.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "IMPORTING", nodeId]);
     const migrating = opening.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "MIGRATING", toId]);
     const lists = opening.map((slot): Command => ["CLUSTER", "GETKEYSINSLOT", slot, KEYS_A_LIST]);
-    await insist(this.#context, toEndpoint, to, [...closed, ...importing], { done: /already the owner/i });
-    const answers = await insist(this.#context, this.#source, node, [...closed, ...migrating, ...lists, ...looks], {
-      binary: true,
-      done: /not the owner|script/i,
-    });
+    await this.#setSlots(toEndpoint, to, [...closed, ...importing], /already the owner/i);
+    const rest = [...lists, ...looks];
+    const how = { binary: true, done: /not the owner|script/i };
+    if (this.#lanes.length > 0) {
+      await this.#setSlots(this.#source, node, [...closed, ...migrating], /not the owner/i);
+      this.#closed.push(...closed);
+      return insist(this.#context, this.#source, node, rest, how);
+    }
+    const answers = await insist(this.#context, this.#source, node, [...closed, ...migrating, ...rest], how);
     this.#closed.push(...closed);
     return answers.slice(closed.length + migrating.length);
+  }
+
+  async #setSlots(endpoint: NodeEndpoint, node: string, commands: readonly Command[], done: RegExp): Promise<void> {
+    if (this.#lanes.length === 0) {
+      await insist(this.#context, endpoint, node, commands, { done });
+      return;
+    }
+    const shares = this.#lanes.map((connections, i) => ({
+      context: { ...this.#context, connections },
+      commands: commands.filter((_, at) => at % this.#lanes.length === i),
+    }));
+    await Promise.all(shares.map(({ context, commands: own }) => insist(context, endpoint, node, own, { done })));
   }
 
   /** Moves keys until none is listed any more in any slot of the group. */
@@ -235,6 +261,10 @@ function slotsOf(keys: readonly SizedKey[]): { slot: number; keys: Buffer[] }[] 
     else found.push({ slot, keys: [key] });
   }
   return found;
+}
+
+function waitsForReplicas(server: AnsweringNode["server"] | undefined): boolean {
+  return server?.name === "valkey" && Number.parseInt(server.version, 10) >= 8;
 }
 
 const looksAt = (slots: readonly number[]) => slots.map((slot) => lookCommand(slot, LOOKED_AT));

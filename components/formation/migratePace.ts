@@ -76,15 +76,17 @@ export const OPEN_AT_ONCE = { slots: 3, fewKeys: 400, mostSlots: 256 } as const;
  * Slots that are opened together, in order. Slots without keys cost one round trip a group, not one each; slots with keys
  * are open for as long as it takes to empty all of their group, and a multi-key command on one that is half moved has to wait.
  */
-export function groupSlots(slots: readonly number[], keysOf: (slot: number) => number): number[][] {
+export function groupSlots(
+  slots: readonly number[],
+  keysOf: (slot: number) => number,
+  mostSlots: number = OPEN_AT_ONCE.mostSlots,
+): number[][] {
   const groups: number[][] = [];
   let group: number[] = [];
   let keys = 0;
   for (const slot of slots) {
     const more = keysOf(slot);
-    const fits =
-      group.length < OPEN_AT_ONCE.mostSlots &&
-      (group.length < OPEN_AT_ONCE.slots || keys + more <= OPEN_AT_ONCE.fewKeys);
+    const fits = group.length < mostSlots && (group.length < OPEN_AT_ONCE.slots || keys + more <= OPEN_AT_ONCE.fewKeys);
     if (!fits) {
       groups.push(group);
       group = [];
@@ -105,25 +107,43 @@ export interface SizedKey {
 }
 
 /**
- * The next keys to go, no more than the limits allow but for one key alone. Few keys that would be left over go along: a
- * round trip of their own costs the servers more than they do.
+ * The next keys to go. Whole slots where that can be: of a slot that moves in one go no client ever sees a half, on which a
+ * command with several keys would have to wait. The largest key of a slot never counts, since it cannot be cut anyway.
+ * Slots with more keys than the limits allow are cut; few keys that would be left over go along.
  */
 export function nextGo(
   keys: readonly SizedKey[],
   from: number,
   limits: { readonly keys: number; readonly bytes: number },
 ): SizedKey[] {
-  const left = keys.length - from;
-  const count = left <= limits.keys * LEFT_OVER ? left : limits.keys;
   const go: SizedKey[] = [];
   let bytes = 0;
-  for (let i = from; i < keys.length && go.length < count; i++) {
-    const key = keys[i];
-    if (!key || (go.length > 0 && bytes + key.bytes > limits.bytes)) break;
-    go.push(key);
-    bytes += key.bytes;
+  while (from + go.length < keys.length) {
+    const own = slotFrom(keys, from + go.length);
+    const weight = own.reduce((sum, k) => sum + k.bytes, 0) - Math.max(...own.map((k) => k.bytes));
+    const most = limits.keys * (go.length === 0 ? LEFT_OVER : 1);
+    if (go.length + own.length > most || bytes + weight > limits.bytes) return go.length > 0 ? go : cut(own, limits);
+    go.push(...own);
+    bytes += own.reduce((sum, k) => sum + k.bytes, 0);
+    if (bytes > limits.bytes) break;
   }
   return go;
 }
 
 const LEFT_OVER = 1.3;
+
+function slotFrom(keys: readonly SizedKey[], from: number): SizedKey[] {
+  const end = keys.findIndex((k, i) => i > from && k.slot !== keys[from]?.slot);
+  return keys.slice(from, end < 0 ? keys.length : end);
+}
+
+function cut(keys: readonly SizedKey[], limits: { readonly keys: number; readonly bytes: number }): SizedKey[] {
+  const go: SizedKey[] = [];
+  let bytes = 0;
+  for (const key of keys) {
+    if (go.length > 0 && (go.length >= limits.keys || bytes + key.bytes > limits.bytes)) break;
+    go.push(key);
+    bytes += key.bytes;
+  }
+  return go;
+}

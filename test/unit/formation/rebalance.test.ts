@@ -237,14 +237,23 @@ describe("how much at once", () => {
     expect(groupSlots(slots, (s) => s % 7).flat()).toEqual(slots);
   });
 
-  test("no go exceeds keys or bytes, but for one large key alone and few keys left over", () => {
-    const keys = [10, 10, 500, 10, 10, 10].map((bytes, i) => ({ slot: 0, key: Buffer.from(String(i)), bytes }));
-    const goes: number[][] = [];
-    for (let at = 0; at < keys.length; at += goes.at(-1)?.length ?? 1)
-      goes.push(nextGo(keys, at, { keys: 2, bytes: 100 }).map((k) => k.bytes));
-    expect(goes).toEqual([[10, 10], [500], [10, 10], [10]]);
-    const small = Array.from({ length: 25 }, (_, i) => ({ slot: 0, key: Buffer.from(String(i)), bytes: 1 }));
-    expect(nextGo(small, 0, { keys: 20, bytes: 100 }).length).toBe(25);
+  test("a go is whole slots, cut only where one has more keys or bytes than a go may have", () => {
+    const sized = (...slots: readonly (readonly number[])[]) =>
+      slots.flatMap((own, slot) => own.map((bytes, i) => ({ slot, key: Buffer.from(`${slot}:${i}`), bytes })));
+    const goes = (keys: ReturnType<typeof sized>, limits: { keys: number; bytes: number }) => {
+      const found: number[] = [];
+      for (let at = 0; at < keys.length; at += found.at(-1) ?? 1) found.push(nextGo(keys, at, limits).length);
+      return found;
+    };
+    const ones = (n: number) => new Array<number>(n).fill(1);
+    expect(goes(sized(ones(61), ones(61), ones(61)), { keys: 130, bytes: 1_000 })).toEqual([122, 61]);
+    // One slot is larger than the limit by little, the other by much.
+    expect(goes(sized(ones(25)), { keys: 20, bytes: 1_000 })).toEqual([25]);
+    expect(goes(sized(ones(50)), { keys: 20, bytes: 1_000 })).toEqual([20, 20, 10]);
+    // A large key cannot be cut, so the small ones of its slot go along, and no others.
+    expect(goes(sized([1, 500, 1], [1, 1]), { keys: 20, bytes: 100 })).toEqual([3, 2]);
+    // What is left of a slot is a whole one again.
+    expect(goes(sized([90, 90, 90]), { keys: 20, bytes: 100 })).toEqual([1, 2]);
   });
 
   test("the pace shrinks while nodes answer slowly, rests, and grows again", () => {
