@@ -1,3 +1,4 @@
+import { formatSize } from "../spec/sizes";
 import { canonicalName, directiveKind } from "./directives";
 
 /**
@@ -23,6 +24,14 @@ export function normalizeSetting(name: string, value: string): string {
     default:
       return value;
   }
+}
+
+/** A normalized value for a reader: sizes with a unit, `100mb` for `104857600`; everything else as it is. */
+export function describeSetting(name: string, value: string): string {
+  const key = canonicalName(name);
+  const kind = directiveKind(name) ?? directiveKind(key);
+  const size = (kind === "memory" || kind === "memoryOrPercent") && /^\d+$/.test(value) && Number(value) > 0;
+  return size && Number.isSafeInteger(Number(value)) ? formatSize(Number(value)) : value;
 }
 
 const UNITS: Readonly<Record<string, bigint>> = {

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { normalizeSetting } from "../config";
+import { describeSetting, normalizeSetting } from "../config";
 import type { NodeEntry } from "./clusterNodes";
 import type { FormationGoal, Member } from "./goal";
 import { claims, crowdedZones, layoutOf, viewSignature, zonesOf } from "./layout";
@@ -103,7 +103,7 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
       );
     const wrong = differingSettings(goal, node);
     for (const [name, { is, want }] of Object.entries(wrong)) {
-      const values = `${JSON.stringify(is)}, declared ${JSON.stringify(want)}`;
+      const values = `${quoted(name, is)}, declared ${quoted(name, want)}`;
       report("setting-differs", node.name, `${name} of ${node.name} is ${values}`, `have ${name} ${values}`);
     }
   }
@@ -327,6 +327,8 @@ function roles(goal: FormationGoal, observation: ClusterObservation, report: Rep
     }
   }
 }
+
+const quoted = (name: string, value: string) => JSON.stringify(describeSetting(name, value));
 
 /** Live settings that a node does not report as declared. */
 export function differingSettings(

@@ -1,3 +1,4 @@
+import { describeSetting } from "../config";
 import { describeSurvival, describeTopology } from "../topology/describe";
 import { assess, type Finding } from "./assess";
 import { asDeclared, forecast } from "./forecast";
@@ -266,11 +267,13 @@ export function declaredChanges(before: FormationGoal, goal: FormationGoal): str
   const names = [...new Set([...Object.keys(before.settings), ...Object.keys(goal.settings)])].sort();
   for (const name of names) {
     if (before.settings[name] === goal.settings[name]) continue;
-    const [was, is] = [before.settings[name], goal.settings[name]];
+    const [was, is] = [before.settings[name], goal.settings[name]].map((value) =>
+      value === undefined ? undefined : JSON.stringify(describeSetting(name, value)),
+    );
     changes.push(
       is === undefined
         ? `${name}: no longer declared, stays as it is`
-        : `${name}: ${was === undefined ? "not declared" : JSON.stringify(was)} → ${JSON.stringify(is)}, set live on every node`,
+        : `${name}: ${was ?? "not declared"} → ${is}, set live on every node`,
     );
   }
   const nodesOf = (g: FormationGoal) => g.plan.shards.flatMap((s) => s.nodes.map((n) => n.name));

@@ -1,3 +1,4 @@
+import { describeSetting } from "../config";
 import type { NodeEndpoint } from "../config/types";
 import type { SlotRange } from "../topology/plan";
 import { countSlots, formatRanges } from "./slots";
@@ -102,6 +103,6 @@ export function describeStep(step: Step): string {
 function formatSettings(settings: Readonly<Record<string, string>>): string {
   return Object.entries(settings)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => `${name} ${value === "" ? '""' : value}`)
+    .map(([name, value]) => `${name} ${value === "" ? '""' : describeSetting(name, value)}`)
     .join(", ");
 }

@@ -1,8 +1,8 @@
 import { describeSize, formatSize } from "./sizes";
 
 /**
- * How much of a node's memory data may take. The rest is for what `maxmemory` does not count: replication buffers (up to
- * 256 MB for all replicas together), client buffers, fragmentation, the operating system, and pages that are copied
+ * How much of a node's memory data may take. The rest is for what `maxmemory` does not count: replication buffers (by
+ * default up to 256 MiB, shared by all replicas), client buffers, fragmentation, the operating system, and pages that are copied
  * while a forked child writes the dataset.
  *
  * | persistence                | share | why |

@@ -1,5 +1,10 @@
 import { expect, test } from "vitest";
-import { mergeBufferLimits, normalizeSetting, parseMemory } from "../../../components/config/normalize";
+import {
+  describeSetting,
+  mergeBufferLimits,
+  normalizeSetting,
+  parseMemory,
+} from "../../../components/config/normalize";
 
 test.for([
   ["maxmemory", "10gb", "10737418240"],
@@ -41,4 +46,11 @@ test("a partial limit is laid over the one before", () => {
   expect(mergeBufferLimits("normal 0 0 0 slave 1 2 3 pubsub 4 5 6", "pubsub 1kb 0 0")).toBe(
     "normal 0 0 0 replica 1 2 3 pubsub 1024 0 0",
   );
+});
+
+test("a reader sees sizes with their unit, and everything else as it is", () => {
+  expect(describeSetting("maxmemory", "104857600")).toBe("100mb");
+  expect(describeSetting("maxmemory", "0")).toBe("0");
+  expect(describeSetting("maxmemory-clients", "5%")).toBe("5%");
+  expect(describeSetting("slowlog-max-len", "1024")).toBe("1024");
 });
