@@ -58,6 +58,7 @@ export function outlineChange(
       ...again,
       ...shorten(recorded).map((f) => indent(`found: ${f}`)),
       ...declared.map((d) => indent(`declared: ${d}`)),
+      ...nodeCounts(before, goal),
       ...(observation ? [...stepsAfterSilence(silent.length), indent("clients: nobody serves any slot now")] : []),
       ...afterwards(goal),
     ];
@@ -69,6 +70,7 @@ export function outlineChange(
     ...again,
     ...shorten(findings).map((f) => indent(`found: ${f}`)),
     ...declared.map((d) => indent(`declared: ${d}`)),
+    ...nodeCounts(before, goal),
   ];
   if (silent.length > 0) {
     return [
@@ -259,6 +261,15 @@ function groupSteps(goal: FormationGoal, steps: readonly Step[], observation: Cl
         indent(`${nodes.length >= total ? `all ${nodes.length} nodes` : nodes.join(", ")}: ${text}`),
       ),
   ];
+}
+
+/** New nodes come before old ones go: how many machines that takes for a time. */
+function nodeCounts(before: FormationGoal, goal: FormationGoal): string[] {
+  const names = (g: FormationGoal) => g.plan.shards.flatMap((s) => s.nodes.map((n) => n.name));
+  const [was, is] = [names(before), names(goal)];
+  const most = new Set([...was, ...is]).size;
+  if (most === was.length && most === is.length) return [];
+  return [indent(`nodes: ${was.length} now, ${most} at most on the way, ${is.length} afterwards`)];
 }
 
 /** What the declaration itself changes, as far as formation carries it out. */

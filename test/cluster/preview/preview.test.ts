@@ -10,7 +10,7 @@ import { freePort, testServers } from "../../support/servers";
  * UPDATE_GOLDEN=1, and are then read like code: can somebody who was not there say from the file alone what will change,
  * what clients notice and what the cluster survives?
  */
-const RUNS = process.env.FULL ? 20 : 3;
+const RUNS = process.env.FULL ? 20 : 2;
 const servers = await testServers();
 
 // Addresses of zones are Linux's.
@@ -58,6 +58,25 @@ describe.skipIf(!servers || process.platform !== "linux")(
       project.declare({ port, redisConfig: { "slowlog-max-len": "77" } });
       expect(await expectGolden("live-setting")).not.toMatch(/LocalNode|LocalVolume|NodeGuard|credentials/);
       await project.mustUp();
+    });
+
+    // Nothing of these three is carried out: the declaration goes back.
+    const live = { "slowlog-max-len": "77" };
+
+    test("of two masters more: what joins, which slots move from where, and what clients notice", async () => {
+      project.declare({ port, redisConfig: live, masters: 5 });
+      expect(await expectGolden("more-masters")).not.toMatch(/credentials/);
+    });
+
+    test("of one replica more a shard", async () => {
+      project.declare({ port, redisConfig: live, replicasPerMaster: 2 });
+      expect(await expectGolden("more-replicas")).not.toMatch(/credentials/);
+    });
+
+    test("of a setting that takes a restart: every node rolls in place, and why", async () => {
+      project.declare({ port, redisConfig: { ...live, "tcp-backlog": "600" } });
+      expect(await expectGolden("roll")).toMatch(/tcp-backlog .*takes a restart/);
+      project.declare({ port, redisConfig: live });
     });
 
     test("of a zone that holds most masters after a failover", async () => {

@@ -17,6 +17,7 @@ export function sayWhyItRolls(olds: NodeInputs, news: NodeInputs, changed: reado
     `${news.cluster}: ${[...new Set(reasons)].join(", ")}: takes a restart`,
     `  nodes restart in place, one after the other, replicas before leaders${changed.includes("boot") && changed.length === 1 ? ", each with its data and address" : ""}`,
     "  clients: a leader hands over to a replica in sync before it stops, a pause of milliseconds for its slots; a shard without replicas pauses until its node is back",
+    "  survives the loss of what it did before; while a node restarts, its shard has one copy less",
   ].join("\n");
   if (said.has(text)) return;
   said.add(text);
