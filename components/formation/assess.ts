@@ -319,10 +319,11 @@ function roles(goal: FormationGoal, observation: ClusterObservation, report: Rep
   }
   if (goal.plan.promises.mastersKeepMajority) {
     for (const { zone, leaders } of crowdedZones(goal, layout)) {
+      const led = layout.filter((s) => s.leader && zones.get(s.leader.name) === zone).map((s) => s.planned.name);
       report(
         "crowded-zone",
         zone,
-        `zone ${zone} holds ${leaders} of ${layout.length} masters; its loss would leave no majority`,
+        `zone ${zone} holds ${leaders} of ${layout.length} masters (${led.join(", ")}); until that is mended, its loss would leave no majority, and nothing would fail over`,
       );
     }
   }

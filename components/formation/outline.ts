@@ -5,6 +5,7 @@ import { asDeclared, forecast } from "./forecast";
 import type { FormationGoal, History } from "./goal";
 import { claims, layoutOf } from "./layout";
 import { answering, type ClusterObservation, isBlank } from "./observation";
+import { defaultPatience } from "./patience";
 import { countSlots, formatRanges } from "./slots";
 import { describeStep, type Step } from "./steps";
 
@@ -57,9 +58,11 @@ export function outlineChange(
       `${goal.cluster}: ${summarize(recorded, declared)} (${asked}; planned from ${basis})`,
       ...again,
       ...shorten(recorded).map((f) => indent(`found: ${f}`)),
-      ...declared.map((d) => indent(`declared: ${d}`)),
+      ...declared.map((d) => indent(`change: ${d}`)),
       ...nodeCounts(before, goal),
-      ...(observation ? [...stepsAfterSilence(silent.length), indent("clients: nobody serves any slot now")] : []),
+      ...(observation
+        ? [...stepsAfterSilence(silent.length, goal), indent("clients: OUTAGE, no slot is served now")]
+        : []),
       ...afterwards(goal),
     ];
   }
@@ -69,13 +72,13 @@ export function outlineChange(
     `${goal.cluster}: ${summarize(findings, declared)} (observed now: ${observation.nodes.length - silent.length} of ${observation.nodes.length} nodes answered)`,
     ...again,
     ...shorten(findings).map((f) => indent(`found: ${f}`)),
-    ...declared.map((d) => indent(`declared: ${d}`)),
+    ...declared.map((d) => indent(`change: ${d}`)),
     ...nodeCounts(before, goal),
   ];
   if (silent.length > 0) {
     return [
       ...lines,
-      ...stepsAfterSilence(silent.length),
+      ...stepsAfterSilence(silent.length, goal),
       ...effectOfSilence(goal, observation).map(indent),
       ...afterwards(goal),
     ];
@@ -89,7 +92,11 @@ export function outlineChange(
     ...rolling(before, goal),
     ...groupSteps(goal, steps, declaredNow),
     ...(end.kind === "wait"
-      ? [indent("then: wait until the cluster has settled by itself, look again, mend what still differs")]
+      ? [
+          indent(
+            "then: wait until failovers and copies under way are over, look again, and rejoin nodes, spread leadership or set settings as still needed",
+          ),
+        ]
       : []),
     indent("then: verify full coverage from every node, a write and a read in every shard"),
     indent(
@@ -109,19 +116,23 @@ function whatSilenceMeans(before: FormationGoal, history: History, observation: 
 function summarize(findings: readonly string[], declared: readonly string[]): string {
   const parts = [
     ...(findings.length > 0 ? [`${count(findings.length, "difference")} found`] : []),
-    ...(declared.length > 0 ? [count(declared.length, "declared change")] : []),
+    ...(declared.length > 0 ? [count(declared.length, "change")] : []),
   ];
   return parts.length > 0 ? parts.join(", ") : "to be finished";
 }
 
-function stepsAfterSilence(silent: number): string[] {
-  const who =
-    silent === 1
-      ? "the silent node answers again (its machine is"
-      : `the ${silent} silent nodes answer again (their machines are`;
+/** Whoever runs the machines mends them first: formation starts nothing. */
+function stepsAfterSilence(silent: number, goal: FormationGoal): string[] {
+  const nodes = silent === 1 ? "the silent node" : `the ${silent} silent nodes`;
   return [
     indent(
-      `steps: wait until ${who} mended first) · let the cluster settle · look again, mend what still differs · verify full coverage from every node, a write and a read in every shard`,
+      `steps: ${nodes} first: a resource that is to be updated below starts its server again, with the data it kept · wait for the answer; without any progress for ${Math.round(defaultPatience(goal) / 1000)} s, stop and change nothing else`,
+    ),
+    indent(
+      "then, as far as needed: rejoin, leadership back over the zones, settings, and the changes above once all nodes answer · verify full coverage from every node, a write and a read in every shard",
+    ),
+    indent(
+      "data: what the nodes kept; one that comes back empty is joined as a replica of whoever has its shard's data, and where nobody has them, this stops and says so",
     ),
   ];
 }
@@ -151,15 +162,23 @@ function effectOfSteps(goal: FormationGoal, steps: readonly Step[]): string {
   };
   const moved = shards("migrateSlots");
   const led = shards("failover");
+  const copied = steps.filter((s) => s.do === "replicate").length;
   const effects = [
     ...(led.length > 0 ? [`writes to ${led.join(", ")} wait for milliseconds while leadership moves`] : []),
+    ...(copied > 0
+      ? [
+          `${count(copied, "replica")} ${copied === 1 ? "takes" : "take"} a full copy: memory, processor and network of the leaders meanwhile`,
+        ]
+      : []),
     ...(moved.length > 0
-      ? ["requests for slots that move are redirected to their new owner, as cluster clients expect"]
+      ? [
+          "requests for slots that move are redirected (MOVED, ASK), and commands on several keys may be asked to try again (TRYAGAIN): cluster clients do both by themselves; stopped at any point, the cluster serves and the next run goes on",
+        ]
       : []),
   ];
   return effects.length > 0
     ? `${effects.join(" · ")}; no node restarts`
-    : "notice nothing of this: no restart, no leadership and no slot moves for it";
+    : "notice nothing: no restart, no leadership change, no slot moves";
 }
 
 /** What applications notice of nodes that do not answer, and what is at risk until they do. */
@@ -176,10 +195,12 @@ function effectOfSilence(goal: FormationGoal, observation: ClusterObservation): 
     ({ planned, leader, replicas }) =>
       planned.nodes.length > 1 && leader && !replicas.some((r) => r.replication.linkUp),
   );
-  const last = alone.map(({ planned, leader }) => `${leader?.name} is the last node of ${planned.name}`);
+  const last = alone.map(({ planned, leader }) => `${leader?.name} of ${planned.name}`);
   return [
     `clients: ${now}`,
-    ...(last.length > 0 ? [`until then: ${last.join(", ")}; its loss would stop the shard`] : []),
+    ...(last.length > 0
+      ? [`until then: the only node left of its shard, whose loss would stop that shard: ${last.join(", ")}`]
+      : []),
   ];
 }
 

@@ -8,6 +8,7 @@ import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } fro
 import { type MigrationWay, MoveRefused } from "./migrate";
 import { answering, type ClusterObservation, isBlank, self, withoutRetired } from "./observation";
 import { observe } from "./observe";
+import { defaultPatience } from "./patience";
 import { type Plan, plan } from "./plan";
 import { probe } from "./probe";
 import { MoveProgress, progressLine } from "./progress";
@@ -22,7 +23,7 @@ export interface ReconcileOptions {
   readonly stopReason?: () => string | undefined;
   /** How slots move. Default: what the servers at both ends do best. */
   readonly way?: MigrationWay;
-  /** How long nothing may change before the run gives up, in milliseconds. Default: four node timeouts, 15 s to 120 s. */
+  /** How long nothing may change before the run gives up, in milliseconds. Default: `defaultPatience`. */
   readonly patienceMilliseconds?: number;
 }
 
@@ -98,8 +99,7 @@ async function putBack({ goal, connections }: Run): Promise<void> {
 
 async function converge(run: Run): Promise<ClusterObservation> {
   const { goal, connections, options } = run;
-  const patience =
-    options.patienceMilliseconds ?? Math.min(120_000, Math.max(15_000, 4 * goal.nodeTimeoutMilliseconds));
+  const patience = options.patienceMilliseconds ?? defaultPatience(goal);
   const order = lockOrder(goal.plan.shards.flatMap((s) => s.nodes).flatMap((n) => goal.endpoints[n.name] ?? []));
   await takeTurn(order, connections, patience, options.onProgress);
   let moved = Date.now();

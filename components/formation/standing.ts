@@ -74,9 +74,12 @@ function asPlanned(goal: FormationGoal, whole: readonly AnsweringNode[], alive: 
   return led >= FEWEST_MASTERS && whole.every((n) => n.leaving === undefined);
 }
 
-/** Nodes that own slots other than the ones planned for them: not the work of an interrupted formation of this plan. */
+/**
+ * Nodes that own slots other than the ones planned for their shard: not the work of an interrupted formation of this plan.
+ * Which node of the shard leads may have changed meanwhile.
+ */
 export function differingSlots(goal: FormationGoal, alive: readonly AnsweringNode[]): AnsweringNode[] {
-  const planned = new Map(goal.plan.shards.map((s) => [s.nodes[0]?.name, s.slots]));
+  const planned = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, s.slots] as const)));
   return alive.filter(
     (n) =>
       self(n).role === "master" && self(n).slots.length > 0 && !sameRanges(self(n).slots, planned.get(n.name) ?? []),

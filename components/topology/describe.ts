@@ -76,7 +76,7 @@ export function describeSurvival({ survives }: Pick<TopologyPlan, "survives">): 
     const what = good.map(
       ([loss, { reads, writes }]) => `${loss}: ${[reads && "reads", writes && "writes"].filter(Boolean).join(" and ")}`,
     );
-    lines.push(`survives the loss of ${what.join(" · ")}`);
+    lines.push(`survives the loss of any ${what.join(" · any ")}`);
   }
   for (const [loss, { reads, reason }] of bad) {
     lines.push(`does not survive the loss of ${loss}${reads ? " for writes" : ""}: ${reason}`);

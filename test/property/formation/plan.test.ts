@@ -340,7 +340,8 @@ describe("plan", () => {
                       ? { ...stranger, keys: 3, view: [{ ...self(stranger), slots }] }
                       : { ...stranger, keys: 3 },
                   );
-          const next = plan(goal, { members: rememberMembers(goal, members, broken), verified }, broken);
+          const history = { members: rememberMembers(goal, members, broken), recorded: members, verified };
+          const next = plan(goal, history, broken);
           // Keys without slots in a verified cluster: a former self that kept its data; it may wait, but never act on that node's role.
           if (fault === "keys" && verified)
             expect(

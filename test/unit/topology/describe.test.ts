@@ -16,7 +16,7 @@ describe("the plan for a reader", () => {
       "  shard-0  0-5460 (5461)       zone-a 127.0.1.1:7000  zone-b 127.0.2.1:7001",
       "  shard-1  5461-10922 (5462)   zone-b 127.0.2.1:7000  zone-c 127.0.3.1:7001",
       "  shard-2  10923-16383 (5461)  zone-c 127.0.3.1:7000  zone-a 127.0.1.1:7001",
-      "survives the loss of one node: reads and writes · one zone: reads and writes",
+      "survives the loss of any one node: reads and writes · any one zone: reads and writes",
     ]);
   });
 
@@ -27,11 +27,11 @@ describe("the plan for a reader", () => {
       "  shard-0  0-5460 (5461)       zone-a  zone-a-2",
       "  shard-1  5461-10922 (5462)   zone-a  zone-a-2",
       "  shard-2  10923-16383 (5461)  zone-a  zone-a-2",
-      "survives the loss of one node: reads and writes",
+      "survives the loss of any one node: reads and writes",
       "does not survive the loss of one zone: zone zone-a holds all nodes",
     ]);
     expect(describeTopology(place(specOf(4, 1, 3, { allowReadsWhenDown: true }))).slice(-2)).toEqual([
-      "survives the loss of one node: reads and writes · one zone: reads",
+      "survives the loss of any one node: reads and writes · any one zone: reads",
       "does not survive the loss of one zone for writes: zone zone-a holds 2 of 4 masters, so the rest has no majority: nothing fails over and writes stop; reads go on from the copies that are left (allowReadsWhenDown)",
     ]);
     expect(describeTopology(place(specOf(3, 0, 3)))[0]).toBe("sessions: 3 masters, no replicas, 3 zones");
