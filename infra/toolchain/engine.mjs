@@ -44,7 +44,8 @@ export async function chooseEngine({ stack, state }) {
       );
     return { ...hermetic(), isNew: true };
   }
-  const file = asked ? given(asked) : (onPath("pulumi") ?? downloaded() ?? (await download()));
+  const found = asked ? given(asked) : (onPath("pulumi") ?? downloaded());
+  const { file, reason } = found ? { file: found } : await download();
   if (file) return { kind: "cli", file, args: [], isNew: made !== "cli" };
   if (made === "cli")
     throw new Trouble(
@@ -54,6 +55,7 @@ export async function chooseEngine({ stack, state }) {
     throw new Trouble(
       "the backend in PULUMI_BACKEND_URL needs the Pulumi CLI, and there is none: install it (https://www.pulumi.com/docs/install) or set PULUMI_CLI to its path",
     );
+  say(`No Pulumi CLI on PATH, and ${reason}: using the hermetic engine, a test double of it.`);
   return { ...hermetic(), isNew: true };
 }
 
@@ -112,14 +114,14 @@ function downloaded() {
   return existsSync(file) ? file : undefined;
 }
 
-/** The official npm package `pulumi` fetches the CLI from Pulumi's own site. Whether that can be reached is found out first, quickly, and remembered. */
+/**
+ * The path of a CLI, or why there is none. The official npm package `pulumi` fetches the CLI from Pulumi's own site. Whether that can be
+ * reached is found out first, quickly, and remembered.
+ */
 async function download() {
   const known = readJson(UNREACHABLE);
   if (known && Date.now() - known.at < ASK_AGAIN_MILLISECONDS && known.at <= Date.now()) {
-    say(
-      `No Pulumi CLI (${known.reason}; not asked again for an hour, remove .local/no-pulumi-cli.json to ask now): using the hermetic engine, a test double of it.`,
-    );
-    return undefined;
+    return { reason: `${known.reason} (not asked again for an hour; remove .local/no-pulumi-cli.json to ask now)` };
   }
   let reason;
   try {
@@ -150,15 +152,12 @@ async function download() {
     const file = downloaded();
     if (code === 0 && file) {
       rmSync(UNREACHABLE, { force: true });
-      return file;
+      return { file };
     }
     reason = code === -1 ? "the download took too long" : "the download failed";
   }
   writeFileAtomic(UNREACHABLE, JSON.stringify({ at: Date.now(), reason }));
-  say(
-    `No Pulumi CLI on PATH, and ${reason}: using the hermetic engine, a test double of it (install the CLI, or set PULUMI_CLI).`,
-  );
-  return undefined;
+  return { reason: `${reason} (install the CLI, or set PULUMI_CLI)` };
 }
 
 /** Environment for an engine: the CLI finds its language hosts beside itself. */

@@ -28,7 +28,8 @@ export async function stackCommand(command, given) {
   if (ownBackend && command !== "preview" && !decided) flags.push("--yes", "--skip-preview");
   const code = await foreground(engine.file, [...engine.args, command, ...flags], { env: run.env });
   if (command === "destroy" && code === 0) rmSync(inventoryFile(stack), { force: true });
-  if (command === "up" && code === 0 && !rest.includes("--preview-only")) await afterUp(run, stack, server);
+  // A run that failed or was interrupted left something too, which `status` should find.
+  if (command === "up" && !rest.includes("--preview-only")) await afterUp(run, stack, server, code === 0);
   return code;
 }
 
@@ -108,7 +109,7 @@ async function createStack({ engine, env }, stack, state) {
     );
 }
 
-async function afterUp({ engine, env }, stack, server) {
+async function afterUp({ engine, env }, stack, server, whole) {
   const text = await capture(
     engine.file,
     [...engine.args, "stack", "output", "inventory", "--json", "--stack", stack],
@@ -118,7 +119,7 @@ async function afterUp({ engine, env }, stack, server) {
   writeFileAtomic(inventoryFile(stack), text, 0o600);
   const inventory = readJson(inventoryFile(stack));
   const node = inventory?.shards?.[0]?.nodes?.[0];
-  if (!node) return;
+  if (!node || !whole) return;
   const cli = server.cliPath ? shorten(server.cliPath) : "redis-cli";
   const all = inventory.shards
     .flatMap((shard) => shard.nodes.slice(0, 1))
