@@ -86,6 +86,11 @@ export class Network {
     }
   }
 
+  /** Address of this process, as the zones see it. */
+  get here(): string {
+    return `${this.#subnet}.254`;
+  }
+
   /** Address of one host of a zone, counted from 0. */
   address(zone: string, host: number): string {
     if (host >= this.#options.hostsPerZone) throw new Error(`${zone} has ${this.#options.hostsPerZone} hosts`);
