@@ -10,6 +10,11 @@ import { findServer } from "./servers";
 
 const PROBE_MILLISECONDS = 2;
 const WRITABLE_WITHIN_MILLISECONDS = 120_000;
+/** A planned failover that has not happened by then was given up by its replica (after 5 s). */
+const GIVEN_UP_MILLISECONDS = 6_000;
+/** Shards of the plan: whose master is killed, and who hands over. */
+const KILLED = 0;
+const PLANNED = 1;
 
 interface Figures {
   readonly nodeTimeoutMilliseconds: number;
@@ -73,40 +78,53 @@ export const failover: Benchmark = {
 
 /** SIGKILL of the first shard's master; afterwards it is back and leaders are spread as declared. */
 async function killMaster(cluster: DeclaredCluster): Promise<number> {
-  const { leader, replica } = await pairOf(cluster);
+  const { leader, replica } = await pairOf(cluster, KILLED);
   const began = performance.now();
   const killed = cluster.killNode(leader);
-  const took = (await writable(cluster, replica)) - began;
+  const at = await writable(cluster, replica, KILLED, WRITABLE_WITHIN_MILLISECONDS);
+  if (at === undefined) throw new Error(`${replica} took no write within ${WRITABLE_WITHIN_MILLISECONDS / 1000} s`);
   await killed;
   await cluster.startNode(leader);
   await cluster.reconcile();
-  return took;
+  return at - began;
 }
 
+/**
+ * A planned failover of another shard. The masters vote about one master once in two node timeouts, and a failover that
+ * got no votes is given up after five seconds: then it is asked for again, and that one counts.
+ */
 async function handOver(cluster: DeclaredCluster): Promise<number> {
-  const { replica } = await pairOf(cluster);
-  const began = performance.now();
-  await cluster.call(replica, "CLUSTER", "FAILOVER");
-  const took = (await writable(cluster, replica)) - began;
-  await cluster.reconcile();
-  return took;
+  const { replica } = await pairOf(cluster, PLANNED);
+  for (;;) {
+    const began = performance.now();
+    await cluster.call(replica, "CLUSTER", "FAILOVER");
+    const at = await writable(cluster, replica, PLANNED, GIVEN_UP_MILLISECONDS);
+    if (at === undefined) continue;
+    await cluster.reconcile();
+    return at - began;
+  }
 }
 
-async function pairOf(cluster: DeclaredCluster): Promise<{ leader: string; replica: string }> {
-  const { leader, replicas } = (await cluster.layout())[0] ?? {};
-  if (!leader || !replicas?.[0]) throw new Error("the first shard has no master with a replica");
+async function pairOf(cluster: DeclaredCluster, shard: number): Promise<{ leader: string; replica: string }> {
+  const { leader, replicas } = (await cluster.layout())[shard] ?? {};
+  if (!leader || !replicas?.[0]) throw new Error(`shard ${shard} has no master with a replica`);
   return { leader: leader.name, replica: replicas[0].name };
 }
 
-/** Writes to the node until it takes one. */
-async function writable(cluster: DeclaredCluster, name: string): Promise<number> {
-  const slots = cluster.goal.plan.shards[0]?.slots ?? [];
+/** Writes to the node until it takes one; says when, or undefined after this time. */
+async function writable(
+  cluster: DeclaredCluster,
+  name: string,
+  shard: number,
+  withinMilliseconds: number,
+): Promise<number | undefined> {
+  const slots = cluster.goal.plan.shards[shard]?.slots ?? [];
   const key = Array.from({ length: 100_000 }, (_, i) => `probe:${i}`).find((k) =>
     slots.some(({ start, end }) => keySlot(k) >= start && keySlot(k) <= end),
   );
   const client = cluster.connect(name);
   try {
-    for (const end = Date.now() + WRITABLE_WITHIN_MILLISECONDS; Date.now() < end; ) {
+    for (const end = Date.now() + withinMilliseconds; Date.now() < end; ) {
       const taken = await client.set(key ?? "", "x").then(
         () => true,
         () => false,
@@ -114,7 +132,7 @@ async function writable(cluster: DeclaredCluster, name: string): Promise<number>
       if (taken) return performance.now();
       await setTimeout(PROBE_MILLISECONDS);
     }
-    throw new Error(`${name} took no write within ${WRITABLE_WITHIN_MILLISECONDS / 1000} s`);
+    return undefined;
   } finally {
     client.disconnect();
   }

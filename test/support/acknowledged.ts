@@ -28,8 +28,10 @@ export interface Acknowledged {
   readonly refused: boolean;
 }
 
-/** Writes sent in one go, and how long the unguarded master is written to after the fault. */
+/** Writes sent in one go (and before each WAIT), and how long the unguarded master is written to after the fault. */
 const BATCH = 50;
+const CONFIRMED_BATCH = 5;
+const CONFIRMED_BEFORE = 300;
 const UNGUARDED_MILLISECONDS = 3_000;
 const WAIT_MILLISECONDS = 50;
 
@@ -48,7 +50,7 @@ export async function loseMaster(cluster: DeclaredCluster, fault: Fault): Promis
   const stream = new Writer(cluster, leader.name, `{${tag}}:stream`, false);
   const careful = new Writer(cluster, leader.name, `{${tag}}:careful`, true);
   try {
-    await until(() => stream.written.length >= 20 * BATCH && careful.written.length >= 20);
+    await until(() => stream.written.length >= 20 * BATCH && careful.written.length >= CONFIRMED_BEFORE);
     frozen.kill("SIGSTOP");
     // In force when it was taken up: a signal that was sent is not one that has arrived.
     await stopped(frozen.pid);
@@ -129,7 +131,7 @@ class Writer {
 
   async #write(): Promise<void> {
     for (let n = 0; !this.#ended; ) {
-      const numbers = Array.from({ length: this.#careful ? 1 : BATCH }, () => n++);
+      const numbers = Array.from({ length: this.#careful ? CONFIRMED_BATCH : BATCH }, () => n++);
       const pipeline = this.#client.pipeline();
       for (const i of numbers) pipeline.set(`${this.prefix}:${i}`, i);
       if (this.#careful) pipeline.wait(1, WAIT_MILLISECONDS);
