@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
-import { closedBusPorts, diagnose } from "./diagnose";
+import { unreachableBusPorts } from "./busPorts";
+import { diagnose } from "./diagnose";
 import { execute } from "./execute";
 import type { FormationGoal, History, Member } from "./goal";
 import { layoutOf, type ShardLayout, viewSignature } from "./layout";
@@ -60,6 +61,7 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
     verified: history.verified,
     said: "",
     lowered: false,
+    busPortsTried: false,
     moves: new MoveProgress(),
   };
   try {
@@ -86,6 +88,8 @@ interface Run {
   said: string;
   /** Temporary settings were given out and may still hold. */
   lowered: boolean;
+  /** Every bus port was found to be open, as far as can be seen. */
+  busPortsTried: boolean;
   readonly moves: MoveProgress;
   /** What ended the last round of moves early. */
   trouble?: string | undefined;
@@ -131,8 +135,13 @@ async function converge(run: Run): Promise<ClusterObservation> {
       const ahead = await executorAhead(order, connections);
       if (ahead) throw new AnotherActor(ahead);
       if (next.phase === "assign") {
-        const closed = await closedBusPorts(observation);
-        if (closed.length > 0) throw refused(closed, known);
+        if (!run.busPortsTried) {
+          const tried = await unreachableBusPorts(observation, connections, goal.nodeTimeoutMilliseconds);
+          if (tried.refusals.length > 0) throw refused(tried.refusals, known);
+          run.busPortsTried = true;
+          // Nodes that have met make another plan.
+          if (tried.met) continue;
+        }
         run.lowered = true;
       }
       const endpoints = Object.fromEntries(observation.nodes.map((n) => [n.name, n.endpoint]));

@@ -201,6 +201,24 @@ const NOT_NEEDED =
 
 /** One small script per program, relative to itself: it replaces itself by the suite's own loader, so the pid stays. */
 async function writeLaunchers({ work, root, engine }) {
+  const { loader, path } = await loaderOf(root);
+  await mkdir(join(work, "bin"));
+  const programs = { path: "server", cliPath: "cli", checkRdbPath: "check-rdb", checkAofPath: "check-aof" };
+  const files = {};
+  for (const [key, suffix] of Object.entries(programs)) {
+    const name = `${engine}-${suffix}`;
+    if (!existsSync(join(root, "usr/bin", name))) continue;
+    // argv[0] is the script: the server decides by its name what it is, and restarts itself through it.
+    const script = `#!/bin/sh\nr=\${0%/*}/../root\nexec "$r/${loader}" --library-path "${path}" --argv0 "$0" "$r/usr/bin/${name}" "$@"\n`;
+    await writeFile(join(work, "bin", name), script, { mode: 0o755 });
+    files[key] = `bin/${name}`;
+  }
+  if (!files.path) throw new Error(`no usr/bin/${engine}-server in the unpacked packages`);
+  return files;
+}
+
+/** The loader of an unpacked system, relative to its root, and where it finds libraries (`$r` is the root). */
+export async function loaderOf(root) {
   const libraries = [];
   let loader;
   for (const base of ["lib", "usr/lib"]) {
@@ -212,20 +230,7 @@ async function writeLaunchers({ work, root, engine }) {
     }
   }
   if (!loader) throw new Error("no ld-linux among the unpacked libraries");
-  await mkdir(join(work, "bin"));
-  const programs = { path: "server", cliPath: "cli", checkRdbPath: "check-rdb", checkAofPath: "check-aof" };
-  const files = {};
-  for (const [key, suffix] of Object.entries(programs)) {
-    const name = `${engine}-${suffix}`;
-    if (!existsSync(join(root, "usr/bin", name))) continue;
-    const path = libraries.map((folder) => `$r/${folder}`).join(":");
-    // argv[0] is the script: the server decides by its name what it is, and restarts itself through it.
-    const script = `#!/bin/sh\nr=\${0%/*}/../root\nexec "$r/${loader}" --library-path "${path}" --argv0 "$0" "$r/usr/bin/${name}" "$@"\n`;
-    await writeFile(join(work, "bin", name), script, { mode: 0o755 });
-    files[key] = `bin/${name}`;
-  }
-  if (!files.path) throw new Error(`no usr/bin/${engine}-server in the unpacked packages`);
-  return files;
+  return { loader, path: libraries.map((folder) => `$r/${folder}`).join(":") };
 }
 
 async function list(folder) {
@@ -256,7 +261,7 @@ async function inspect(path) {
   return server;
 }
 
-function onPath(name) {
+export function onPath(name) {
   for (const folder of (process.env.PATH ?? "").split(delimiter)) {
     if (!folder) continue;
     const file = join(folder, name);
@@ -271,7 +276,7 @@ function onPath(name) {
 }
 
 /** Runs one program; the error names the step and ends with what the program said last. */
-function run(step, file, args, env = {}) {
+export function run(step, file, args, env = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, {
       env: { ...process.env, LC_ALL: "C.UTF-8", ...env },
@@ -301,7 +306,7 @@ function run(step, file, args, env = {}) {
 }
 
 /** A folder is made by one process only; its owner's pid tells others whether it still lives. */
-async function withLock(folder, log, work) {
+export async function withLock(folder, log, work) {
   const deadline = Date.now() + 15 * 60_000;
   for (let told = false; ; ) {
     try {

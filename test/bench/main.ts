@@ -1,10 +1,12 @@
 // Benchmarks: `npm run bench -- <name>`. A table for people; the last line is JSON for programs.
 
+import { acknowledged } from "./acknowledged";
 import { type Benchmark, BenchmarkUsage } from "./benchmark";
+import { failover } from "./failover";
 import { formation } from "./formation";
 import { migration } from "./migration";
 
-const BENCHMARKS: readonly Benchmark[] = [formation, migration];
+const BENCHMARKS: readonly Benchmark[] = [formation, migration, acknowledged, failover];
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
   const benchmark = BENCHMARKS.find((b) => b.name === name);
