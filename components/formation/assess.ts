@@ -262,7 +262,9 @@ function scale(goal: FormationGoal, observation: ClusterObservation, report: Rep
     report(
       "uneven",
       "slots",
-      `${slots} slots are not where an even spread over ${goal.plan.shards.length} shards has them`,
+      goal.given?.slotShares
+        ? `${slots} slots are not in the shards that are to own them (as many each as when they were found; \`rebalance: true\` spreads them evenly)`
+        : `${slots} slots are not where an even spread over ${goal.plan.shards.length} shards has them`,
     );
   }
   for (const node of observation.nodes) {

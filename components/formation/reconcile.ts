@@ -30,6 +30,8 @@ export interface Reconciled {
   readonly members: readonly Member[];
   readonly observation: ClusterObservation;
   readonly layout: readonly ShardLayout[];
+  /** False where nothing was sent that changes anything. */
+  readonly acted: boolean;
 }
 
 /** The run ended before the goal. Carries the members as last known, so that none is forgotten. */
@@ -59,13 +61,16 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
     verified: history.verified,
     said: "",
     lowered: false,
+    acted: false,
     moves: new MoveProgress(),
   };
   try {
     const observation = await converge(run);
     const layout = layoutOf(goal, observation);
-    await probe(goal, layout, options.access, connections.clientName);
-    return { members: currentMembers(goal, run.members, observation), observation, layout };
+    // An existing cluster that is as it should be is looked at, and nothing more.
+    const how = goal.given && !run.acted ? "read" : "write";
+    await probe(goal, layout, options.access, connections.clientName, how);
+    return { members: currentMembers(goal, run.members, observation), observation, layout, acted: run.acted };
   } catch (error) {
     if (run.lowered && !(error instanceof AnotherActor)) await putBack(run);
     if (error instanceof FormationFailed) throw error;
@@ -85,6 +90,8 @@ interface Run {
   said: string;
   /** Temporary settings were given out and may still hold. */
   lowered: boolean;
+  /** Something was sent that changes the cluster. */
+  acted: boolean;
   readonly moves: MoveProgress;
   /** What ended the last round of moves early. */
   trouble?: string | undefined;
@@ -92,6 +99,7 @@ interface Run {
 
 /** A run that fails leaves no temporary setting behind where it can; after a kill the next run finds it as any difference. */
 async function putBack({ goal, connections }: Run): Promise<void> {
+  if (goal.given && goal.settings["cluster-node-timeout"] === undefined) return;
   const command = ["CONFIG", "SET", "cluster-node-timeout", goal.nodeTimeoutMilliseconds] as const;
   await Promise.all(Object.values(goal.endpoints).map((endpoint) => connections.send(endpoint, [command])));
 }
@@ -135,6 +143,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
         if (closed.length > 0) throw refused(closed, known);
         run.lowered = true;
       }
+      run.acted = true;
       const endpoints = Object.fromEntries(observation.nodes.map((n) => [n.name, n.endpoint]));
       const masters = answering(observation)
         .filter((n) => self(n).role === "master")
