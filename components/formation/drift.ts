@@ -44,7 +44,7 @@ export function describeDrift(
   const findings = assess(goal, members, observation);
   const causes = findings.filter((f) => !isConsequence(f, findings, observation));
   const lines = groupFindings(causes.length > 0 ? causes : findings, answering(observation).length).map(
-    ({ kind, text }) => ({ topic: TOPIC_OF[kind], text }),
+    ({ kind, text }) => ({ topic: TOPIC_OF[kind], text: kind === "foreign-node" ? withoutKnowers(text) : text }),
   );
   lines.sort(
     (a, b) =>
@@ -73,6 +73,11 @@ function isConsequence(finding: Finding, all: readonly Finding[], observation: C
     default:
       return false;
   }
+}
+
+/** Who has heard of a foreign node grows by gossip while one looks. */
+function withoutKnowers(text: string): string {
+  return text.replace(/^.* knows? (node \S+ at .+), which is not of this cluster$/, "foreign $1 is in the cluster");
 }
 
 /** What several nodes say alike is one line. */

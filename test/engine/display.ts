@@ -250,10 +250,11 @@ function show(value: Value | undefined): string {
 /** The SDK's sentinel for a value that is not known yet; a reader need not know it. */
 const unknownText = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
-/** `--diff`: the inputs that change. */
+/** `--diff`: the inputs that change; of a refresh, the outputs. */
 function diffLines(step: StepInfo): string[] {
-  const old = step.op === "create" ? {} : (step.old?.inputs ?? {});
-  const next = step.op === "delete" ? {} : (step.new?.inputs ?? {});
+  const part = step.op === "refresh" ? "outputs" : "inputs";
+  const old = step.op === "create" ? {} : (step.old?.[part] ?? {});
+  const next = step.op === "delete" ? {} : (step.new?.[part] ?? {});
   const lines: string[] = [];
   const compare = (path: string, a: Value | undefined, b: Value | undefined) => {
     if (a !== undefined && b !== undefined && deepEquals(a, b)) return;

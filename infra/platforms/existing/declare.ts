@@ -60,7 +60,9 @@ export function validateExisting(
   });
   const assumed = (p: Problem) =>
     p.severity === "warning" &&
-    (SHAPE.includes(p.property) || (p.property === "minReplicasToWrite" && common.replicasPerMaster === undefined));
+    (SHAPE.includes(p.property) ||
+      (p.property === "minReplicasToWrite" && common.replicasPerMaster === undefined) ||
+      (p.property === "maxmemoryPolicy" && common.maxmemory === undefined && common.nodeMemory === undefined));
   problems.list.push(...found.filter((p) => !assumed(p)));
   if (spec && hosts.length > 0 && common.masters !== undefined)
     for (const problem of tooFew(hosts.length, common.masters, common.replicasPerMaster ?? 0))

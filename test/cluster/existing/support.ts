@@ -206,7 +206,10 @@ export async function changingCalls(hosts: Hosts, work: () => Promise<unknown>):
 }
 
 /** A user's project with one cluster over existing hosts; `nodes` and the other arguments change between runs. */
-export async function existingProject({ onTestFinished }: Pick<TestContext, "onTestFinished">, args: object): Promise<Project> {
+export async function existingProject(
+  { onTestFinished }: Pick<TestContext, "onTestFinished">,
+  args: object,
+): Promise<Project> {
   const project = await Project.create(args, { path: "/nowhere" });
   onTestFinished(() => project.dispose());
   writeFileSync(
