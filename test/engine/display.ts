@@ -195,7 +195,7 @@ function compareUrns(a: string, b: string): number {
 function changedInputs(step: StepInfo): string {
   if (!step.old || !step.new || !["update", "replace", "create-replacement", "refresh"].includes(step.op)) return "";
   const [old, next] =
-    step.op === "refresh" ? [step.old.outputs ?? {}, step.new.outputs ?? {}] : [step.old.inputs, step.new.inputs];
+    step.read ? [step.old.outputs ?? {}, step.new.outputs ?? {}] : [step.old.inputs, step.new.inputs];
   const keys = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort();
   const signed = keys.flatMap((key) => {
     if (old[key] === undefined) return [`+${key}`];
@@ -252,7 +252,7 @@ const unknownText = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
 /** `--diff`: the inputs that change; of a refresh, the outputs. */
 function diffLines(step: StepInfo): string[] {
-  const part = step.op === "refresh" ? "outputs" : "inputs";
+  const part = step.read ? "outputs" : "inputs";
   const old = step.op === "create" ? {} : (step.old?.[part] ?? {});
   const next = step.op === "delete" ? {} : (step.new?.[part] ?? {});
   const lines: string[] = [];

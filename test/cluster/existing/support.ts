@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Cluster } from "ioredis";
 import type { TestContext } from "vitest";
 import { type NodeEntry, parseClusterNodes } from "../../../components/formation/clusterNodes";
 import { countSlots, formatRanges } from "../../../components/formation/slots";
@@ -107,10 +108,40 @@ export class Hosts {
     rmSync(this.#root, { recursive: true, force: true });
   }
 
+  get cliPath(): string {
+    return this.#program.cliPath ?? "redis-cli";
+  }
+
+  /** An ordinary cluster client. */
+  #client(): Cluster {
+    const { password } = this.#options;
+    const client = new Cluster(
+      this.addresses.flatMap(({ address, port }, i) => (this.#servers.has(i) ? [{ host: address, port }] : [])),
+      { redisOptions: { disableClientInfo: true, ...(password === undefined ? {} : { password }) } },
+    );
+    client.on("error", () => {});
+    return client;
+  }
+
+  async fill(count: number): Promise<void> {
+    const client = this.#client();
+    await Promise.all(Array.from({ length: count }, (_, i) => client.set(`key:${i}`, `value ${i}`)));
+    for (const node of client.nodes("master")) await node.wait(1, 5_000);
+    client.disconnect();
+  }
+
+  /** Numbers of keys that are gone or wrong. */
+  async missing(count: number): Promise<number[]> {
+    const client = this.#client();
+    const values = await Promise.all(Array.from({ length: count }, (_, i) => client.get(`key:${i}`)));
+    client.disconnect();
+    return values.flatMap((value, i) => (value === `value ${i}` ? [] : [i]));
+  }
+
   /** `redis-cli` against these hosts. */
   cli(...args: string[]): string {
     const auth = this.#options.password === undefined ? [] : ["-a", this.#options.password, "--no-auth-warning"];
-    return execFileSync(this.#program.cliPath ?? "redis-cli", [...auth, ...args], {
+    return execFileSync(this.cliPath, [...auth, ...args], {
       encoding: "utf8",
       stdio: ["ignore", "pipe", "pipe"],
     });
