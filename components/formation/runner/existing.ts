@@ -18,6 +18,7 @@ import {
   formationRunner,
   goalOf,
   print,
+  sorted,
 } from "./formation";
 import { markCreated } from "./knowledge";
 import { lastSeen } from "./lastSeen";
@@ -77,8 +78,7 @@ export const existingRunner: ResourceRunner<ExistingInputs, ExistingOutputs> = {
     // An engine that nobody declared is whatever runs; another one is no change of ours.
     const before = news.declaredEngine ? olds : { ...olds, engine: next.engine };
     const { changes } = await formationRunner.diff(id, before, next);
-    const declared = (i: ExistingInputs) => JSON.stringify([i.hosts, i.wishes, i.declaredEngine, i.access]);
-    return { changes: changes || declared(olds) !== declared(news), replaces: [] };
+    return { changes: changes || declaredBy(olds) !== declaredBy(news), replaces: [] };
   },
 
   async create(inputs) {
@@ -104,8 +104,7 @@ export const existingRunner: ResourceRunner<ExistingInputs, ExistingOutputs> = {
   async update(id, recorded, news) {
     const observation = await lookPatiently(news);
     const olds = followNames(recorded, observation);
-    const unformed =
-      olds.verifiedAt === "" && JSON.stringify([olds.hosts, olds.wishes]) !== JSON.stringify([news.hosts, news.wishes]);
+    const unformed = olds.verifiedAt === "" && declaredBy(olds) !== declaredBy(news);
     const goal = unformed ? startOver(news, observation) : carryOn(olds, news, observation);
     const strangers = unknownData(olds.members, observation);
     if (strangers.length > 0) throw refused(news.cluster, strangers);
@@ -117,6 +116,11 @@ export const existingRunner: ResourceRunner<ExistingInputs, ExistingOutputs> = {
     await formationRunner.delete(id, props);
   },
 };
+
+/** As text, to compare; a new password is a change, since the next look needs it. */
+function declaredBy({ hosts, wishes, declaredEngine, access }: ExistingInputs): string {
+  return JSON.stringify(sorted([hosts, wishes, declaredEngine ?? null, access]));
+}
 
 async function look({ hosts, settings, access }: ExistingInputs): Promise<ClusterObservation> {
   const connections = new Connections("pulumi-redis-cluster:reader", access);

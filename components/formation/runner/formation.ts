@@ -186,7 +186,7 @@ function historyOf(outputs: FormationOutputs): History {
 }
 
 /** Keys in one order, so that two ways of writing the same object compare as equal. */
-function sorted(value: unknown): unknown {
+export function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(
