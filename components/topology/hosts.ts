@@ -93,7 +93,7 @@ export function changeHosts(
   const problems: string[] = [];
   if (kept.length < FEWEST_MASTERS && wanted < FEWEST_MASTERS)
     problems.push(
-      `${kept.length} of the ${before.shards.length} shards would keep a host, and a cluster has ${FEWEST_MASTERS} or more: leave the hosts of more shards in \`nodes\``,
+      `${kept.length} of the ${before.shards.length} shards would keep a host, and a cluster has ${FEWEST_MASTERS} or more: leave the hosts of more shards in \`nodes\`; one whose address changed keeps its place if it keeps its name (\`name\`)`,
     );
   if (wanted < kept.length)
     problems.push(

@@ -8,6 +8,7 @@ import type { Member } from "../goal";
 import { answering, type ClusterObservation } from "../observation";
 import { observeNode, parseInfo } from "../observe";
 import { outlineAdoption } from "../outlineAdoption";
+import { plan } from "../plan";
 import { type Recognized, recognize } from "../recognize";
 import type { Refusal } from "../refusals";
 import { type Access, Connections } from "../wire";
@@ -90,6 +91,9 @@ export const existingRunner: ResourceRunner<ExistingInputs, ExistingOutputs> = {
     const goal = resolve(inputs, recognized.plan, observation);
     if (recognized.kind === "blank")
       return formationRunner.create(goal) as Promise<{ id: string; outs: ExistingOutputs }>;
+    // What is refused is not ours to remember, so it is asked for before there is anything to remember.
+    const first = plan(goalOf(goal), { members: recognized.members, verified: true }, observation);
+    if (first.kind === "refuse") throw refused(inputs.cluster, first.refusals);
     markCreated(id);
     // All slots were just seen to have one owner: from here on one without means lost data.
     const verifiedAt = new Date().toISOString();
@@ -163,7 +167,7 @@ function startOver(news: ExistingInputs, observation: ClusterObservation): Resol
 /** What is not declared is taken from what was seen, else from the record. */
 function resolve(
   inputs: ExistingInputs,
-  plan: HostPlan,
+  hostPlan: HostPlan,
   seen: ClusterObservation | undefined,
   recorded?: ExistingOutputs,
 ): Resolved {
@@ -186,14 +190,14 @@ function resolve(
     ...ifDeclared(inputs, "cluster-require-full-coverage", (v) => ({ requireFullCoverage: v === "yes" })),
     ...ifDeclared(inputs, "cluster-allow-reads-when-down", (v) => ({ allowReadsWhenDown: v === "yes" })),
   };
-  const { slotShares } = plan;
+  const { slotShares } = hostPlan;
   return {
     ...inputs,
     found,
     engine: inputs.declaredEngine ??
       engineOf(alive.map((n) => n.server)) ??
       recorded?.engine ?? { name: "redis", version: "" },
-    plan: topologyOf(plan, { ...found, ...declared }),
+    plan: topologyOf(hostPlan, { ...found, ...declared }),
     endpoints: Object.fromEntries(inputs.hosts.map((h) => [h.name, h.endpoint])),
     nodeTimeoutMilliseconds:
       Number(inputs.settings["cluster-node-timeout"] ?? 0) ||

@@ -42,7 +42,8 @@ describe.skipIf(!servers)("drift", { timeout: 300_000 }, () => {
     expect(shown).toMatch(/~ issues: /);
     const second = await refresh();
     expect(second.issues).toEqual(first.issues);
-    expect(second.lines.join("\n")).not.toContain(`${FORMATION} updated`);
+    // It is still to be mended, hence an update to come, and there is no news of it.
+    expect(second.lines.join("\n")).not.toContain(`${FORMATION} updated [diff: `);
     return first.issues;
   }
 

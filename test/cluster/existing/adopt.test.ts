@@ -231,4 +231,25 @@ describe.skipIf(!servers)("hosts that somebody else provides", { timeout: 280_00
     await project.mustUp();
     expect((await project.mustUp()).stdout).toMatch(/3 unchanged/);
   });
+
+  test("a host back under another address keeps its place by its name, and by its node ID without one", async (ctx) => {
+    const hosts = await hostsFor(ctx, { count: 6 }, "valkey-8.1");
+    await hosts.create(6, 1);
+    await hosts.fill(200);
+    const named = () => hosts.addresses.map((host, i) => (i === 5 ? host : { ...host, name: `host-${i}` }));
+    const project = await existingProject(ctx, { nodes: named() });
+    await project.mustUp();
+    const shape = async () => (await project.inventory()).shards.map((s) => [s.slots, s.nodes.map((n) => n.id).sort()]);
+    const before = await shape();
+    for (const index of [4, 5]) {
+      await hosts.move(index);
+      project.declare({ nodes: named() });
+      await project.mustUp();
+      expect(await shape()).toEqual(before);
+      expect((await project.mustUp()).stdout).toMatch(/3 unchanged/);
+    }
+    expect((await project.nodes()).map((n) => n.port).sort()).toEqual(hosts.addresses.map((h) => h.port).sort());
+    await expectWhole(hosts, 6);
+    expect(await hosts.missing(200)).toEqual([]);
+  });
 });

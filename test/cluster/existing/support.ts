@@ -88,6 +88,14 @@ export class Hosts {
     return host;
   }
 
+  /** The same server with its data, at another port. */
+  async move(index: number): Promise<void> {
+    await this.kill(index);
+    const host = this.at(index);
+    this.addresses[index] = { ...host, port: await freePort(host.address) };
+    await this.startHost(index);
+  }
+
   dir(index: number): string {
     return join(this.#root, String(index));
   }
