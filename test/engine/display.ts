@@ -194,8 +194,7 @@ function compareUrns(a: string, b: string): number {
 /** `[diff: +added,~changed,-removed]`, by the names of the inputs. */
 function changedInputs(step: StepInfo): string {
   if (!step.old || !step.new || !["update", "replace", "create-replacement", "refresh"].includes(step.op)) return "";
-  const [old, next] =
-    step.read ? [step.old.outputs ?? {}, step.new.outputs ?? {}] : [step.old.inputs, step.new.inputs];
+  const [old, next] = step.read ? [step.old.outputs ?? {}, step.new.outputs ?? {}] : [step.old.inputs, step.new.inputs];
   const keys = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort();
   const signed = keys.flatMap((key) => {
     if (old[key] === undefined) return [`+${key}`];
