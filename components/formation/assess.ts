@@ -314,8 +314,10 @@ function roles(goal: FormationGoal, observation: ClusterObservation, report: Rep
         );
       }
     }
-    const held = new Set([...(leader ? [leader] : []), ...replicas].map((n) => zones.get(n.name)));
-    if (goal.plan.promises.shardsSpanZones && replicas.length > 0 && held.size < 2) {
+    // A node that leaves is no copy to count on, and must not keep the rest from settling until it may leave.
+    const staying = [...(leader ? [leader] : []), ...replicas].filter((n) => !n.leaving);
+    const held = new Set(staying.map((n) => zones.get(n.name)));
+    if (goal.plan.promises.shardsSpanZones && staying.length > 1 && held.size < 2) {
       report("shard-in-one-zone", planned.name, `${planned.name} is in zone ${[...held].join()} alone`);
     }
   }
