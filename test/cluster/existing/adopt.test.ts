@@ -208,8 +208,8 @@ describe.skipIf(!servers)("hosts that somebody else provides", { timeout: 280_00
       expect(await refusal(project)).toMatch(
         /redisConfig\.tcp-backlog: takes effect by a restart only, and somebody else/,
       );
-      project.declare({ nodes: [...six.slice(0, 5), { ...fifth, zone: "b" }], masters: 5 });
-      expect(await refusal(project)).toMatch(/is given already, as nodes\[4\][\s\S]*5 masters/);
+      project.declare({ nodes: [...six.slice(0, 5), { ...fifth, zone: "b" }], masters: 7 });
+      expect(await refusal(project)).toMatch(/is given already, as nodes\[4\][\s\S]*6 hosts are too few for 7 masters/);
     });
     expect(changing).toEqual([]);
     expect(await hosts.picture()).toBe(before);
