@@ -262,7 +262,9 @@ function scale(goal: FormationGoal, observation: ClusterObservation, report: Rep
     report(
       "uneven",
       "slots",
-      `${slots} slots are not where an even spread over ${goal.plan.shards.length} shards has them`,
+      goal.given?.slotShares
+        ? `${slots} slots are not in the shards that are to own them (as many each as when they were found; \`rebalance: true\` spreads them evenly)`
+        : `${slots} slots are not where an even spread over ${goal.plan.shards.length} shards has them`,
     );
   }
   for (const node of observation.nodes) {
@@ -312,8 +314,10 @@ function roles(goal: FormationGoal, observation: ClusterObservation, report: Rep
         );
       }
     }
-    const held = new Set([...(leader ? [leader] : []), ...replicas].map((n) => zones.get(n.name)));
-    if (goal.plan.promises.shardsSpanZones && replicas.length > 0 && held.size < 2) {
+    // A node that leaves is no copy to count on, and must not keep the rest from settling until it may leave.
+    const staying = [...(leader ? [leader] : []), ...replicas].filter((n) => !n.leaving);
+    const held = new Set(staying.map((n) => zones.get(n.name)));
+    if (goal.plan.promises.shardsSpanZones && staying.length > 1 && held.size < 2) {
       report("shard-in-one-zone", planned.name, `${planned.name} is in zone ${[...held].join()} alone`);
     }
   }

@@ -42,6 +42,8 @@ export const LOOK_AGAIN: Partial<Record<Step["do"], RegExp>> = {
   addSlotsRange: /already busy/i,
   replicate: /Unknown node|only replicate a master/i,
   forget: /Unknown node|Can't forget my master/i,
+  // It holds until the next restart, and looking again shows that; whoever provides such a node was told before.
+  setConfig: /server is running without a config file/i,
   failover: /send CLUSTER FAILOVER to a replica|Master is down or failed/i,
 };
 

@@ -82,6 +82,7 @@ function rolled(
   goal: FormationGoal,
   { server }: AnsweringNode,
 ): Partial<AnsweringNode["server"]> {
+  if (goal.given) return {};
   const asBefore = server.name === before.engine.name && `${server.version}.`.startsWith(`${before.engine.version}.`);
   return asBefore ? goal.engine : {};
 }

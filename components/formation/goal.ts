@@ -14,6 +14,14 @@ export interface FormationGoal {
   readonly settings: Readonly<Record<string, string>>;
   /** `cluster-node-timeout` as declared, in milliseconds. */
   readonly nodeTimeoutMilliseconds: number;
+  /** Set where somebody else provides the nodes; absent where they are made by this stack. */
+  readonly given?: GivenNodes;
+}
+
+/** Nodes that are not this stack's own: only what is declared of them is managed, and their machines are left alone. */
+export interface GivenNodes {
+  /** How many slots each shard is to own, by shard; they add up to 16384. Absent: all the same, give or take one. */
+  readonly slotShares?: Readonly<Record<string, number>>;
 }
 
 /**

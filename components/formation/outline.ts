@@ -1,6 +1,7 @@
 import { describeSetting } from "../config";
 import { describeSurvival, describeTopology } from "../topology/describe";
 import { assess, type Finding } from "./assess";
+import { groupFindings } from "./drift";
 import { asDeclared, forecast } from "./forecast";
 import type { FormationGoal, History } from "./goal";
 import { claims, layoutOf } from "./layout";
@@ -139,19 +140,7 @@ function stepsAfterSilence(silent: number, goal: FormationGoal): string[] {
 
 /** What several nodes say alike is one line. */
 function grouped(findings: readonly Finding[], nodes: number): string[] {
-  const groups = new Map<string, Finding[]>();
-  for (const finding of findings) {
-    const key = finding.shared === undefined ? finding.message : `${finding.kind} ${finding.shared}`;
-    groups.set(key, [...(groups.get(key) ?? []), finding]);
-  }
-  return [...groups.values()].map((group) => {
-    const [first] = group;
-    if (group.length === 1 || first?.shared === undefined) return first?.message ?? "";
-    const names = group.map((f) => f.subject);
-    return names.length === nodes
-      ? `all ${nodes} nodes that answer ${first.shared}`
-      : `${names.join(", ")} ${first.shared}`;
-  });
+  return groupFindings(findings, nodes).map(({ text }) => text);
 }
 
 /** What applications notice of the steps. */
@@ -221,7 +210,8 @@ function shorten(lines: readonly string[]): string[] {
 /** What happens to machines when the engine changes: they roll before formation's own steps. */
 function rolling(before: FormationGoal, goal: FormationGoal): string[] {
   const nodes = goal.plan.shards.flatMap((s) => s.nodes).length;
-  if (`${before.engine.name} ${before.engine.version}` === `${goal.engine.name} ${goal.engine.version}`) return [];
+  if (goal.given || `${before.engine.name} ${before.engine.version}` === `${goal.engine.name} ${goal.engine.version}`)
+    return [];
   const replicas = goal.plan.shards.every((s) => s.nodes.length > 1);
   return [
     indent(
@@ -314,10 +304,30 @@ export function declaredChanges(before: FormationGoal, goal: FormationGoal): str
   if (`${before.engine.name} ${before.engine.version}` !== `${goal.engine.name} ${goal.engine.version}`) {
     changes.push(`engine: ${before.engine.name} ${before.engine.version} → ${goal.engine.name} ${goal.engine.version}`);
   }
+  changes.push(...declaredSpread(before, goal));
   for (const [name, endpoint] of Object.entries(goal.endpoints)) {
     const was = before.endpoints[name];
     if (was && (was.address !== endpoint.address || was.port !== endpoint.port))
       changes.push(`${name} moves from ${was.address}:${was.port} to ${endpoint.address}:${endpoint.port}`);
   }
   return changes;
+}
+
+/** For nodes that were given: how slots and leaders are to lie, where that is declared anew. */
+function declaredSpread(before: FormationGoal, goal: FormationGoal): string[] {
+  if (!goal.given) return [];
+  const shares = ({ plan, given }: FormationGoal) => {
+    const recorded = given?.slotShares;
+    return recorded
+      ? plan.shards.map((s) => recorded[s.name] ?? 0).join(" + ")
+      : `even over ${plan.shards.length} shards`;
+  };
+  const led = new Map(before.plan.shards.map((s) => [s.name, s.nodes]));
+  const leaders = goal.plan.shards.flatMap(({ name, nodes: [first] }) => {
+    const former = led.get(name);
+    const moved = first && former && former[0]?.name !== first.name && former.some((n) => n.name === first.name);
+    return moved ? [`${name} may be led by ${first.name}, for masters in more zones`] : [];
+  });
+  const [was, is] = [shares(before), shares(goal)];
+  return [...(was === is ? [] : [`slots: ${was} → ${is}`]), ...leaders];
 }

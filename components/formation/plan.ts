@@ -100,7 +100,13 @@ export function plan(
   const shardOf = (name: string) => layout.find((s) => s.leader?.name === name)?.planned.name ?? "";
   const open = alive.some((n) => openSlotsOf(n).length > 0);
   const later: [Phase, Step[]][] = [
-    ["settings", alive.flatMap((node) => (node.leaving ? [] : settingSteps(goal, node, history.verified)))],
+    // A node that this stack made has in its file what is declared; one that was given has not.
+    [
+      "settings",
+      alive.flatMap((node) =>
+        node.leaving ? [] : settingSteps(goal, node, history.verified || goal.given !== undefined),
+      ),
+    ],
     ["move", open ? finishOpenSlots(observation, members, shardOf) : nextRound(planMoves(goal, observation), limit)],
     ["balance", spreadLeaders(goal, layout, observation)],
     ["retire", retire(layout, observation)],
@@ -142,7 +148,9 @@ function assignSlots(
   if (standing.formed || !standing.keyless) return [];
   const steps: Step[] = [];
   const timeout = formingNodeTimeout(alive.length);
-  if (alive.every(isBlank) && goal.nodeTimeoutMilliseconds > timeout) {
+  // What is not declared could not be put back after a kill.
+  const restorable = goal.given === undefined || goal.settings["cluster-node-timeout"] !== undefined;
+  if (restorable && alive.every(isBlank) && goal.nodeTimeoutMilliseconds > timeout) {
     for (const node of alive) {
       if (node.settings["cluster-node-timeout"] === String(timeout)) continue;
       steps.push({ do: "setTemporary", node: node.name, settings: { "cluster-node-timeout": String(timeout) } });

@@ -8,7 +8,7 @@ import { type Access, openClusterClient } from "./wire";
 const PROBE_TTL_MILLISECONDS = 60_000;
 
 /**
- * Writes, reads and removes one key in every shard, through an ordinary cluster client that knows one node only and
+ * Writes, reads and removes one key in every shard (with `read` only asks for one that nobody has), through an ordinary cluster client that knows one node only and
  * finds the rest by itself, as an application does.
  * @throws Error that names the shard and the server's answer
  */
@@ -17,6 +17,7 @@ export async function probe(
   layout: readonly ShardLayout[],
   access: Access,
   clientName: string,
+  how: "write" | "read" = "write",
 ): Promise<void> {
   const seeds = Object.values(goal.endpoints);
   const client = openClusterClient(seeds, access, clientName);
@@ -34,6 +35,10 @@ export async function probe(
         if (slot === undefined) return;
         const key = keyInSlot(slot, token);
         try {
+          if (how === "read") {
+            await client.get(key);
+            return;
+          }
           await client.set(key, token, "PX", PROBE_TTL_MILLISECONDS);
           const read = await client.get(key);
           if (read !== token) errors.push(`${planned.name}: a key just written read back as ${JSON.stringify(read)}`);

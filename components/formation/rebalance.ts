@@ -21,14 +21,21 @@ export function planMoves(goal: FormationGoal, observation: ClusterObservation):
   const total = owners.reduce((sum, n) => sum + countSlots(self(n).slots), 0);
   if (total !== SLOT_COUNT) return [];
 
-  const shares = fairShares(heads.map(({ head }) => (head ? countSlots(self(head).slots) : 0)));
+  const shares = sharesOf(
+    goal,
+    heads.map(({ head }) => (head ? countSlots(self(head).slots) : 0)),
+  );
   const headIds = new Set(heads.map(({ head }) => head?.id));
   const surplus = [
     ...owners.filter((n) => !headIds.has(n.id)).map((node) => ({ node, slots: expandSlots(self(node).slots) })),
-    ...heads.flatMap(({ head }, i) => {
+    ...heads.flatMap(({ shard, head }, i) => {
       const owned = head ? expandSlots(self(head).slots) : [];
       const share = shares[i] ?? 0;
-      return head && owned.length > share ? [{ node: head, slots: owned.slice(share) }] : [];
+      if (!head || owned.length <= share) return [];
+      // What it owned from the start stays longest: a slot that was moved by hand goes back where it came from.
+      const home = new Set(expandSlots(shard.planned.slots));
+      const leaving = [...owned.filter((s) => home.has(s)), ...owned.filter((s) => !home.has(s))].slice(share);
+      return [{ node: head, slots: leaving.sort((a, b) => a - b) }];
     }),
   ];
   const moves: MigrateSlots[] = [];
@@ -43,6 +50,12 @@ export function planMoves(goal: FormationGoal, observation: ClusterObservation):
     }
   });
   return moves;
+}
+
+/** As recorded for nodes that were given, else even. */
+function sharesOf(goal: FormationGoal, owned: readonly number[]): number[] {
+  const recorded = goal.given?.slotShares;
+  return recorded ? goal.plan.shards.map((shard) => recorded[shard.name] ?? 0) : fairShares(owned);
 }
 
 /**

@@ -32,6 +32,8 @@ export interface Reconciled {
   readonly members: readonly Member[];
   readonly observation: ClusterObservation;
   readonly layout: readonly ShardLayout[];
+  /** False where nothing was sent that changes anything. */
+  readonly acted: boolean;
 }
 
 /** The run ended before the goal. Carries the members as last known, so that none is forgotten. */
@@ -62,13 +64,16 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
     said: "",
     lowered: false,
     busPortsTried: false,
+    acted: false,
     moves: new MoveProgress(),
   };
   try {
     const observation = await converge(run);
     const layout = layoutOf(goal, observation);
-    await probe(goal, layout, options.access, connections.clientName);
-    return { members: currentMembers(goal, run.members, observation), observation, layout };
+    // An existing cluster that is as it should be is looked at, and nothing more.
+    const how = goal.given && !run.acted ? "read" : "write";
+    await probe(goal, layout, options.access, connections.clientName, how);
+    return { members: currentMembers(goal, run.members, observation), observation, layout, acted: run.acted };
   } catch (error) {
     if (run.lowered && !(error instanceof AnotherActor)) await putBack(run);
     if (error instanceof FormationFailed) throw error;
@@ -90,6 +95,8 @@ interface Run {
   lowered: boolean;
   /** Every bus port was found to be open, as far as can be seen. */
   busPortsTried: boolean;
+  /** Something was sent that changes the cluster. */
+  acted: boolean;
   readonly moves: MoveProgress;
   /** What ended the last round of moves early. */
   trouble?: string | undefined;
@@ -97,6 +104,7 @@ interface Run {
 
 /** A run that fails leaves no temporary setting behind where it can; after a kill the next run finds it as any difference. */
 async function putBack({ goal, connections }: Run): Promise<void> {
+  if (goal.given && goal.settings["cluster-node-timeout"] === undefined) return;
   const command = ["CONFIG", "SET", "cluster-node-timeout", goal.nodeTimeoutMilliseconds] as const;
   await Promise.all(Object.values(goal.endpoints).map((endpoint) => connections.send(endpoint, [command])));
 }
@@ -144,6 +152,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
         }
         run.lowered = true;
       }
+      run.acted = true;
       const endpoints = Object.fromEntries(observation.nodes.map((n) => [n.name, n.endpoint]));
       const masters = answering(observation)
         .filter((n) => self(n).role === "master")

@@ -113,7 +113,9 @@ function versions(goal: FormationGoal, alive: readonly AnsweringNode[], standing
         "wrong-engine",
         node.name,
         `${node.name} runs ${is.name} ${is.version}, declared ${name} ${version}`,
-        "declare the engine that runs, or start the declared one",
+        goal.given
+          ? "declare the engine that runs, or leave `engine` out; these machines are not replaced or rolled from here, because somebody else provides them: upgrade them one by one yourself"
+          : "declare the engine that runs, or start the declared one",
       );
     }
   }

@@ -86,7 +86,7 @@ export function differingSlots(goal: FormationGoal, alive: readonly AnsweringNod
   );
 }
 
-function componentsOf(alive: readonly AnsweringNode[]): AnsweringNode[][] {
+export function componentsOf(alive: readonly AnsweringNode[]): AnsweringNode[][] {
   const left = new Set(alive);
   const components: AnsweringNode[][] = [];
   for (const start of alive) {

@@ -26,8 +26,10 @@ function clusterOf({ shards }: TopologyPlan): string {
 }
 
 function summary({ shards, zones }: TopologyPlan, start: string): string {
-  const replicas = (shards[0]?.nodes.length ?? 1) - 1;
-  const each = replicas === 0 ? "no replicas" : `${count(replicas, "replica")} each`;
+  const replicas = shards.map(({ nodes }) => nodes.length - 1);
+  const [least, most] = [Math.min(...replicas), Math.max(...replicas)];
+  const some = least < most ? `${least} to ${count(most, "replica")} each` : `${count(most, "replica")} each`;
+  const each = most <= 0 ? "no replicas" : some;
   return `${start} ${count(shards.length, "master")}, ${each}, ${count(zones.length, "zone")}`;
 }
 

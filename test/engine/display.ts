@@ -194,8 +194,7 @@ function compareUrns(a: string, b: string): number {
 /** `[diff: +added,~changed,-removed]`, by the names of the inputs. */
 function changedInputs(step: StepInfo): string {
   if (!step.old || !step.new || !["update", "replace", "create-replacement", "refresh"].includes(step.op)) return "";
-  const [old, next] =
-    step.op === "refresh" ? [step.old.outputs ?? {}, step.new.outputs ?? {}] : [step.old.inputs, step.new.inputs];
+  const [old, next] = step.read ? [step.old.outputs ?? {}, step.new.outputs ?? {}] : [step.old.inputs, step.new.inputs];
   const keys = [...new Set([...Object.keys(old), ...Object.keys(next)])].sort();
   const signed = keys.flatMap((key) => {
     if (old[key] === undefined) return [`+${key}`];
@@ -250,10 +249,11 @@ function show(value: Value | undefined): string {
 /** The SDK's sentinel for a value that is not known yet; a reader need not know it. */
 const unknownText = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
-/** `--diff`: the inputs that change. */
+/** `--diff`: the inputs that change; of a refresh, the outputs. */
 function diffLines(step: StepInfo): string[] {
-  const old = step.op === "create" ? {} : (step.old?.inputs ?? {});
-  const next = step.op === "delete" ? {} : (step.new?.inputs ?? {});
+  const part = step.read ? "outputs" : "inputs";
+  const old = step.op === "create" ? {} : (step.old?.[part] ?? {});
+  const next = step.op === "delete" ? {} : (step.new?.[part] ?? {});
   const lines: string[] = [];
   const compare = (path: string, a: Value | undefined, b: Value | undefined) => {
     if (a !== undefined && b !== undefined && deepEquals(a, b)) return;

@@ -21,6 +21,8 @@ export interface StepInfo {
   readonly keys?: readonly string[];
   readonly logical: boolean;
   readonly planning: boolean;
+  /** What was read of it is compared, not what was declared. */
+  readonly read?: true;
 }
 
 export interface Summary {

@@ -150,7 +150,8 @@ export class Executor {
 
   info(step: Step, op = step.op): StepInfo {
     const { urn, type, old, logical, keys } = step;
-    return { op, urn, type, old, new: step.new, logical, planning: this.#deployment.dryRun, ...(keys ? { keys } : {}) };
+    const more = { ...(keys ? { keys } : {}), ...(step.op === "refresh" ? { read: true as const } : {}) };
+    return { op, urn, type, old, new: step.new, logical, planning: this.#deployment.dryRun, ...more };
   }
 }
 

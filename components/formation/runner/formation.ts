@@ -1,6 +1,6 @@
 import type { InventoryShard } from "../../cluster/inventory";
 import type { ResourceRunner } from "../../cluster/shim";
-import { assess } from "../assess";
+import { describeDrift } from "../drift";
 import type { FormationGoal, History, Member } from "../goal";
 import { layoutOf, type ShardLayout } from "../layout";
 import { answering } from "../observation";
@@ -41,18 +41,23 @@ const planned = new Set<string>();
 /** The same lines may be asked for twice in one run; a reader needs them once. */
 const printed = new Set<string>();
 
-function print(lines: readonly string[]): void {
+export function print(lines: readonly string[]): void {
   const text = lines.join("\n");
   if (text === "" || printed.has(text)) return;
   printed.add(text);
   console.log(text);
 }
 
+/** From here on this process plans the cluster, and the program declares it. */
+export function beginPlanning(cluster: string): void {
+  planned.add(cluster);
+  lastSeen(cluster);
+  markDeclared(cluster);
+}
+
 export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> = {
   async check(olds, news) {
-    planned.add(news.cluster);
-    lastSeen(news.cluster);
-    markDeclared(news.cluster);
+    beginPlanning(news.cluster);
     if (olds.plan === undefined && !hasUnknown(news.plan))
       print(outlineNew({ ...news, endpoints: hasUnknown(news.endpoints) ? {} : news.endpoints }));
     const defaultsVersion = olds.declaration?.defaultsVersion ?? news.declaration.defaultsVersion;
@@ -91,7 +96,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     try {
       const observation = await observe(goalOf(props), connections, props.members);
       handOver(props.cluster, observation);
-      const issues = assess(goalOf(props), props.members, observation).map((f) => f.message);
+      const issues = describeDrift(goalOf(props), props.members, observation);
       const alive = answering(observation);
       // Silence says nothing about roles; then the last known layout stays.
       const shards =
@@ -131,7 +136,7 @@ async function run(
       stopReason: () => watch.reason(),
     });
     remember(inputs.cluster, result.observation);
-    console.log(`${inputs.cluster}: verified: ${verifiedLine(result)}`);
+    console.log(`${inputs.cluster}: verified: ${verifiedLine(result, inputs)}`);
     return outputs(result.members, {
       shards: inventoryShards(goalOf(inputs), result.layout),
       issues: [],
@@ -159,9 +164,11 @@ async function run(
   }
 }
 
-function verifiedLine({ observation, layout }: Reconciled): string {
+function verifiedLine({ observation, layout, acted }: Reconciled, goal: FormationGoal): string {
   const nodes = answering(observation).length;
-  return `16384 slots in ${layout.length} shards, ${nodes} nodes agree, a key written and read in each shard`;
+  const client =
+    goal.given && !acted ? "a client reaches each shard; nothing was changed" : "a key written and read in each shard";
+  return `16384 slots in ${layout.length} shards, ${nodes} nodes agree, ${client}`;
 }
 
 /** State that an earlier version wrote may lack what came later. */
@@ -169,8 +176,9 @@ function complete(recorded: FormationOutputs): FormationOutputs {
   return { ...{ members: [], shards: [], issues: [], unfinished: "", verifiedAt: "" }, ...recorded };
 }
 
-function goalOf({ cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds }: FormationGoal): FormationGoal {
-  return { cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds };
+export function goalOf(inputs: FormationGoal): FormationGoal {
+  const { cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds, given } = inputs;
+  return { cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds, ...(given ? { given } : {}) };
 }
 
 function historyOf(outputs: FormationOutputs): History {
@@ -178,7 +186,7 @@ function historyOf(outputs: FormationOutputs): History {
 }
 
 /** Keys in one order, so that two ways of writing the same object compare as equal. */
-function sorted(value: unknown): unknown {
+export function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(

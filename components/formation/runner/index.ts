@@ -3,7 +3,12 @@
  * `kind`s that are written in stored state; they never change.
  */
 import { endingWithTheEngine } from "./engineWatch";
+import { existingRunner } from "./existing";
 import { formationRunner } from "./formation";
 import { guardRunner } from "./guard";
 
-export const providers = endingWithTheEngine({ ClusterFormation: formationRunner, NodeGuard: guardRunner });
+export const providers = endingWithTheEngine({
+  ClusterFormation: formationRunner,
+  ExistingFormation: existingRunner,
+  NodeGuard: guardRunner,
+});

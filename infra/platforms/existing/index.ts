@@ -1,0 +1,2 @@
+export type { ExistingNodeArgs, ExistingRedisClusterArgs } from "./args";
+export { ExistingRedisCluster } from "./cluster";

@@ -1,0 +1,267 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Cluster } from "ioredis";
+import type { TestContext } from "vitest";
+import { type NodeEntry, parseClusterNodes } from "../../../components/formation/clusterNodes";
+import { countSlots, formatRanges } from "../../../components/formation/slots";
+import { until } from "../../support/formation";
+import { Project, withNode } from "../../support/project";
+import { freePort, type RunningServer, type ServerProgram, startServer } from "../../support/servers";
+
+const ZONES = ["a", "b", "c"];
+
+export interface HostAddress {
+  readonly address: string;
+  readonly port: number;
+  readonly zone: string;
+}
+
+export interface HostOptions {
+  /** Zones are a, b, c, a, b, c, … */
+  readonly count: number;
+  readonly password?: string;
+  readonly lines?: readonly string[];
+}
+
+/** Servers that somebody else provides: they are started, stopped and configured here, never by the library. */
+export class Hosts {
+  readonly addresses: HostAddress[] = [];
+  readonly #program: ServerProgram;
+  readonly #options: HostOptions;
+  readonly #root = mkdtempSync(join(tmpdir(), "prc-hosts-"));
+  readonly #servers = new Map<number, RunningServer>();
+
+  private constructor(program: ServerProgram, options: HostOptions) {
+    this.#program = program;
+    this.#options = options;
+  }
+
+  static async start(program: ServerProgram, options: HostOptions): Promise<Hosts> {
+    const hosts = new Hosts(program, options);
+    try {
+      await hosts.add(options.count);
+    } catch (error) {
+      await hosts.stop();
+      throw error;
+    }
+    return hosts;
+  }
+
+  async add(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      const at = this.addresses.length % ZONES.length;
+      const address = process.platform === "linux" ? `127.0.${at + 1}.1` : "127.0.0.1";
+      let port = await freePort(address);
+      while (this.addresses.some((h) => h.port === port)) port = await freePort(address);
+      this.addresses.push({ address, port, zone: ZONES[at] ?? "" });
+    }
+    await Promise.all(this.addresses.map((_, i) => (this.#servers.has(i) ? undefined : this.startHost(i))));
+  }
+
+  async startHost(index: number): Promise<void> {
+    const { address, port } = this.at(index);
+    const dir = this.dir(index);
+    mkdirSync(dir, { recursive: true });
+    const { password, lines = [] } = this.#options;
+    const conf = [
+      "cluster-enabled yes",
+      "cluster-node-timeout 2000",
+      "appendonly yes",
+      'save ""',
+      "repl-diskless-sync-delay 0",
+      "slowlog-max-len 111",
+      "protected-mode no",
+      `bind ${address}`,
+      `cluster-announce-ip ${address}`,
+      ...(password === undefined ? [] : [`requirepass ${password}`, `masterauth ${password}`]),
+      ...lines,
+    ];
+    const server = await startServer({ server: this.#program, address, port, dir, conf: `${conf.join("\n")}\n` });
+    this.#servers.set(index, server);
+  }
+
+  at(index: number): HostAddress {
+    const host = this.addresses[index];
+    if (!host) throw new Error(`no host ${index}`);
+    return host;
+  }
+
+  /** The same server with its data, at another port. */
+  async move(index: number): Promise<void> {
+    await this.kill(index);
+    const host = this.at(index);
+    this.addresses[index] = { ...host, port: await freePort(host.address) };
+    await this.startHost(index);
+  }
+
+  dir(index: number): string {
+    return join(this.#root, String(index));
+  }
+
+  /** Process IDs, to see that nobody restarted anything. */
+  pids(): (number | undefined)[] {
+    return this.addresses.map((_, i) => this.#servers.get(i)?.process.pid);
+  }
+
+  async kill(index: number): Promise<void> {
+    const server = this.#servers.get(index);
+    this.#servers.delete(index);
+    await server?.stop("SIGKILL");
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#servers.keys()].map((i) => this.kill(i)));
+    rmSync(this.#root, { recursive: true, force: true });
+  }
+
+  get cliPath(): string {
+    return this.#program.cliPath ?? "redis-cli";
+  }
+
+  /** An ordinary cluster client. */
+  #client(): Cluster {
+    const { password } = this.#options;
+    const client = new Cluster(
+      this.addresses.flatMap(({ address, port }, i) => (this.#servers.has(i) ? [{ host: address, port }] : [])),
+      { redisOptions: { disableClientInfo: true, ...(password === undefined ? {} : { password }) } },
+    );
+    client.on("error", () => {});
+    return client;
+  }
+
+  async fill(count: number): Promise<void> {
+    const client = this.#client();
+    await Promise.all(Array.from({ length: count }, (_, i) => client.set(`key:${i}`, `value ${i}`)));
+    for (const node of client.nodes("master")) await node.wait(1, 5_000);
+    client.disconnect();
+  }
+
+  /** Numbers of keys that are gone or wrong. */
+  async missing(count: number): Promise<number[]> {
+    const client = this.#client();
+    const values = await Promise.all(Array.from({ length: count }, (_, i) => client.get(`key:${i}`)));
+    client.disconnect();
+    return values.flatMap((value, i) => (value === `value ${i}` ? [] : [i]));
+  }
+
+  /** `redis-cli` against these hosts. */
+  cli(...args: string[]): string {
+    const auth = this.#options.password === undefined ? [] : ["-a", this.#options.password, "--no-auth-warning"];
+    return execFileSync(this.cliPath, [...auth, ...args], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  }
+
+  /** A cluster over the first hosts as `redis-cli --cluster create` makes it. */
+  async create(count: number, replicas: number): Promise<void> {
+    const targets = this.addresses.slice(0, count).map(({ address, port }) => `${address}:${port}`);
+    this.cli("--cluster", "create", ...targets, "--cluster-replicas", String(replicas), "--cluster-yes");
+    await this.agree(count);
+  }
+
+  /** Waits until the first hosts say ok, know each other and agree about owners, replicas in sync. */
+  async agree(count: number): Promise<void> {
+    await until("the hosts agree", async () => {
+      const views = await Promise.all(
+        this.addresses.slice(0, count).map(async (_, i) => {
+          const info = String(await this.call(i, "CLUSTER", "INFO"));
+          const link = /master_link_status:down/.test(String(await this.call(i, "INFO", "replication")));
+          const owners = (await this.view(i)).map((e) => `${e.id} ${e.masterId ?? ""} ${formatRanges(e.slots)}`).sort();
+          return /cluster_state:ok/.test(info) && !link && owners.length === count ? owners.join() : `${i}`;
+        }),
+      );
+      return new Set(views).size === 1;
+    });
+  }
+
+  call(index: number, command: string, ...args: (string | number)[]): Promise<unknown> {
+    const { password } = this.#options;
+    return withNode(this.at(index), async (client) => {
+      if (password !== undefined) await client.call("AUTH", password);
+      return client.call(command, ...args);
+    });
+  }
+
+  async view(index: number): Promise<NodeEntry[]> {
+    return parseClusterNodes(String(await this.call(index, "CLUSTER", "NODES")));
+  }
+
+  async id(index: number): Promise<string> {
+    return String(await this.call(index, "CLUSTER", "MYID"));
+  }
+
+  /** Slots of every master, by the port of its host, as one of them sees it. */
+  async slots(from = 0): Promise<Map<number, number>> {
+    const masters = (await this.view(from)).filter((e) => e.slots.length > 0);
+    return new Map(masters.map((e) => [e.port, countSlots(e.slots)]));
+  }
+
+  /** What a cluster is: everything but what goes on by itself. To compare before and after what must change nothing. */
+  async picture(): Promise<string> {
+    const parts = await Promise.all(
+      this.addresses.map(async (_, i) => {
+        if (!this.#servers.has(i)) return "";
+        const view = (await this.view(i)).map(
+          (e) => `${e.id} ${e.address}:${e.port} ${e.role} ${e.masterId} ${e.configEpoch} ${formatRanges(e.slots)}`,
+        );
+        const config = JSON.stringify(await this.call(i, "CONFIG", "GET", "*"));
+        return [...view.sort(), config, String(await this.call(i, "DBSIZE"))].join("\n");
+      }),
+    );
+    return parts.join("\n\n");
+  }
+
+  /** How often each command was called on each host. */
+  async calls(): Promise<Map<string, number>[]> {
+    return Promise.all(
+      this.addresses.map(async (_, i) => {
+        const text = String(await this.call(i, "INFO", "commandstats"));
+        return new Map([...text.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)].map((m) => [m[1] ?? "", Number(m[2])]));
+      }),
+    );
+  }
+
+  file(index: number, name: string): string {
+    return readFileSync(join(this.dir(index), name), "utf8");
+  }
+}
+
+/** Commands that only look, or belong to a connection. Anything else changes something. */
+const LOOKING =
+  /^(cluster\|(nodes|info|myid|shards|slots|countkeysinslot|getkeysinslot)|info|dbsize|config\|get|client\|(id|list|setname|setinfo|reply|getname)|ping|get|auth|hello|command.*|role|echo|select|readonly|quit|psync|replconf|monitor|asking|wait|slowlog.*|memory.*)$/;
+
+/** Commands called during `work` that change something, by name. */
+export async function changingCalls(hosts: Hosts, work: () => Promise<unknown>): Promise<string[]> {
+  const before = await hosts.calls();
+  await work();
+  const after = await hosts.calls();
+  const changing = after.flatMap((calls, i) =>
+    [...calls].filter(([name, n]) => n > (before[i]?.get(name) ?? 0) && !LOOKING.test(name)).map(([name]) => name),
+  );
+  return [...new Set(changing)].sort();
+}
+
+/** A user's project with one cluster over existing hosts; `nodes` and the other arguments change between runs. */
+export async function existingProject(
+  { onTestFinished }: Pick<TestContext, "onTestFinished">,
+  args: object,
+): Promise<Project> {
+  const project = await Project.create(args, { path: "/nowhere" });
+  onTestFinished(() => project.dispose());
+  writeFileSync(
+    join(project.directory, "index.js"),
+    `const pulumi = require("@pulumi/pulumi");
+const { ExistingRedisCluster } = require("pulumi-redis-cluster/existing");
+const args = JSON.parse(require("node:fs").readFileSync("args.json", "utf8"));
+if (args.password) args.password = pulumi.secret(args.password);
+const cluster = new ExistingRedisCluster("sessions", args);
+exports.inventory = cluster.inventory;
+exports.seeds = cluster.seeds;
+exports.credentials = cluster.credentials;
+`,
+  );
+  return project;
+}
