@@ -22,8 +22,8 @@ const FRUITLESS_LISTINGS = 200;
 
 /**
  * Moves slots the way every version knows: target IMPORTING, source MIGRATING, keys in batches, then the new owner on the
- * target first (or the cluster is without one if it dies in between), the source, the other masters. Any prefix of this
- * can be carried on by calling it again.
+ * target first (or the cluster is without one if it dies in between), the source, other masters that have not heard of it. Any
+ * prefix of this can be carried on by calling it again.
  *
  * Closing one group and opening the next share their round trips: with sixty keys a slot the trips cost more than the keys.
  */
@@ -37,7 +37,7 @@ class ClassicRound {
   readonly #source: NodeEndpoint;
   readonly #pace = new Pace();
   readonly #setter: SlotSetter;
-  readonly #closed: Command[] = [];
+  readonly #closed: number[] = [];
   /** Slots that are open still and hold no key any more: closing them shares its trips with opening the next. */
   #emptied: readonly number[] = [];
   /** What a key takes on average, in bytes; 0 where sizes cannot matter. */
@@ -72,7 +72,7 @@ class ClassicRound {
       trouble = error.message;
     } finally {
       await probe.stop();
-      await this.#setter.tell(this.#context.otherMasters, this.#closed);
+      await this.#setter.tell(this.#context.otherMasters, this.#closed, this.#step.toId);
       this.#setter.close();
     }
     const moved = { slots: this.#slots, keys: this.#keys, bytes: Math.round(this.#bytes) };
@@ -153,8 +153,8 @@ class ClassicRound {
       { binary: true, done: /not the owner/i, expected: /script/i },
       [...lists, ...looks],
     );
+    this.#closed.push(...this.#emptied);
     this.#emptied = [];
-    this.#closed.push(...closed);
     return answers;
   }
 

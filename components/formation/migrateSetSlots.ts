@@ -1,7 +1,9 @@
 import type { NodeEndpoint } from "../config/types";
+import { parseClusterNodes } from "./clusterNodes";
 import { type Insistence, insist, type MigrationContext } from "./migrateContext";
 import { OPEN_AT_ONCE } from "./migratePace";
 import type { AnsweringNode } from "./observation";
+import { expandSlots } from "./slots";
 import type { Answer, Command, Connections } from "./wire";
 
 /** Where SETSLOT waits for replicas: how many wait at the same time, and one after the other. */
@@ -49,13 +51,26 @@ export class SlotSetter {
   }
 
   /**
-   * Tells nodes that have no part in it who owns these slots now. The new owner has told everybody (a PONG to all); where one
-   * got lost, this is sooner than gossip. What fails is left to gossip.
+   * Nodes that have no part in it are told who owns these slots now, each those that it does not know of. The new owner has told
+   * everybody of every slot (a PONG to all), so mostly there is none; where one got lost, this is sooner than gossip, to
+   * which it is left where this fails too.
    */
-  async tell(nodes: readonly NodeEndpoint[], commands: readonly Command[]): Promise<void> {
-    const shares =
-      this.#lanes.length > 0 ? this.#shares(commands) : [{ lane: this.#context.connections, own: commands }];
-    await Promise.all(nodes.flatMap((node) => shares.map(({ lane, own }) => lane.send(node, own))));
+  async tell(nodes: readonly NodeEndpoint[], slots: readonly number[], ownerId: string): Promise<void> {
+    const { connections } = this.#context;
+    if (slots.length === 0) return;
+    await Promise.all(
+      nodes.map(async (node) => {
+        const [answer] = await connections.send(node, [["CLUSTER", "NODES"]]);
+        if (!answer?.ok) return;
+        const owner = parseClusterNodes(String(answer.value)).find((e) => e.id === ownerId);
+        const known = new Set(expandSlots(owner?.slots ?? []));
+        const news = slots.filter((slot) => !known.has(slot));
+        await connections.send(
+          node,
+          news.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "NODE", ownerId]),
+        );
+      }),
+    );
   }
 
   close(): void {
