@@ -42,8 +42,8 @@ describe("a move whose runner is killed with SIGKILL", () => {
       await uneven.fill(await uneven.unbalance(), "first");
       const total = (await runner.run(cluster.goal, cluster.history, 0, way)) ?? 0;
       expect(await cluster.faults()).toEqual([]);
-      // Three slots: opened on both ends, moved, closed on both, the third master told.
-      expect(total).toBeGreaterThanOrEqual(way === "classic" ? 3 * 6 : 1);
+      // Three slots: opened on both ends, moved, closed on both; the third master is told where it has not heard.
+      expect(total).toBeGreaterThanOrEqual(way === "classic" ? 3 * 5 : 1);
       let killed = 0;
       const chosen = points(total);
       for (const k of chosen) {
