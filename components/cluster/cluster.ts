@@ -51,6 +51,7 @@ export class RedisCluster extends pulumi.ComponentResource {
         settings: liveSettings(spec),
         nodeTimeoutMilliseconds: spec.nodeTimeoutMilliseconds,
         access: {},
+        ...(Object.keys(spec.migration).length > 0 ? { migration: spec.migration } : {}),
       },
       { parent: this, dependsOn: [...nodes.values()].map((n) => n.guard) },
     );

@@ -18,7 +18,10 @@ export interface ExecutionContext {
   /** Names of all masters: told of new owners of slots right away. */
   readonly masters: readonly string[];
   /** What moves of slots need to know, and nothing else. */
-  readonly migration?: Pick<MigrationContext, "servers" | "nodeTimeoutMilliseconds" | "way">;
+  readonly migration?: Pick<
+    MigrationContext,
+    "servers" | "nodeTimeoutMilliseconds" | "way" | "rate" | "timeIsUp" | "say"
+  >;
   readonly stopReason: () => string | undefined;
 }
 
@@ -114,6 +117,7 @@ async function moveAll(steps: readonly Step[], context: ExecutionContext, connec
   return {
     slots: done.reduce((sum, r) => sum + r.slots, 0),
     keys: done.reduce((sum, r) => sum + r.keys, 0),
+    bytes: done.reduce((sum, r) => sum + r.bytes, 0),
     ...(trouble === undefined ? {} : { trouble }),
   };
 }

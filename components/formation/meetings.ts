@@ -14,11 +14,15 @@ const HUBS = 4;
  */
 export function planMeetings(goal: FormationGoal, alive: readonly AnsweringNode[], insist: boolean): Step[] {
   const hubs = hubsOf(goal, alive);
+  // Gossip takes seconds to introduce somebody new to dozens of nodes; where a few join many, everybody is met at once too.
+  const alone = new Set(alive.filter((a) => a.view.length === 1).map((a) => a.name));
+  const few = alone.size * alive.length <= FULL_MESH_LIMIT ** 2 / 2;
   const mesh = insist || alive.length <= FULL_MESH_LIMIT;
   const steps: Step[] = [];
   alive.forEach((a, i) => {
     for (const b of alive.slice(i + 1)) {
-      if (!mesh && !hubs.has(a.name) && !hubs.has(b.name)) continue;
+      const joins = few && (alone.has(a.name) || alone.has(b.name));
+      if (!mesh && !joins && !hubs.has(a.name) && !hubs.has(b.name)) continue;
       if (!reaches(a, b)) steps.push(...meet(a, b));
       if (!reaches(b, a)) steps.push(...meet(b, a));
     }

@@ -1,14 +1,15 @@
 import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
 import { compareTwins } from "./migrateConflicts";
-import { insist, type MigrationContext, type Moved, RoundInterrupted, sourceOf } from "./migrateContext";
-import { groupSlots, nextGo, Pace, type SizedKey } from "./migratePace";
+import { insist, type MigrationContext, type Moved, MoveRefused, RoundInterrupted, sourceOf } from "./migrateContext";
+import { groupSlots, nextGo, OPEN_AT_ONCE, Pace, type SizedKey } from "./migratePace";
 import { Probe, refuseWithoutRoom } from "./migrateProbe";
+import { waitWhile } from "./migrateRate";
+import { SlotSetter } from "./migrateSetSlots";
 import { dataSetOf, type LargeKey, largeKeysIn, lookCommand, needsLooking, refuseTooBig } from "./migrateSizes";
-import type { AnsweringNode } from "./observation";
 import type { MigrateSlots } from "./rebalance";
 import { expandSlots } from "./slots";
-import type { Answer, Command, Connections } from "./wire";
+import type { Answer, Command } from "./wire";
 
 const COUNTED_AT_ONCE = 1_024;
 /** Keys of one slot that are looked at before it is opened: a server stops for as long as it lists them. */
@@ -16,16 +17,13 @@ const LOOKED_AT = 10_000;
 /** Keys that are listed at a time while a slot is emptied. */
 const KEYS_A_LIST = 1_000;
 const MIGRATE_TIMEOUT_MILLISECONDS = 10_000;
-/** Where SETSLOT waits for replicas: how many wait at the same time, and one after the other. */
-const LANES = 8;
-const SLOTS_A_LANE = 8;
 /** Listings in a row that gain nothing: keys are listed that MIGRATE does not take away. */
 const FRUITLESS_LISTINGS = 200;
 
 /**
  * Moves slots the way every version knows: target IMPORTING, source MIGRATING, keys in batches, then the new owner on the
- * target first (or the cluster is without one if it dies in between), the source, the other masters. Any prefix of this
- * can be carried on by calling it again.
+ * target first (or the cluster is without one if it dies in between), the source, other masters that have not heard of it. Any
+ * prefix of this can be carried on by calling it again.
  *
  * Closing one group and opening the next share their round trips: with sixty keys a slot the trips cost more than the keys.
  */
@@ -38,85 +36,97 @@ class ClassicRound {
   readonly #context: MigrationContext;
   readonly #source: NodeEndpoint;
   readonly #pace = new Pace();
-  readonly #closed: Command[] = [];
-  /** Connections for SETSLOT where it blocks: from Valkey 8 on each one waits until the replicas have it too. */
-  readonly #lanes: readonly Connections[];
+  readonly #setter: SlotSetter;
+  readonly #closed: number[] = [];
+  /** Slots that are open still and hold no key any more: closing them shares its trips with opening the next. */
+  #emptied: readonly number[] = [];
   /** What a key takes on average, in bytes; 0 where sizes cannot matter. */
   #average = 0;
+  /** The same for the account of what was moved. */
+  #typical = 0;
+  /** The slots that are open have more keys than may wait together: their goes wait one by one. */
+  #wait = false;
   #slots = 0;
   #keys = 0;
+  #bytes = 0;
 
   constructor(step: MigrateSlots, context: MigrationContext) {
     this.#step = step;
     this.#context = context;
     this.#source = sourceOf(step, context);
-    const blocks = [step.node, step.to].some((node) => waitsForReplicas(context.servers[node]));
-    this.#lanes = blocks ? Array.from({ length: LANES }, () => context.connections.another()) : [];
+    this.#setter = new SlotSetter(context, [step.node, step.to]);
   }
 
   async run(): Promise<Moved> {
     const probe = new Probe(this.#step, this.#source, this.#context, this.#pace);
+    let trouble: string | undefined;
     try {
       await refuseWithoutRoom(this.#step, this.#context.connections);
       const data = await dataSetOf(this.#context, this.#source, this.#step.node);
-      if (needsLooking(data, this.#context.nodeTimeoutMilliseconds))
-        this.#average = data.bytes / Math.max(1, data.keys);
+      this.#typical = data.bytes / Math.max(1, data.keys);
+      if (needsLooking(data, this.#context.nodeTimeoutMilliseconds)) this.#average = this.#typical;
       probe.start();
       await this.#go(probe);
     } catch (error) {
       if (!(error instanceof RoundInterrupted)) throw error;
-      return { slots: this.#slots, keys: this.#keys, trouble: error.message };
+      trouble = error.message;
     } finally {
       await probe.stop();
-      await this.#tellOthers();
-      for (const lane of this.#lanes) lane.close();
+      await this.#setter.tell(this.#context.otherMasters, this.#closed, this.#step.toId);
+      this.#setter.close();
     }
-    return { slots: this.#slots, keys: this.#keys };
+    const moved = { slots: this.#slots, keys: this.#keys, bytes: Math.round(this.#bytes) };
+    return trouble === undefined ? moved : { ...moved, trouble };
   }
 
   async #go(probe: Probe): Promise<void> {
     const slots = expandSlots(this.#step.slots);
-    let previous: readonly number[] = [];
-    for (let from = 0; from < slots.length; from += COUNTED_AT_ONCE) {
-      const part = slots.slice(from, from + COUNTED_AT_ONCE);
-      const counts = await this.#counts(part);
-      const most = this.#lanes.length > 0 ? LANES * SLOTS_A_LANE : undefined;
-      const groups = groupSlots(part, (slot) => counts.get(slot) ?? 0, most);
-      const looks = groups.map((group) =>
-        this.#average > 0 ? group.filter((slot) => (counts.get(slot) ?? 0) > 0) : [],
-      );
-      let seen = await this.#ask(looksAt(looks[0] ?? []), true);
-      for (const [i, group] of groups.entries()) {
-        if (this.#slots > 0 && !this.#context.mayGoOn()) return this.#finish(previous);
-        try {
-          probe.check();
-          refuseAll(this.#step, looks[i] ?? [], seen, this.#context.nodeTimeoutMilliseconds);
-        } catch (error) {
-          await this.#finish(previous);
-          throw error;
-        }
-        const large = seen.flatMap(largeKeysIn);
-        const answers = await this.#turn(previous, group, looksAt(looks[i + 1] ?? []));
-        seen = answers.slice(group.length);
-        await this.#empty(group, answers.slice(0, group.length), large);
-        previous = group;
-        this.#slots += group.length;
-      }
+    try {
+      for (let from = 0; from < slots.length && this.#mayBegin(); from += COUNTED_AT_ONCE)
+        await this.#moveSlots(slots.slice(from, from + COUNTED_AT_ONCE), probe);
+    } catch (error) {
+      // A person is to decide about other slots than these.
+      if (error instanceof MoveRefused) await this.#turn([], []);
+      throw error;
     }
-    await this.#finish(previous);
+    await this.#turn([], []);
   }
 
-  /**
-   * The target tells everybody of each slot that it has got (a PONG to all). Where one got lost, this is sooner than gossip;
-   * once a round, because every node that is told writes its nodes.conf.
-   */
-  async #tellOthers(): Promise<void> {
-    const { connections, otherMasters } = this.#context;
-    await Promise.all(otherMasters.map((other) => connections.send(other, this.#closed)));
+  /** Every round gets somewhere, however late it is, until time is up for all of them. */
+  #mayBegin(): boolean {
+    return !this.#context.timeIsUp() && (this.#slots === 0 || this.#context.mayGoOn());
   }
 
-  async #finish(group: readonly number[]): Promise<void> {
-    await this.#turn(group, [], []);
+  async #moveSlots(slots: readonly number[], probe: Probe): Promise<void> {
+    const counts = await this.#counts(slots);
+    const keysOf = (slot: number) => counts.get(slot) ?? 0;
+    const groups = groupSlots(slots, keysOf, this.#setter.mostAtOnce);
+    const looks = groups.map((group) => (this.#average > 0 ? group.filter((slot) => keysOf(slot) > 0) : []));
+    let seen = await this.#ask(looksAt(looks[0] ?? []), true);
+    for (const [i, group] of groups.entries()) {
+      if (!this.#mayBegin()) return;
+      probe.check();
+      refuseAll(this.#step, looks[i] ?? [], seen, this.#context.nodeTimeoutMilliseconds);
+      if (!(await this.#turnComes(group.reduce((sum, slot) => sum + keysOf(slot), 0)))) return;
+      const large = seen.flatMap(largeKeysIn);
+      const answers = await this.#turn(group, looksAt(looks[i + 1] ?? []));
+      seen = answers.slice(group.length);
+      await this.#empty(group, answers.slice(0, group.length), large);
+      this.#emptied = group;
+      this.#slots += group.length;
+    }
+  }
+
+  /** Where a rate is to be kept, few keys wait before their slots are opened, so that none stays open for it. */
+  async #turnComes(keys: number): Promise<boolean> {
+    const { rate } = this.#context;
+    this.#wait = keys > OPEN_AT_ONCE.fewKeys;
+    const wait = this.#wait ? 0 : rate.reserve(keys);
+    if (wait === 0) return true;
+    await this.#turn([], []);
+    if (await waitWhile(wait, () => this.#mayBegin() && this.#context.stopReason() === undefined)) return true;
+    rate.giveBack(keys);
+    return false;
   }
 
   async #counts(slots: readonly number[]): Promise<Map<number, number>> {
@@ -125,39 +135,27 @@ class ClassicRound {
   }
 
   /**
-   * Closes one group and opens the next. The target always comes first: it imports before the source sends anybody there,
-   * and owns before the source gives up.
+   * Closes the slots that are empty and opens the next. The target always comes first: it imports before the source sends
+   * anybody there, and owns before the source gives up.
    * @returns the first keys of each slot that was opened, then what `looks` answered
    */
-  async #turn(closing: readonly number[], opening: readonly number[], looks: readonly Command[]): Promise<Answer[]> {
+  async #turn(opening: readonly number[], looks: readonly Command[]): Promise<Answer[]> {
     const { nodeId, to, toId, toEndpoint, node } = this.#step;
-    const closed = closing.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "NODE", toId]);
+    const closed = this.#emptied.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "NODE", toId]);
     const importing = opening.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "IMPORTING", nodeId]);
     const migrating = opening.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "MIGRATING", toId]);
     const lists = opening.map((slot): Command => ["CLUSTER", "GETKEYSINSLOT", slot, KEYS_A_LIST]);
-    await this.#setSlots(toEndpoint, to, [...closed, ...importing], /already the owner/i);
-    const rest = [...lists, ...looks];
-    const how = { binary: true, done: /not the owner|script/i };
-    if (this.#lanes.length > 0) {
-      await this.#setSlots(this.#source, node, [...closed, ...migrating], /not the owner/i);
-      this.#closed.push(...closed);
-      return insist(this.#context, this.#source, node, rest, how);
-    }
-    const answers = await insist(this.#context, this.#source, node, [...closed, ...migrating, ...rest], how);
-    this.#closed.push(...closed);
-    return answers.slice(closed.length + migrating.length);
-  }
-
-  async #setSlots(endpoint: NodeEndpoint, node: string, commands: readonly Command[], done: RegExp): Promise<void> {
-    if (this.#lanes.length === 0) {
-      await insist(this.#context, endpoint, node, commands, { done });
-      return;
-    }
-    const shares = this.#lanes.map((connections, i) => ({
-      context: { ...this.#context, connections },
-      commands: commands.filter((_, at) => at % this.#lanes.length === i),
-    }));
-    await Promise.all(shares.map(({ context, commands: own }) => insist(context, endpoint, node, own, { done })));
+    await this.#setter.set(toEndpoint, to, [...closed, ...importing], { done: /already the owner/i });
+    const answers = await this.#setter.set(
+      this.#source,
+      node,
+      [...closed, ...migrating],
+      { binary: true, done: /not the owner/i, expected: /script/i },
+      [...lists, ...looks],
+    );
+    this.#closed.push(...this.#emptied);
+    this.#emptied = [];
+    return answers;
   }
 
   /** Moves keys until none is listed any more in any slot of the group. */
@@ -194,10 +192,14 @@ class ClassicRound {
     for (let at = 0; at < keys.length; ) {
       if (this.#pace.restMilliseconds > 0) await setTimeout(this.#pace.restMilliseconds);
       const go = nextGo(keys, at, this.#pace);
+      if (this.#wait) await waitWhile(this.#context.rate.reserve(go.length), () => !this.#context.stopReason());
       at += go.length;
       const last = at >= keys.length;
       const bySlot = slotsOf(go);
-      const commands = [...bySlot.map(({ keys: own }) => this.#migrate(own)), ...(last ? again : [])];
+      const commands = [
+        ...bySlot.map(({ keys: own }) => this.#migrate(own.map(({ key }) => key))),
+        ...(last ? again : []),
+      ];
       const began = performance.now();
       const answers = await insist(this.#context, this.#source, this.#step.node, commands, {
         binary: true,
@@ -207,10 +209,14 @@ class ClassicRound {
       let settled = false;
       for (const [i, { slot, keys: own }] of bySlot.entries()) {
         const answer = answers[i];
-        if (answer?.ok) this.#keys += String(answer.value) === "NOKEY" ? 0 : own.length;
+        if (answer?.ok) this.#count(String(answer.value) === "NOKEY" ? [] : own);
         else if (/OOM/.test(answer?.error.message ?? "")) throw await Probe.noRoom(this.#step, this.#context);
         else {
-          await this.#settleTwins(slot, own);
+          await this.#settleTwins(
+            slot,
+            own.map(({ key }) => key),
+          );
+          this.#count(own);
           settled = true;
         }
       }
@@ -244,7 +250,11 @@ class ClassicRound {
       ...(single.length > 0 ? [this.#migrate(single)] : []),
     ];
     await insist(this.#context, this.#source, this.#step.node, commands, { expected: /BUSYKEY/ });
+  }
+
+  #count(keys: readonly SizedKey[]): void {
     this.#keys += keys.length;
+    this.#bytes += keys.reduce((sum, { bytes }) => sum + (bytes || this.#typical), 0);
   }
 
   #ask(commands: readonly Command[], binary = false): Promise<Answer[]> {
@@ -253,18 +263,14 @@ class ClassicRound {
 }
 
 /** A MIGRATE takes keys of one slot only. */
-function slotsOf(keys: readonly SizedKey[]): { slot: number; keys: Buffer[] }[] {
-  const found: { slot: number; keys: Buffer[] }[] = [];
-  for (const { slot, key } of keys) {
+function slotsOf(keys: readonly SizedKey[]): { slot: number; keys: SizedKey[] }[] {
+  const found: { slot: number; keys: SizedKey[] }[] = [];
+  for (const key of keys) {
     const last = found.at(-1);
-    if (last?.slot === slot) last.keys.push(key);
-    else found.push({ slot, keys: [key] });
+    if (last?.slot === key.slot) last.keys.push(key);
+    else found.push({ slot: key.slot, keys: [key] });
   }
   return found;
-}
-
-function waitsForReplicas(server: AnsweringNode["server"] | undefined): boolean {
-  return server?.name === "valkey" && Number.parseInt(server.version, 10) >= 8;
 }
 
 const looksAt = (slots: readonly number[]) => slots.map((slot) => lookCommand(slot, LOOKED_AT));

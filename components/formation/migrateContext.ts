@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
+import type { KeyRate } from "./migrateRate";
 import type { AnsweringNode } from "./observation";
 import type { MigrateSlots } from "./rebalance";
 import type { Refusal } from "./refusals";
@@ -9,6 +10,8 @@ import type { Answer, Command, Connections } from "./wire";
 export interface Moved {
   readonly slots: number;
   readonly keys: number;
+  /** What these keys took on their source, about. */
+  readonly bytes: number;
   /** Why the round ended before its time; the next observation decides what that means. */
   readonly trouble?: string;
 }
@@ -26,8 +29,14 @@ export interface MigrationContext {
   readonly nodeTimeoutMilliseconds: number;
   /** Instead of what is decided from the servers. */
   readonly way?: MigrationWay;
+  /** What all moves of a run together keep to. */
+  readonly rate: KeyRate;
+  /** No further slot is begun; what is open is carried to its end. */
+  readonly timeIsUp: () => boolean;
   /** Ends the round between two groups of slots. */
   readonly mayGoOn: () => boolean;
+  /** A line for a person. */
+  readonly say: (line: string) => void;
   /** Ends it between two commands, with slots left open; the next run finishes them. */
   readonly stopReason: () => string | undefined;
 }

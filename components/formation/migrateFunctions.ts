@@ -12,7 +12,10 @@ export async function copyFunctions(step: MigrateSlots, source: NodeEndpoint, co
   const [listed] = await connections.send(source, [["FUNCTION", "LIST"]]);
   if (!listed?.ok || !Array.isArray(listed.value) || listed.value.length === 0) return;
   const [dump] = await connections.send(source, [["FUNCTION", "DUMP"]], { binary: true });
-  if (!dump?.ok) return;
+  if (!dump?.ok)
+    throw new Error(
+      `functions of ${step.node} could not be read for ${step.to}: ${dump?.error.message ?? "no answer"}`,
+    );
   const [restored] = await connections.send(step.toEndpoint, [["FUNCTION", "RESTORE", dump.value as Buffer, "APPEND"]]);
   if (restored && !restored.ok && !/already exists/i.test(restored.error.message)) {
     throw new Error(`functions could not be copied from ${step.node} to ${step.to}: ${restored.error.message}`);

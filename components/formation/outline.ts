@@ -1,4 +1,5 @@
 import { describeSetting } from "../config";
+import type { MigrationLimits } from "../spec/spec";
 import { describeSurvival, describeTopology } from "../topology/describe";
 import { assess, type Finding } from "./assess";
 import { groupFindings } from "./drift";
@@ -6,6 +7,7 @@ import { asDeclared, forecast } from "./forecast";
 import type { FormationGoal, History } from "./goal";
 import { claims, layoutOf } from "./layout";
 import { answering, type ClusterObservation, isBlank } from "./observation";
+import { outlineLimits } from "./outlineMoves";
 import { defaultPatience } from "./patience";
 import { countSlots, formatRanges } from "./slots";
 import { describeStep, type Step } from "./steps";
@@ -36,6 +38,8 @@ export interface Evidence {
   /** Where the observation is missing: what was recorded as different at the last one, and when that was. */
   readonly recorded: readonly string[];
   readonly recordedAt: string;
+  /** Declared bounds for moves of slots. */
+  readonly migration?: MigrationLimits;
 }
 
 /** What a reader sees of a change: what differs, then the steps, grouped by shard. Empty where nothing is to be done. */
@@ -92,6 +96,7 @@ export function outlineChange(
     ...lines,
     ...rolling(before, goal),
     ...groupSteps(goal, steps, declaredNow),
+    ...outlineLimits(steps, declaredNow, evidence.migration ?? {}).map(indent),
     ...(end.kind === "wait"
       ? [
           indent(

@@ -1,8 +1,6 @@
 import type { FormationGoal } from "./goal";
 import { claims, layoutOf } from "./layout";
-import type { Moved } from "./migrate";
 import { answering, type ClusterObservation, withoutRetired } from "./observation";
-import { planMoves } from "./rebalance";
 import { countSlots, SLOT_COUNT } from "./slots";
 import { knows } from "./standing";
 
@@ -26,29 +24,4 @@ export function progressLine(goal: FormationGoal, observed: ClusterObservation):
     `ok ${alive.filter((n) => n.state === "ok").length}/${total}`,
   ];
   return parts.join(" · ");
-}
-
-/** How a move of slots goes on, and how long yet: `moved 1024 of 4096 slots · 250,000 keys · 61,000 keys/s · about 4 s left`. */
-export class MoveProgress {
-  #milliseconds = 0;
-  #slots = 0;
-  #keys = 0;
-
-  /** @param before the cluster as it was when this round was planned */
-  line(goal: FormationGoal, before: ClusterObservation, round: Moved & { readonly milliseconds: number }): string {
-    const total = this.#slots + planMoves(goal, before).reduce((sum, m) => sum + countSlots(m.slots), 0);
-    this.#slots += round.slots;
-    this.#keys += round.keys;
-    this.#milliseconds += round.milliseconds;
-    const seconds = Math.max(0.001, this.#milliseconds / 1000);
-    const left = Math.max(0, total - this.#slots);
-    const rate = this.#slots / seconds;
-    const number = (n: number) => Math.round(n).toLocaleString("en-US");
-    return [
-      `moved ${this.#slots} of ${Math.max(total, this.#slots)} slots`,
-      `${number(this.#keys)} keys`,
-      ...(this.#keys > 0 && seconds > 0.5 ? [`${number(this.#keys / seconds)} keys/s`] : []),
-      ...(left > 0 && seconds > 0.5 ? [`about ${number(Math.ceil(left / rate))} s left`] : []),
-    ].join(" · ");
-  }
 }

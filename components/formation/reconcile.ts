@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
+import type { MigrationLimits } from "../spec/spec";
+import { parseUntil, untilAfter } from "../spec/until";
 import { unreachableBusPorts } from "./busPorts";
 import { diagnose } from "./diagnose";
 import { execute } from "./execute";
@@ -7,12 +9,16 @@ import type { FormationGoal, History, Member } from "./goal";
 import { layoutOf, type ShardLayout, viewSignature } from "./layout";
 import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } from "./lock";
 import { type MigrationWay, MoveRefused } from "./migrate";
-import { answering, type ClusterObservation, isBlank, self, withoutRetired } from "./observation";
+import { leftoversSettled } from "./migrateJobs";
+import { KeyRate } from "./migrateRate";
+import { handsOverAtomically } from "./migrateWay";
+import { MoveProgress } from "./moveProgress";
+import { answering, type ClusterObservation, isBlank, openSlotsOf, self, withoutRetired } from "./observation";
 import { observe } from "./observe";
 import { defaultPatience } from "./patience";
 import { type Plan, plan } from "./plan";
 import { probe } from "./probe";
-import { MoveProgress, progressLine } from "./progress";
+import { progressLine } from "./progress";
 import type { Refusal } from "./refusals";
 import { type Access, Connections } from "./wire";
 
@@ -22,6 +28,10 @@ export interface ReconcileOptions {
   readonly onProgress: (line: string) => void;
   /** A reason to stop between two commands, such as that the engine is gone; undefined to go on. */
   readonly stopReason?: () => string | undefined;
+  /** Bounds for moves of slots. Default: none. */
+  readonly migration?: MigrationLimits;
+  /** When `up` was started, in milliseconds of the epoch: a time of day in `migration` is the first one after it. Default: now. */
+  readonly startedAt?: number;
   /** How slots move. Default: what the servers at both ends do best. */
   readonly way?: MigrationWay;
   /** How long nothing may change before the run gives up, in milliseconds. Default: `defaultPatience`. */
@@ -65,7 +75,10 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
     lowered: false,
     busPortsTried: false,
     acted: false,
-    moves: new MoveProgress(),
+    moves: new MoveProgress(options.migration?.maxKeysPerSecond),
+    rate: new KeyRate(options.migration?.maxKeysPerSecond),
+    stopMovesAt: timeOf(options),
+    alone: false,
   };
   try {
     const observation = await converge(run);
@@ -98,8 +111,20 @@ interface Run {
   /** Something was sent that changes the cluster. */
   acted: boolean;
   readonly moves: MoveProgress;
+  readonly rate: KeyRate;
+  /** When no further slot is to be begun, in milliseconds of the epoch. */
+  readonly stopMovesAt: number | undefined;
+  /** No server hands slots over by itself, as a killed run may have asked it to. */
+  alone: boolean;
   /** What ended the last round of moves early. */
   trouble?: string | undefined;
+}
+
+function timeOf({ migration, startedAt }: ReconcileOptions): number | undefined {
+  if (migration?.until === undefined) return undefined;
+  const until = parseUntil(migration.until);
+  if (typeof until === "string") throw new Error(`migration.until: ${until}`);
+  return untilAfter(until, startedAt ?? Date.now());
 }
 
 /** A run that fails leaves no temporary setting behind where it can; after a kill the next run finds it as any difference. */
@@ -142,6 +167,12 @@ async function converge(run: Run): Promise<ClusterObservation> {
     if (next.kind === "act") {
       const ahead = await executorAhead(order, connections);
       if (ahead) throw new AnotherActor(ahead);
+      if (!run.alone && (await waitedForJobs(run, observation))) continue;
+      run.alone = true;
+      // What is open is finished at any time: nothing is worse than slots that stay open.
+      const finishing = next.phase === "move" && answering(observation).some((n) => openSlotsOf(n).length > 0);
+      const timeIsUp = () => !finishing && run.stopMovesAt !== undefined && Date.now() >= run.stopMovesAt;
+      if (next.phase === "move" && timeIsUp()) throw stoppedInTime(run, observation);
       if (next.phase === "assign") {
         if (!run.busPortsTried) {
           const tried = await unreachableBusPorts(observation, connections, goal.nodeTimeoutMilliseconds);
@@ -158,8 +189,9 @@ async function converge(run: Run): Promise<ClusterObservation> {
         .filter((n) => self(n).role === "master")
         .map((n) => n.name);
       const servers = Object.fromEntries(answering(observation).map((n) => [n.name, n.server]));
-      const { way } = options;
-      const migration = { servers, nodeTimeoutMilliseconds: goal.nodeTimeoutMilliseconds, ...(way ? { way } : {}) };
+      const { way, onProgress: say } = options;
+      const { nodeTimeoutMilliseconds } = goal;
+      const migration = { servers, nodeTimeoutMilliseconds, rate: run.rate, timeIsUp, say, ...(way ? { way } : {}) };
       const { moved: round } = await execute(
         next.steps,
         { endpoints, masters, migration, stopReason: () => options.stopReason?.() },
@@ -174,6 +206,27 @@ async function converge(run: Run): Promise<ClusterObservation> {
     // Looking costs the servers as much as us: never look for longer than not.
     await setTimeout(next.kind === "act" ? 0 : Math.min(200, Math.max(15, looked)));
   }
+}
+
+async function waitedForJobs({ connections, options }: Run, observation: ClusterObservation): Promise<boolean> {
+  const nodes = answering(observation).filter((n) => handsOverAtomically(n.server) && self(n).role === "master");
+  return leftoversSettled(nodes, connections, () => options.stopReason?.(), options.onProgress);
+}
+
+/** The goal is not reached, so nothing that was to follow may follow: machines of nodes that still own slots stay. */
+function stoppedInTime(
+  { goal, moves, members, options, stopMovesAt = 0 }: Run,
+  observation: ClusterObservation,
+): FormationFailed {
+  const time = `\`migration.until\` ("${options.migration?.until}": ${new Date(stopMovesAt).toISOString()})`;
+  return new FormationFailed(
+    [
+      `slots stopped moving, as ${time} asks, and none is open: ${moves.summary(goal, observation)}`,
+      ...moves.pairsLeft(goal, observation).map((line) => `  ${line}`),
+      "  → run `up` again to go on, with a later time or none if it is an instant that has passed",
+    ].join("\n"),
+    members,
+  );
 }
 
 /** Silence may be a server that is just starting; everything else does not pass by waiting. */

@@ -37,8 +37,17 @@ export interface RedisClusterArgs {
   replicaValidityFactor?: number;
   /** Any other directive of redis.conf, by name. Directives that the component manages, or that this engine and version do not know, are errors. Default: none. */
   redisConfig?: { [directive: string]: string };
+  /** Bounds for moves of slots on the running cluster. They concern the next move only: a change of them alone changes nothing. Default: none. */
+  migration?: MigrationArgs;
   /** What becomes of a node's data when the node is destroyed: `"keep"` or `"delete"`. Default: `"delete"` on `local`, `"keep"` elsewhere. */
   dataOnDestroy?: string;
+}
+
+export interface MigrationArgs {
+  /** Keys that all moves of slots together carry in a second, on average; slots then move one key batch at a time instead of by the server itself (Valkey 9). Default: none, only what clients of the nodes hardly notice. */
+  maxKeysPerSecond?: number;
+  /** When moves stop, each slot that is open being carried to its end first; `up` then ends with what is left, and the next one goes on. A time of day with its time zone, the first after `up` was started (`"05:30 Europe/Berlin"`, `"05:30 UTC"`, `"05:30+02:00"`), or an instant (`"2027-01-31T05:30:00Z"`). Default: none. */
+  until?: string;
 }
 
 export interface EngineArgs {

@@ -26,7 +26,17 @@ export interface ClusterSpec {
   readonly replicaValidityFactor: number;
   /** Directives beyond the ones above: validated, names in lower case, sorted by name. */
   readonly redisConfig: Readonly<Record<string, string>>;
+  /** Bounds for moves of slots; they concern a run, not the cluster. */
+  readonly migration: MigrationLimits;
   readonly dataOnDestroy: "keep" | "delete";
+}
+
+/** How moves of slots are bounded, as declared; empty where nothing is. */
+export interface MigrationLimits {
+  /** Keys a second, on average, over all moves together. */
+  readonly maxKeysPerSecond?: number;
+  /** A time of day with its zone, or an instant: see `parseUntil`. */
+  readonly until?: string;
 }
 
 export interface Engine {

@@ -1,4 +1,5 @@
 import type { RedisClusterArgs } from "./args";
+import { checkMigration } from "./checkMigration";
 import { checkShape, type Shape } from "./checkShape";
 import { checkEngine, checkMemory, checkPersistence } from "./checkValues";
 import { DEFAULTS, platformDefaults } from "./defaults";
@@ -50,6 +51,7 @@ const ARGUMENTS: readonly (keyof RedisClusterArgs)[] = [
   "allowReadsWhenDown",
   "replicaValidityFactor",
   "redisConfig",
+  "migration",
   "dataOnDestroy",
 ];
 
@@ -79,6 +81,7 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
     persistence,
     ...guarantees,
     redisConfig,
+    migration: checkMigration(problems, given.migration),
     dataOnDestroy: readWord(
       problems,
       "dataOnDestroy",

@@ -24,7 +24,8 @@ export class BenchClient {
   readonly #worker: Worker;
 
   constructor(seeds: readonly Addresses[], keys: number) {
-    this.#worker = new Worker(__filename, { workerData: { seeds, keys } });
+    const addresses = seeds.map(({ address, port }) => ({ address, port }));
+    this.#worker = new Worker(__filename, { workerData: { seeds: addresses, keys } });
   }
 
   ready(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { InventoryShard } from "../../cluster/inventory";
 import type { ResourceRunner } from "../../cluster/shim";
+import type { MigrationLimits } from "../../spec/spec";
 import { describeDrift } from "../drift";
 import type { FormationGoal, History, Member } from "../goal";
 import { layoutOf, type ShardLayout } from "../layout";
@@ -20,6 +21,8 @@ export interface FormationInputs extends FormationGoal {
   /** Which table of defaults holds (`DEFAULTS_VERSION` of the run that made the stack), and which arguments were given. */
   readonly declaration: { readonly defaultsVersion: number; readonly given: readonly string[] };
   readonly access: Access;
+  /** Bounds for moves of slots. Not part of the goal: they concern a run, and a change of them alone is no change. */
+  readonly migration?: MigrationLimits;
 }
 
 export interface FormationOutputs extends FormationInputs {
@@ -77,6 +80,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
         unfinished: olds.unfinished,
         recorded: olds.issues,
         recordedAt: olds.verifiedAt,
+        ...(news.migration ? { migration: news.migration } : {}),
       };
       print(outlineChange(goalOf(olds), goalOf(news), historyOf(olds), evidence));
     }
@@ -132,6 +136,9 @@ async function run(
   try {
     const result = await reconcile(goalOf(inputs), history, {
       access: inputs.access,
+      ...(inputs.migration ? { migration: inputs.migration } : {}),
+      // This process begins with `up`; what comes before formation, such as a roll, may take its time.
+      startedAt: performance.timeOrigin,
       onProgress: (line) => console.log(`${inputs.cluster}: ${line}`),
       stopReason: () => watch.reason(),
     });

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { NodeEntry, OpenSlot } from "../../../components/formation/clusterNodes";
 import type { Member } from "../../../components/formation/goal";
 import { groupSlots, KEYS_AT_ONCE, nextGo, OPEN_AT_ONCE, Pace } from "../../../components/formation/migratePace";
+import { KeyRate } from "../../../components/formation/migrateRate";
 import { needsLooking, tooBig } from "../../../components/formation/migrateSizes";
 import { wayFor } from "../../../components/formation/migrateWay";
 import type { AnsweringNode, ClusterObservation } from "../../../components/formation/observation";
@@ -295,8 +296,10 @@ describe("keys that are too big", () => {
 
 describe("the way slots move", () => {
   const step = { node: "a", to: "b" } as MigrateSlots;
-  const way = (a: readonly ["redis" | "valkey", string], b = a) =>
+  const rate = new KeyRate();
+  const way = (a: readonly ["redis" | "valkey", string], b = a, maxKeysPerSecond?: number) =>
     wayFor(step, {
+      rate: new KeyRate(maxKeysPerSecond),
       servers: {
         a: { name: a[0], version: a[1], clusterEnabled: true },
         b: { name: b[0], version: b[1], clusterEnabled: true },
@@ -311,7 +314,10 @@ describe("the way slots move", () => {
       "classic",
       "classic",
     ]);
-    expect(wayFor(step, { servers: {}, way: "atomicFromSource" })).toBe("atomicFromSource");
-    expect(wayFor(step, { servers: {} })).toBe("classic");
+    expect(wayFor(step, { servers: {}, way: "atomicFromSource", rate })).toBe("atomicFromSource");
+    expect(wayFor(step, { servers: {}, rate })).toBe("classic");
+  });
+  test("classic where a rate is declared, which no server keeps to by itself", () => {
+    expect(way(["valkey", "9.1.0"], ["valkey", "9.1.0"], 1_000)).toBe("classic");
   });
 });

@@ -51,7 +51,10 @@ describe("defaults are what the doc comments say", () => {
     expect(elsewhere.map(([name]) => name)).toEqual([
       "RedisClusterArgs.maxmemory",
       "RedisClusterArgs.redisConfig",
+      "RedisClusterArgs.migration",
       "RedisClusterArgs.dataOnDestroy",
+      "MigrationArgs.maxKeysPerSecond",
+      "MigrationArgs.until",
     ]);
   });
 

@@ -35,6 +35,7 @@ describe("a valid declaration", () => {
       allowReadsWhenDown: false,
       replicaValidityFactor: 10,
       redisConfig: {},
+      migration: {},
       dataOnDestroy: "delete",
     });
     expect(validate(undefined).spec).toEqual(spec);
