@@ -37,6 +37,8 @@ export interface RedisClusterArgs {
   replicaValidityFactor?: number;
   /** Any other directive of redis.conf, by name. Directives that the component manages, or that this engine and version do not know, are errors. Default: none. */
   redisConfig?: { [directive: string]: string };
+  /** How nodes are restarted in place, for another version or a setting that takes a restart. One shard at a time unless told otherwise. */
+  rolling?: RollingArgs;
   /** What becomes of a node's data when the node is destroyed: `"keep"` or `"delete"`. Default: `"delete"` on `local`, `"keep"` elsewhere. */
   dataOnDestroy?: string;
 }
@@ -46,6 +48,11 @@ export interface EngineArgs {
   name?: string;
   /** Version, at least two numbers: `"7.0"`, `"9.1"`, `"7.0.15"`. Default: set by the platform. */
   version?: string;
+}
+
+export interface RollingArgs {
+  /** How many shards roll at the same time, one node of each; fewer than half of the masters, so that a majority always runs. Default: 1. */
+  shardsAtOnce?: number;
 }
 
 export interface PersistenceArgs {

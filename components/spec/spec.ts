@@ -26,6 +26,8 @@ export interface ClusterSpec {
   readonly replicaValidityFactor: number;
   /** Directives beyond the ones above: validated, names in lower case, sorted by name. */
   readonly redisConfig: Readonly<Record<string, string>>;
+  /** How many shards roll at the same time. */
+  readonly shardsAtOnce: number;
   readonly dataOnDestroy: "keep" | "delete";
 }
 

@@ -1,5 +1,5 @@
 import type { RedisClusterArgs } from "./args";
-import { checkShape, type Shape } from "./checkShape";
+import { checkRolling, checkShape, type Shape } from "./checkShape";
 import { checkEngine, checkMemory, checkPersistence } from "./checkValues";
 import { DEFAULTS, platformDefaults } from "./defaults";
 import { Problems, readBoolean, readInteger, readObject, readWord, refuseUnknownKeys, show } from "./reader";
@@ -50,6 +50,7 @@ const ARGUMENTS: readonly (keyof RedisClusterArgs)[] = [
   "allowReadsWhenDown",
   "replicaValidityFactor",
   "redisConfig",
+  "rolling",
   "dataOnDestroy",
 ];
 
@@ -79,6 +80,7 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
     persistence,
     ...guarantees,
     redisConfig,
+    shardsAtOnce: checkRolling(problems, given.rolling, shape.masters),
     dataOnDestroy: readWord(
       problems,
       "dataOnDestroy",

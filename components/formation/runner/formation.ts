@@ -20,6 +20,8 @@ export interface FormationInputs extends FormationGoal {
   /** Which table of defaults holds (`DEFAULTS_VERSION` of the run that made the stack), and which arguments were given. */
   readonly declaration: { readonly defaultsVersion: number; readonly given: readonly string[] };
   readonly access: Access;
+  /** How many shards roll at the same time; for the preview's text. Default: 1. */
+  readonly shardsAtOnce?: number;
 }
 
 export interface FormationOutputs extends FormationInputs {
@@ -72,6 +74,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
         unfinished: olds.unfinished,
         recorded: olds.issues,
         recordedAt: olds.verifiedAt,
+        shardsAtOnce: news.shardsAtOnce ?? 1,
       };
       print(outlineChange(goalOf(olds), goalOf(news), historyOf(olds), evidence));
     }

@@ -21,6 +21,7 @@ const SPEC: Omit<ClusterSpec, "name" | "masters" | "replicasPerMaster" | "zones"
   allowReadsWhenDown: false,
   replicaValidityFactor: 10,
   redisConfig: {},
+  shardsAtOnce: 1,
   dataOnDestroy: "delete",
 };
 

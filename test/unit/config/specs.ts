@@ -20,6 +20,7 @@ export function aSpec(changes: Partial<ClusterSpec> = {}): ClusterSpec {
     allowReadsWhenDown: false,
     replicaValidityFactor: 10,
     redisConfig: {},
+    shardsAtOnce: 1,
     dataOnDestroy: "delete",
     ...changes,
   };

@@ -25,6 +25,7 @@ export function specOf(
     allowReadsWhenDown: false,
     replicaValidityFactor: 10,
     redisConfig: {},
+    shardsAtOnce: 1,
     dataOnDestroy: "delete",
     ...more,
   };
