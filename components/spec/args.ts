@@ -51,7 +51,7 @@ export interface EngineArgs {
 }
 
 export interface RollingArgs {
-  /** How many shards roll at the same time, one node of each; fewer than half of the masters, so that a majority always runs. Default: 1. */
+  /** How many shards roll at the same time, one node of each; fewer than half of the masters, so that a majority always runs. Meanwhile each of them has one copy fewer. Default: 1. */
   shardsAtOnce?: number;
 }
 
