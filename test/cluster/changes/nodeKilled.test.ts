@@ -84,30 +84,40 @@ async function someLineOf(run: LiveRun, random: () => number): Promise<void> {
   await setTimeout(random() * 300);
 }
 
+/** Any node that runs; of the ones whose replica is to be frozen, any master. */
 async function killOne(project: Project, random: () => number, freeze: boolean) {
-  const servers = project.servers().filter(({ pid }) => isRunning(pid));
-  const victim = servers[Math.floor(random() * servers.length)];
+  const servers = await Promise.all(
+    project
+      .servers()
+      .filter(({ pid }) => isRunning(pid))
+      .map(async (server) => ({ ...server, ...(await roleOf(project, server.node)) })),
+  );
+  const masters = servers.filter(({ role, replicas }) => role === "master" && replicas.length > 0);
+  const candidates = freeze && masters.length > 0 ? masters : servers;
+  const victim = candidates[Math.floor(random() * candidates.length)];
   if (!victim) throw new Error("no server runs");
-  const { address, port } = project.endpoint(victim.node);
-  const [role = "unknown", , replicas] = await withNode(
-    { address, port },
-    async (client) => (await client.call("ROLE")) as [string, unknown, [string, string, string][] | undefined],
-  ).catch(() => ["silent"] as [string]);
-  const frozen = servers.filter(({ node }) => {
-    const at = project.endpoint(node);
-    return Array.isArray(replicas) && replicas.some(([ip, p]) => ip === at.address && Number(p) === at.port);
-  });
   const from = Date.now() - SLACK_MILLISECONDS;
-  const stopped = role === "master" && freeze ? frozen : [];
+  const frozen = freeze ? servers.filter(({ at }) => victim.replicas.includes(at)) : [];
   try {
-    for (const { pid } of stopped) signal(pid, "SIGSTOP");
-    if (stopped.length > 0) await setTimeout(FROZEN_MILLISECONDS);
+    for (const { pid } of frozen) signal(pid, "SIGSTOP");
+    if (frozen.length > 0) await setTimeout(FROZEN_MILLISECONDS);
     signal(victim.pid, "SIGKILL");
   } finally {
-    for (const { pid } of stopped) signal(pid, "SIGCONT");
+    for (const { pid } of frozen) signal(pid, "SIGCONT");
   }
-  const window = role === "replica" ? undefined : { from, to: Date.now() + SLACK_MILLISECONDS };
-  return { node: victim.node, role, window };
+  const window = victim.role === "slave" ? undefined : { from, to: Date.now() + SLACK_MILLISECONDS };
+  return { node: victim.node, role: victim.role, window };
+}
+
+/** As ROLE tells it; a server that starts or ends right now tells nothing. */
+async function roleOf(project: Project, node: string) {
+  const { address, port } = project.endpoint(node);
+  const [role = "unknown", , replicas] = await withNode(
+    { address, port },
+    async (client) => (await client.call("ROLE")) as readonly unknown[],
+  ).catch(() => ["unknown"]);
+  const followers = role === "master" && Array.isArray(replicas) ? (replicas as [string, string, string][]) : [];
+  return { at: `${address}:${port}`, role: String(role), replicas: followers.map(([ip, p]) => `${ip}:${p}`) };
 }
 
 /** A roll may have ended the server by itself meanwhile. */
