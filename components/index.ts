@@ -4,7 +4,14 @@
  */
 export type { ClusterCredentials, ClusterInventory, InventoryNode, InventoryShard } from "./cluster/inventory";
 export { INVENTORY_VERSION } from "./cluster/inventory";
-export type { EngineArgs, MigrationArgs, PersistenceArgs, RedisClusterArgs, SavePointArgs } from "./spec/args";
+export type {
+  EngineArgs,
+  MigrationArgs,
+  PersistenceArgs,
+  RedisClusterArgs,
+  RollingArgs,
+  SavePointArgs,
+} from "./spec/args";
 export { keySlot } from "./spec/keySlot";
 export * from "./spec/memory";
 export type { Engine, EngineName } from "./spec/spec";

@@ -52,6 +52,8 @@ export class RedisCluster extends pulumi.ComponentResource {
         nodeTimeoutMilliseconds: spec.nodeTimeoutMilliseconds,
         access: {},
         ...(Object.keys(spec.migration).length > 0 ? { migration: spec.migration } : {}),
+        // Only where it differs from what every state so far means by its absence.
+        ...(spec.shardsAtOnce > 1 ? { shardsAtOnce: spec.shardsAtOnce } : {}),
       },
       { parent: this, dependsOn: [...nodes.values()].map((n) => n.guard) },
     );
@@ -76,24 +78,35 @@ export class RedisCluster extends pulumi.ComponentResource {
     this.registerOutputs({ inventory: this.inventory, credentials: this.credentials, seeds: this.seeds });
   }
 
-  /** Every node with its guard, chained: replicas first, then those that lead by plan, so that a roll ends with leaders. */
+  /**
+   * Every node with its guard, chained: replicas first, then those that lead by plan, so that a roll ends with leaders. There
+   * are as many chains as shards may roll at once, each with shards of its own, so that no two nodes of one shard are down.
+   */
   #declareNodes(spec: ClusterSpec, plan: TopologyPlan, platform: Platform): Map<string, DeclaredNode> {
     const directives = clusterDirectives(spec);
     const numbered = plan.shards.flatMap((shard, i) =>
-      shard.nodes.map((node, k) => ({ node, leads: k === 0, ordinal: i * NODES_PER_SHARD + k })),
+      shard.nodes.map((node, k) => ({
+        node,
+        leads: k === 0,
+        ordinal: i * NODES_PER_SHARD + k,
+        chain: i % spec.shardsAtOnce,
+      })),
     );
     const inRollingOrder = [...numbered.filter((n) => !n.leads), ...numbered.filter((n) => n.leads)];
     const declared = new Map<string, DeclaredNode>();
-    let before: NodeGuard[] = [];
-    for (const { node, ordinal } of inRollingOrder) {
-      const made = platform.declareNode({ spec, node, ordinal, directives, parent: this, after: before });
+    // A node may only name those before it in its own chain: naming others would tie the chains together.
+    const chains = Array.from({ length: spec.shardsAtOnce }, (): DeclaredNode[] => []);
+    for (const { node, ordinal, chain } of inRollingOrder) {
+      const before = chains[chain] ?? [];
+      const after = before.slice(-1).map((n) => n.guard);
+      const made = platform.declareNode({ spec, node, ordinal, directives, parent: this, after });
       const guard = new NodeGuard(
         `${node.name}-guard`,
         {
           cluster: spec.name,
           node: node.name,
           endpoint: made.endpoint,
-          peers: pulumi.all([...declared.values()].slice(0, GUARD_PEERS).map((n) => n.endpoint)),
+          peers: pulumi.all(before.slice(0, GUARD_PEERS).map((n) => n.endpoint)),
           instance: made.instance,
           dataOnDestroy: spec.dataOnDestroy,
           replicasPerMaster: spec.replicasPerMaster,
@@ -101,8 +114,8 @@ export class RedisCluster extends pulumi.ComponentResource {
         },
         { parent: this, dependsOn: [made.machine] },
       );
+      before.push({ ...made, guard });
       declared.set(node.name, { ...made, guard });
-      before = [guard];
     }
     return new Map([...declared].sort(([a], [b]) => (a < b ? -1 : 1)));
   }

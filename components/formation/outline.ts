@@ -40,6 +40,8 @@ export interface Evidence {
   readonly recordedAt: string;
   /** Declared bounds for moves of slots. */
   readonly migration?: MigrationLimits;
+  /** How many shards roll at the same time. Default: 1. */
+  readonly shardsAtOnce?: number;
 }
 
 /** What a reader sees of a change: what differs, then the steps, grouped by shard. Empty where nothing is to be done. */
@@ -94,7 +96,7 @@ export function outlineChange(
     return [...lines, ...end.refusals.flatMap((r) => [indent(`refused: ${r.message}`), indent(`  → ${r.remedy}`)])];
   return [
     ...lines,
-    ...rolling(before, goal),
+    ...rolling(before, goal, evidence.shardsAtOnce ?? 1),
     ...groupSteps(goal, steps, declaredNow),
     ...outlineLimits(steps, declaredNow, evidence.migration ?? {}).map(indent),
     ...(end.kind === "wait"
@@ -213,14 +215,14 @@ function shorten(lines: readonly string[]): string[] {
 }
 
 /** What happens to machines when the engine changes: they roll before formation's own steps. */
-function rolling(before: FormationGoal, goal: FormationGoal): string[] {
+function rolling(before: FormationGoal, goal: FormationGoal, shardsAtOnce: number): string[] {
   const nodes = goal.plan.shards.flatMap((s) => s.nodes).length;
   if (goal.given || `${before.engine.name} ${before.engine.version}` === `${goal.engine.name} ${goal.engine.version}`)
     return [];
   const replicas = goal.plan.shards.every((s) => s.nodes.length > 1);
   return [
     indent(
-      `first: ${nodes} nodes restart as ${goal.engine.name} ${goal.engine.version}, one after the other, each with its data and address, replicas before leaders`,
+      `first: ${nodes} nodes restart as ${goal.engine.name} ${goal.engine.version}, ${rollingOrder(shardsAtOnce)}, each with its data and address, replicas before leaders`,
     ),
     indent(
       replicas
@@ -228,6 +230,11 @@ function rolling(before: FormationGoal, goal: FormationGoal): string[] {
         : "clients: without replicas, each shard pauses while its node restarts",
     ),
   ];
+}
+
+/** How a preview names the order of a roll. */
+export function rollingOrder(shardsAtOnce: number): string {
+  return shardsAtOnce > 1 ? `up to ${shardsAtOnce} at a time, of different shards` : "one after the other";
 }
 
 /** Steps under the shard that they are for; the same line on many nodes is one line; nodes that leave come last. */

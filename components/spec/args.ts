@@ -39,6 +39,8 @@ export interface RedisClusterArgs {
   redisConfig?: { [directive: string]: string };
   /** Bounds for moves of slots on the running cluster. They concern the next move only: a change of them alone changes nothing. Default: none. */
   migration?: MigrationArgs;
+  /** How nodes are restarted in place, for another version or a setting that takes a restart. One shard at a time unless told otherwise. */
+  rolling?: RollingArgs;
   /** What becomes of a node's data when the node is destroyed: `"keep"` or `"delete"`. Default: `"delete"` on `local`, `"keep"` elsewhere. */
   dataOnDestroy?: string;
 }
@@ -55,6 +57,11 @@ export interface EngineArgs {
   name?: string;
   /** Version, at least two numbers: `"7.0"`, `"9.1"`, `"7.0.15"`. Default: set by the platform. */
   version?: string;
+}
+
+export interface RollingArgs {
+  /** How many shards roll at the same time, one node of each; fewer than half of the masters, so that a majority always runs. Meanwhile each of them has one copy fewer. Default: 1. */
+  shardsAtOnce?: number;
 }
 
 export interface PersistenceArgs {

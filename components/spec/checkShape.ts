@@ -1,6 +1,6 @@
-import type { RedisClusterArgs } from "./args";
+import type { RedisClusterArgs, RollingArgs } from "./args";
 import { DEFAULTS } from "./defaults";
-import { type Problems, readInteger, show } from "./reader";
+import { type Problems, readInteger, readObject, refuseUnknownKeys, show } from "./reader";
 
 export interface Shape {
   readonly masters: number;
@@ -154,6 +154,19 @@ function checkCounts(problems: Problems, { masters, replicasPerMaster, zones }: 
       `${sum}: gossip and failover slow down beyond about ${MANY_NODES}; consider fewer, larger nodes`,
     );
   if (nodes < zones.length) problems.warn("masters", `${sum} for ${zones.length} zones: some zones stay empty`);
+}
+
+/** A node of each of these shards may be down at once, at worst a master: what is left has to be a majority. */
+export function checkRolling(problems: Problems, value: unknown, masters: number): number {
+  const given: { [K in keyof RollingArgs]: unknown } = readObject(problems, "rolling", value);
+  refuseUnknownKeys(problems, "rolling.", given, ["shardsAtOnce"]);
+  const most = Math.floor((masters - 1) / 2);
+  return readInteger(problems, "rolling.shardsAtOnce", given.shardsAtOnce, DEFAULTS.shardsAtOnce, {
+    least: 1,
+    use: "use 1 (one shard after the other) or more",
+    most,
+    useLess: `with ${masters} masters use ${most} or less, so that a majority of ${Math.floor(masters / 2) + 1} runs at every moment`,
+  });
 }
 
 function checkNodeNames(

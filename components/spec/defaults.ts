@@ -21,6 +21,7 @@ export const DEFAULTS = {
   requireFullCoverage: false,
   allowReadsWhenDown: false,
   replicaValidityFactor: 10,
+  shardsAtOnce: 1,
 } as const;
 
 export interface PlatformDefaults {

@@ -28,6 +28,8 @@ export interface ClusterSpec {
   readonly redisConfig: Readonly<Record<string, string>>;
   /** Bounds for moves of slots; they concern a run, not the cluster. */
   readonly migration: MigrationLimits;
+  /** How many shards roll at the same time. */
+  readonly shardsAtOnce: number;
   readonly dataOnDestroy: "keep" | "delete";
 }
 

@@ -1,6 +1,6 @@
 import type { RedisClusterArgs } from "./args";
 import { checkMigration } from "./checkMigration";
-import { checkShape, type Shape } from "./checkShape";
+import { checkRolling, checkShape, type Shape } from "./checkShape";
 import { checkEngine, checkMemory, checkPersistence } from "./checkValues";
 import { DEFAULTS, platformDefaults } from "./defaults";
 import { Problems, readBoolean, readInteger, readObject, readWord, refuseUnknownKeys, show } from "./reader";
@@ -52,6 +52,7 @@ const ARGUMENTS: readonly (keyof RedisClusterArgs)[] = [
   "replicaValidityFactor",
   "redisConfig",
   "migration",
+  "rolling",
   "dataOnDestroy",
 ];
 
@@ -82,6 +83,7 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
     ...guarantees,
     redisConfig,
     migration: checkMigration(problems, given.migration),
+    shardsAtOnce: checkRolling(problems, given.rolling, shape.masters),
     dataOnDestroy: readWord(
       problems,
       "dataOnDestroy",

@@ -23,6 +23,8 @@ export interface FormationInputs extends FormationGoal {
   readonly access: Access;
   /** Bounds for moves of slots. Not part of the goal: they concern a run, and a change of them alone is no change. */
   readonly migration?: MigrationLimits;
+  /** How many shards roll at the same time; for the preview's text. Default: 1. */
+  readonly shardsAtOnce?: number;
 }
 
 export interface FormationOutputs extends FormationInputs {
@@ -81,6 +83,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
         recorded: olds.issues,
         recordedAt: olds.verifiedAt,
         ...(news.migration ? { migration: news.migration } : {}),
+        shardsAtOnce: news.shardsAtOnce ?? 1,
       };
       print(outlineChange(goalOf(olds), goalOf(news), historyOf(olds), evidence));
     }

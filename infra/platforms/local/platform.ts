@@ -52,6 +52,7 @@ function declareNode(options: LocalPlatformOptions, request: NodeRequest): Platf
         fixedPorts: options.fixedPorts ?? false,
         offset: request.ordinal,
       },
+      ...(spec.shardsAtOnce > 1 ? { shardsAtOnce: spec.shardsAtOnce } : {}),
     },
     { parent, dependsOn: [volume, ...request.after] },
   );

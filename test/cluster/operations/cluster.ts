@@ -22,6 +22,7 @@ const SPEC: Omit<ClusterSpec, "name" | "masters" | "replicasPerMaster" | "zones"
   replicaValidityFactor: 10,
   redisConfig: {},
   migration: {},
+  shardsAtOnce: 1,
   dataOnDestroy: "delete",
 };
 

@@ -40,7 +40,7 @@ describe("a move whose runner is killed with SIGKILL", () => {
       const uneven = await Uneven.start(context, server);
       const { cluster } = uneven;
       await uneven.fill(await uneven.unbalance(), "first");
-      const total = (await runner.run(cluster.goal, cluster.history, 0, way)) ?? 0;
+      const total = (await runner.run(cluster.goal, cluster.history, 0, { way })) ?? 0;
       expect(await cluster.faults()).toEqual([]);
       // Three slots: opened on both ends, moved, closed on both; the third master is told where it has not heard.
       expect(total).toBeGreaterThanOrEqual(way === "classic" ? 3 * 5 : 1);
@@ -49,7 +49,7 @@ describe("a move whose runner is killed with SIGKILL", () => {
       for (const k of chosen) {
         const slots = await uneven.unbalance();
         await uneven.fill(slots, `before ${k}`);
-        if ((await runner.run(cluster.goal, cluster.history, k, way)) === undefined) killed++;
+        if ((await runner.run(cluster.goal, cluster.history, k, { way })) === undefined) killed++;
         await uneven.executorsGone();
         await cluster.reconcile({ way });
         expect([k, await cluster.faults(), await uneven.missing()]).toEqual([k, [], []]);

@@ -7,34 +7,64 @@ import type { FormationGoal, History } from "../../../components/formation/goal"
 import type { MigrationWay } from "../../../components/formation/migrate";
 
 /**
- * A process of its own that runs `reconcile`, one command at a time, and is killed with SIGKILL by itself right after its
- * k-th changing command was answered, so that the point is exact.
+ * A process of its own that runs `reconcile` and is interrupted by itself right after its k-th changing command was answered,
+ * so that the point is exact: killed with SIGKILL, or told that its engine is gone. With `exchange` it sends commands
+ * together as it always does, and counts what was sent together as one.
  */
 const CHILD = `
 const [, , root, k, work] = process.argv;
 const { Connections } = require(root + "/components/formation/wire.js");
 const { reconcile } = require(root + "/components/formation/reconcile.js");
+const { goal, history, way, unit, end } = JSON.parse(work);
 const changing = /^(CLUSTER (SETSLOT|MIGRATESLOTS|RESET|MEET|FORGET|REPLICATE|FAILOVER)|CONFIG SET|CONFIG REWRITE|MIGRATE|FUNCTION RESTORE)\\b/;
 const send = Connections.prototype.send;
 let count = 0;
+let gone = false;
+const counted = () => {
+  if (++count !== Number(k)) return;
+  if (end === "kill") process.kill(process.pid, "SIGKILL");
+  gone = true;
+};
+const changes = (command) => changing.test(command.slice(0, 2).join(" "));
 Connections.prototype.send = async function (endpoint, commands, options) {
+  if (unit === "exchange") {
+    const answers = await send.call(this, endpoint, commands, options);
+    if (commands.some(changes)) counted();
+    return answers;
+  }
   const answers = [];
   for (const command of commands) {
     answers.push(...(await send.call(this, endpoint, [command], options)));
-    if (changing.test(command.slice(0, 2).join(" ")) && ++count === Number(k)) process.kill(process.pid, "SIGKILL");
+    if (changes(command)) counted();
   }
   return answers;
 };
-const { goal, history, way } = JSON.parse(work);
-reconcile(goal, history, { access: {}, onProgress: () => {}, ...(way ? { way } : {}) }).then(
+const stopReason = () => (gone ? "the engine is gone" : undefined);
+reconcile(goal, history, { access: {}, onProgress: () => {}, stopReason, ...(way ? { way } : {}) }).then(
   () => console.log(count),
-  (error) => { console.error(error); process.exit(1); },
+  (error) => {
+    if (gone) process.exit(75);
+    console.error(error);
+    process.exit(1);
+  },
 );
 `;
 
+export interface Interruption {
+  /** Default: what the servers at both ends do best. */
+  readonly way?: MigrationWay;
+  /** What is counted. Default: `command`, each sent alone. */
+  readonly unit?: "command" | "exchange";
+  /** SIGKILL, or the news that the engine is gone, after which a run stops between two commands. Default: `kill`. */
+  readonly end?: "kill" | "engine";
+}
+
+/** Exit code of a run that stopped because its engine is gone. */
+const STOPPED = 75;
+
 export interface Runner {
-  /** @returns the number of changing commands of a run that ended, or undefined where it was killed */
-  run(goal: FormationGoal, history: History, k: number, way?: MigrationWay): Promise<number | undefined>;
+  /** @returns the number of changing commands of a run that ended, or undefined where it was interrupted */
+  run(goal: FormationGoal, history: History, k: number, how?: Interruption): Promise<number | undefined>;
   remove(): void;
 }
 
@@ -50,8 +80,8 @@ export function makeRunner(): Runner {
   }
   writeFileSync(join(root, "child.js"), CHILD);
   return {
-    run(goal, history, k, way) {
-      const work = JSON.stringify({ goal, history, way });
+    run(goal, history, k, { way, unit = "command", end = "kill" } = {}) {
+      const work = JSON.stringify({ goal, history, way, unit, end });
       const child = spawn(process.execPath, [join(root, "child.js"), root, String(k), work], {
         env: { ...process.env, NODE_PATH: resolve("node_modules") },
         stdio: ["ignore", "pipe", "pipe"],
@@ -61,7 +91,7 @@ export function makeRunner(): Runner {
       child.stderr.on("data", (data: Buffer) => (text += data.toString()));
       return new Promise((done, fail) => {
         child.once("close", (code, signal) => {
-          if (signal === "SIGKILL") done(undefined);
+          if (signal === "SIGKILL" || code === STOPPED) done(undefined);
           else if (code === 0) done(Number(text));
           else fail(new Error(text));
         });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { layoutOf } from "../../../components/formation/layout";
+import { CheckedLoad, reportLine } from "../../load/load";
 import { programFor, type Shape } from "../../support/formation";
 import type { TestServerName } from "../../support/servers";
-import { CheckedLoad } from "./load";
 import { ChangingCluster } from "./support";
 
 /** Classic and atomic migration by default; the servers between with FULL. */
@@ -41,22 +41,21 @@ describe.each(SERVERS)("scaling %s under a load that is checked", (server) => {
         "LOAD",
         "#!lua name=shared\nredis.register_function('mine', function() return 'here' end)",
       );
-    const load = await CheckedLoad.start(cluster, { fields: process.env.FULL ? 100_000 : 5_000 });
-    const pauses: string[] = [];
+    const load = await CheckedLoad.start(Object.values(cluster.goal.endpoints), {
+      fields: process.env.FULL ? 100_000 : 5_000,
+    });
+    context.onTestFinished(() => load.close());
     for (const [name, shape] of CHANGES) {
-      load.takeLongest();
-      const began = Date.now();
-      const { layout, observation, members } = await cluster.become(shape);
-      pauses.push(`${name}: longest pause ${load.takeLongest()} ms in ${((Date.now() - began) / 1000).toFixed(1)} s`);
+      const { layout, observation, members } = await load.during(name, () => cluster.become(shape));
       expect([name, await cluster.faults()]).toEqual([name, []]);
       expect(layoutOf(cluster.goal, observation)).toEqual(layout);
       expect([name, members.map((m) => m.name)]).toEqual([name, [...cluster.names].sort()]);
       for (const leader of await cluster.leaders())
         expect([leader, await cluster.call(leader, "FCALL", "mine", 0)]).toEqual([leader, "here"]);
     }
-    const { operations, errors, wrong } = await load.end();
-    console.log(`${server}: ${operations} operations of 3 clients\n  ${pauses.join("\n  ")}`);
-    expect([errors, wrong]).toEqual([[], []]);
-    expect(operations).toBeGreaterThan(1_000);
+    const report = await load.end();
+    console.log(reportLine(`scaling ${server}`, report));
+    expect([report.errors, report.wrong]).toEqual([[], []]);
+    expect(report.operations).toBeGreaterThan(1_000);
   });
 });

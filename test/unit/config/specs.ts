@@ -21,6 +21,7 @@ export function aSpec(changes: Partial<ClusterSpec> = {}): ClusterSpec {
     replicaValidityFactor: 10,
     redisConfig: {},
     migration: {},
+    shardsAtOnce: 1,
     dataOnDestroy: "delete",
     ...changes,
   };

@@ -15,7 +15,7 @@ for (const [, owner = "", body = ""] of source.matchAll(/export interface (\w+) 
 }
 
 describe("defaults are what the doc comments say", () => {
-  const { persistence, ...plain } = DEFAULTS;
+  const { persistence, shardsAtOnce, ...plain } = DEFAULTS;
 
   test.each(Object.entries(plain))("%s", (name, value) => {
     expect(documented.get(`RedisClusterArgs.${name}`)).toBe(JSON.stringify(value));
@@ -31,6 +31,10 @@ describe("defaults are what the doc comments say", () => {
       ...others.map(({ seconds, changes }) => `${seconds} s and ${changes}`),
     ];
     expect(documented.get("PersistenceArgs.savePoints")).toBe(points.join(", "));
+  });
+
+  test("rolling", () => {
+    expect(documented.get("RollingArgs.shardsAtOnce")).toBe(JSON.stringify(shardsAtOnce));
   });
 
   test("dataOnDestroy, where each holds", () => {

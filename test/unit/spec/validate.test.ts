@@ -36,6 +36,7 @@ describe("a valid declaration", () => {
       replicaValidityFactor: 10,
       redisConfig: {},
       migration: {},
+      shardsAtOnce: 1,
       dataOnDestroy: "delete",
     });
     expect(validate(undefined).spec).toEqual(spec);
@@ -531,5 +532,35 @@ describe("all together", () => {
       }),
       { seed, numRuns: 1000 },
     );
+  });
+});
+
+describe("rolling", () => {
+  test("as many shards at once as leave a majority of masters", () => {
+    expect(validate({ masters: 5, rolling: { shardsAtOnce: 2 } }).spec?.shardsAtOnce).toBe(2);
+    expect(validate({ masters: 7, rolling: {} }).spec?.shardsAtOnce).toBe(1);
+  });
+
+  test.each([
+    [
+      3,
+      2,
+      "rolling.shardsAtOnce: 2 is too high; with 3 masters use 1 or less, so that a majority of 2 runs at every moment",
+    ],
+    [
+      6,
+      3,
+      "rolling.shardsAtOnce: 3 is too high; with 6 masters use 2 or less, so that a majority of 4 runs at every moment",
+    ],
+    [3, 0, "rolling.shardsAtOnce: 0 is too low; use 1 (one shard after the other) or more"],
+    [3, 1.5, "rolling.shardsAtOnce: 1.5 is not a whole number; use 1 (one shard after the other) or more"],
+  ])("%i masters, %d at once", (masters, shardsAtOnce, message) => {
+    expect(errors({ masters, rolling: { shardsAtOnce } })).toEqual([message]);
+  });
+
+  test("a name that nobody knows", () => {
+    expect(errors({ rolling: { shardAtOnce: 1 } })).toEqual([
+      'rolling.shardAtOnce: is not an argument; did you mean "shardsAtOnce"?',
+    ]);
   });
 });

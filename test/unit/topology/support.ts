@@ -26,6 +26,7 @@ export function specOf(
     replicaValidityFactor: 10,
     redisConfig: {},
     migration: {},
+    shardsAtOnce: 1,
     dataOnDestroy: "delete",
     ...more,
   };

@@ -1,3 +1,4 @@
+import { rollingOrder } from "../../../../components/formation/outline";
 import type { NodeInputs } from "./types";
 
 /** Lines of this process that a reader has seen: all nodes of a cluster usually roll for the same reason. */
@@ -15,7 +16,7 @@ export function sayWhyItRolls(olds: NodeInputs, news: NodeInputs, changed: reado
   });
   const text = [
     `${news.cluster}: ${[...new Set(reasons)].join(", ")}: takes a restart`,
-    `  nodes restart in place, one after the other, replicas before leaders${changed.includes("boot") && changed.length === 1 ? ", each with its data and address" : ""}`,
+    `  nodes restart in place, ${rollingOrder(news.shardsAtOnce ?? 1)}, replicas before leaders${changed.includes("boot") && changed.length === 1 ? ", each with its data and address" : ""}`,
     "  `replace` below means: stopped and started again by the same name; volumes stay, and a node that is not back in sync stops the roll",
     "  clients: connections to a node end when it restarts; a leader hands over to a replica in sync first, a pause of milliseconds for its slots, and leadership returns where one zone would lead too many; a shard without replicas pauses until its node is back",
     "  survives: before and afterwards as now; while a node restarts, its shard has one copy less, and with a single replica the other node holds the only one",

@@ -39,6 +39,8 @@ export interface NodeDeclaration {
   readonly live: readonly Directive[];
   readonly volume: VolumeReference;
   readonly hints: PlacementHints;
+  /** How many shards roll at the same time; for the preview's text. Default: 1. */
+  readonly shardsAtOnce?: number;
 }
 
 /** Where a node would like to be. Hints of one cluster differ in `offset`, so that nodes asking at once never choose the same. */

@@ -1,0 +1,91 @@
+import { EventEmitter } from "node:events";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import type { ClusterOptions } from "ioredis";
+import { describe, expect, test } from "vitest";
+import { handleAsking, ioredisOptions, mayRepeat, transact } from "../../../components/client";
+
+/** An error as ioredis gives it for a transaction. */
+function failure(message: string, ...previous: string[]): Error {
+  return Object.assign(new Error(message), { previousErrors: previous.map((text) => new Error(text)) });
+}
+
+const ABORTED = "EXECABORT Transaction discarded because of previous errors.";
+
+describe("client options", () => {
+  test("README shows the very ones", () => {
+    const options: ClusterOptions = ioredisOptions;
+    const readme = readFileSync(resolve("README.md"), "utf8");
+    for (const [name, value] of Object.entries(options)) expect(readme).toContain(`${name}: ${value}`);
+  });
+});
+
+test("a rejected ASKING is handled, and still told to whoever waits for it", async () => {
+  const client = handleAsking(new EventEmitter());
+  const node = { asking: () => Promise.reject<unknown>(new Error("Connection is closed.")) };
+  client.emit("+node", node);
+  // Unhandled, it would fail this run.
+  void node.asking();
+  await expect(node.asking()).rejects.toThrow("Connection is closed.");
+});
+
+describe("a transaction may be repeated", () => {
+  test.each([
+    [failure("ASK 100 127.0.0.1:7000")],
+    [failure("TRYAGAIN Multiple keys request during rehashing of slot")],
+    [failure(ABORTED, "ASK 100 127.0.0.1:7000", "ASK 100 127.0.0.1:7000")],
+    [failure(ABORTED, "MOVED 100 127.0.0.1:7000", "TRYAGAIN Multiple keys request")],
+    [failure("Too many Cluster redirections. Last error: ReplyError: ASK 100 127.0.0.1:7000")],
+  ])("%s", (error) => expect(mayRepeat(error)).toBe(true));
+
+  test.each([
+    [failure("Connection is closed.")],
+    [failure("ERR syntax error")],
+    [failure(ABORTED)],
+    [failure(ABORTED, "ASK 100 127.0.0.1:7000", "ERR unknown command 'ste'")],
+    [failure(ABORTED, "Connection is closed.")],
+    ["ASK"],
+  ])("not after %s", (error) => expect(mayRepeat(error)).toBe(false));
+});
+
+describe("transact", () => {
+  /** Each attempt ends as given, the last one with its results. */
+  function clientOf(failures: readonly Error[]) {
+    const asked: string[] = [];
+    let attempt = 0;
+    const multi = () => ({
+      exec: async () => {
+        const error = failures[attempt++];
+        if (error) throw error;
+        return [[null, "OK"]] as const;
+      },
+    });
+    const exists = async (key: string) => {
+      asked.push(key);
+      return 0;
+    };
+    return { client: { multi, exists }, asked, attempts: () => attempt };
+  }
+
+  test("repeats what was redirected, and asks for a key of the slot that nobody has", async () => {
+    const { client, asked, attempts } = clientOf([
+      failure("ASK 1 127.0.0.1:7000"),
+      failure(ABORTED, "TRYAGAIN Multiple keys request"),
+    ]);
+    expect(await transact(client, "user:{7}:cart", (multi) => multi)).toEqual([[null, "OK"]]);
+    expect(attempts()).toBe(3);
+    expect(asked).toEqual(["{7}:pulumi-redis-cluster:nobody", "{7}:pulumi-redis-cluster:nobody"]);
+  });
+
+  test("a key that no other can share a slot with by its tag is asked for itself", async () => {
+    const { client, asked } = clientOf([failure("ASK 1 127.0.0.1:7000")]);
+    await transact(client, "a{}b", (multi) => multi);
+    expect(asked).toEqual(["a{}b"]);
+  });
+
+  test("throws what is no redirection, at once", async () => {
+    const { client, attempts } = clientOf([failure("Connection is closed.")]);
+    await expect(transact(client, "key", (multi) => multi)).rejects.toThrow("Connection is closed.");
+    expect(attempts()).toBe(1);
+  });
+});
