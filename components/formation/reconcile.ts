@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { closedBusPorts, diagnose } from "./diagnose";
 import { execute } from "./execute";
-import type { FormationGoal, History, Member } from "./goal";
+import type { FormationGoal, History, Machine, Member } from "./goal";
 import { layoutOf, type ShardLayout, viewSignature } from "./layout";
 import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } from "./lock";
 import { type MigrationWay, MoveRefused } from "./migrate";
@@ -56,6 +56,7 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
     connections,
     options,
     members: history.members,
+    machines: history.machines ?? [],
     verified: history.verified,
     said: "",
     lowered: false,
@@ -80,6 +81,7 @@ interface Run {
   readonly goal: FormationGoal;
   readonly connections: Connections;
   readonly options: ReconcileOptions;
+  readonly machines: readonly Machine[];
   readonly verified: boolean;
   members: readonly Member[];
   said: string;
@@ -109,7 +111,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
     const stop = options.stopReason?.();
     if (stop) throw new FormationFailed(`stopped between two steps: ${stop}; run \`up\` again to go on`, run.members);
     const began = Date.now();
-    const observation = await observe(goal, connections, run.members);
+    const observation = await observe(goal, connections, run.members, run.machines);
     const looked = Date.now() - began;
     const members = rememberMembers(goal, run.members, observation);
     // Looked at before anything is judged: what has moved since the last look, however long ago that was, has not stalled.
