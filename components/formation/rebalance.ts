@@ -150,29 +150,29 @@ export function namedOwners(observation: ClusterObservation, slots: readonly num
   const wanted = new Set(slots);
   // A node that imports a slot takes no news of it.
   const telling = answering(observation).filter((n) => openSlotsOf(n).length === 0);
-  const voters = answering(observation).filter((n) => self(n).role === "master" && self(n).slots.length > 0);
-  const votes = new Map<number, Map<string, number>>();
+  const namedBy = new Map<number, Map<string, AnsweringNode[]>>();
   for (const node of telling) {
-    const vote = voters.includes(node) ? 1 : 0;
     for (const entry of node.view) {
       // Its own word is what is missing.
       if (entry.myself) continue;
       for (const slot of expandSlots(entry.slots)) {
         if (!wanted.has(slot)) continue;
-        const counts = votes.get(slot) ?? new Map<string, number>();
-        counts.set(entry.id, (counts.get(entry.id) ?? 0) + vote);
-        votes.set(slot, counts);
+        const named = namedBy.get(slot) ?? new Map<string, AnsweringNode[]>();
+        named.set(entry.id, [...(named.get(entry.id) ?? []), node]);
+        namedBy.set(slot, named);
       }
     }
   }
   const owners = new Map<number, string>();
-  for (const [slot, counts] of votes) {
-    const [first, ...others] = counts;
+  for (const [slot, named] of namedBy) {
+    const [first, ...others] = named;
     if (!first || others.length > 0) continue;
-    const [id, agreeing] = first;
-    // A master that has lost its nodes.conf knows nobody, and has no say.
-    const asked = voters.filter((n) => n.id !== id && telling.includes(n) && n.view.some((e) => e.id === id)).length;
-    if (agreeing * 2 > asked) owners.set(slot, id);
+    const [id, by] = first;
+    // Who has lost its nodes.conf knows nobody, and has no say; nor have nodes without slots, where there are others.
+    const asked = telling.filter((n) => n.id !== id && n.view.some((e) => e.id === id));
+    const masters = asked.filter((n) => self(n).role === "master" && self(n).slots.length > 0);
+    const electorate = masters.length > 0 ? masters : asked;
+    if (electorate.filter((n) => by.includes(n)).length * 2 > electorate.length) owners.set(slot, id);
   }
   return owners;
 }

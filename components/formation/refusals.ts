@@ -87,7 +87,7 @@ export function refusals(
       "foreign-node",
       id,
       `${seen.by.join(", ")} ${seen.by.length === 1 ? "knows" : "know"} node ${id} at ${seen.address}, which is not of ${goal.cluster}`,
-      "an address was reused, or the node belongs to another cluster: give the cluster fresh nodes, or take the node out of the other cluster first; joining them would merge two clusters",
+      "an address was reused, or the node belongs to another cluster: give the cluster fresh nodes, or take the node out (stop it, then CLUSTER FORGET on every node); joining them would merge two clusters. If it is one that an interrupted run of yours had added, declare it again, let `up` end, and take it back then",
     );
   }
   versions(goal, alive, standing, refuse);

@@ -129,8 +129,10 @@ function orphaned(observation: ClusterObservation, unowned: readonly SlotRange[]
   for (const [slot, owner] of namedOwners(observation, [...open])) if (masters.has(owner)) open.delete(slot);
   for (const node of alive) {
     for (const entry of node.view) {
+      // Somebody who is not ours serves them: that is refused as such, and nothing is lost.
+      const served = entry.linked && !entry.noaddr && entry.health === "ok" && !alive.some((n) => n.id === entry.id);
       const hasReplica = alive.some((r) => !isBlank(r) && self(r).role === "replica" && self(r).masterId === entry.id);
-      if (hasReplica) for (const slot of expandSlots(entry.slots)) open.delete(slot);
+      if (hasReplica || served) for (const slot of expandSlots(entry.slots)) open.delete(slot);
     }
   }
   return toRanges(open);

@@ -26,6 +26,8 @@ export class ModelStack {
   goal: FormationGoal;
   members: readonly Member[] = [];
   verified = false;
+  /** As where nobody has asked the stack for its machines. */
+  forgetsMachines = false;
 
   constructor(shape: ModelShape) {
     this.goal = this.declare(shape);
@@ -82,12 +84,16 @@ export class ModelStack {
     this.#readdress();
   }
 
+  get #remembered(): Machine[] {
+    return this.forgetsMachines ? [] : [...this.#machines.values()];
+  }
+
   history(): History {
-    return { members: this.members, machines: [...this.#machines.values()], verified: this.verified };
+    return { members: this.members, machines: this.#remembered, verified: this.verified };
   }
 
   observe(): Promise<ClusterObservation> {
-    return observe(this.goal, this.model.connections(), this.members, [...this.#machines.values()]);
+    return observe(this.goal, this.model.connections(), this.members, this.#remembered);
   }
 
   /** One look and what follows from it; nothing is carried out. */
