@@ -88,6 +88,18 @@ export class ChaosCluster {
     };
   }
 
+  /** Servers that ended by themselves, started again as a platform does. @returns their last words */
+  async reviveCrashed(): Promise<string[]> {
+    const crashed = [...this.#servers].filter(([, { process: p }]) => p.exitCode !== null || p.signalCode !== null);
+    return Promise.all(
+      crashed.map(async ([name, server]) => {
+        await this.startNode(name);
+        const words = /ASSERTION FAILED[\s\S]{0,400}|crashed by signal[\s\S]{0,200}/.exec(server.log())?.[0];
+        return `${name} (${(words ?? server.log().slice(-300)).split("\n").join(" / ")})`;
+      }),
+    );
+  }
+
   /** Deletes the machines that are no longer declared, as Pulumi does at the end of an `up` that succeeded. */
   async deleteUndeclared(): Promise<void> {
     const declared = new Set(this.names);

@@ -113,6 +113,8 @@ function summary({ seed, plant: planted }: Options, reports: readonly RunReport[
   for (const { index, why } of refusals) say(`  refused, run ${index}: ${why.split("\n")[0]}`);
   for (const { index, why } of failed)
     say(`  failed, run ${index}: ${why.split("\n")[0]} (--seed ${seed} --only ${index})`);
+  for (const { index, crashes } of reports)
+    for (const crash of crashes) say(`  a server crashed by itself in run ${index}, and was started again: ${crash}`);
   const tooMany = refusals.length > reports.length * 0.05;
   if (tooMany) say(`more than 5 % of the runs were refused (accepted are ${ACCEPTED_REFUSALS.join(", ")})`);
   say(
@@ -125,6 +127,7 @@ function summary({ seed, plant: planted }: Options, reports: readonly RunReport[
       failed: failed.map((r) => r.index),
       faults,
       changes: sum((r) => r.changes),
+      crashes: sum((r) => r.crashes.length),
       remedied: sum((r) => r.remedied.length),
       writes: { acknowledged: sum((r) => r.writes.acknowledged), confirmed: sum((r) => r.writes.confirmed) },
       seconds: Math.round(seconds),

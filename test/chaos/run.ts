@@ -29,6 +29,8 @@ export interface RunReport {
   readonly injected: Readonly<Partial<Record<Fault, number>>>;
   /** Refusals that were to be expected, and whose remedy worked. */
   readonly remedied: readonly string[];
+  /** Servers that ended by themselves, with their last words; started again as a platform does. */
+  readonly crashes: readonly string[];
   readonly changes: number;
   readonly writes: { readonly asked: number; readonly acknowledged: number; readonly confirmed: number };
   readonly seconds: number;
@@ -74,6 +76,7 @@ export async function runSequence(sequence: Sequence, program: ServerProgram, op
     why,
     injected: run.injected,
     remedied: run.remedied,
+    crashes: run.crashes,
     changes: run.changes,
     writes: run.data.ledger.counts,
     seconds: Math.round((Date.now() - began) / 100) / 10,
@@ -84,6 +87,7 @@ export async function runSequence(sequence: Sequence, program: ServerProgram, op
 class Run {
   readonly injected: Partial<Record<Fault, number>> = {};
   readonly remedied: string[] = [];
+  readonly crashes: string[] = [];
   readonly log: string[] = [];
   readonly data = new Data();
   changes = 0;
@@ -228,6 +232,11 @@ class Run {
 
   /** The part of `up` that formation has. */
   async #up(): Promise<void> {
+    for (const crashed of await this.#cluster.reviveCrashed()) {
+      this.note(`CRASHED: ${crashed}`);
+      this.crashes.push(crashed);
+      this.data.ledger.open();
+    }
     try {
       await this.#reconcile();
     } catch (error) {

@@ -117,7 +117,6 @@ export class ModelCluster {
     if (owner !== undefined && (to.known.get(owner)?.configEpoch ?? -1) >= entry.configEpoch) return;
     if (owner === to.id) to.keys.delete(slot);
     to.slots[slot] = from.id;
-    to.migrating.delete(slot);
   }
 
   #disown(to: ModelNode, id: string): void {
@@ -152,7 +151,6 @@ export class ModelCluster {
       // What a master holds of a slot that somebody else has got is dirty, and goes.
       if (owner === to.id) to.keys.delete(slot);
       to.slots[slot] = from.id;
-      to.migrating.delete(slot);
     }
     if (taken === 0 || current === undefined || to.ownedBy(current).length > 0 || claimed !== taken) return;
     to.follow(from.id);

@@ -49,6 +49,11 @@ export class ModelNode {
     this.known.set(id, entryFor(id, endpoint));
   }
 
+  /** Takes this ID, while nobody knows it yet. */
+  rename(id: string): void {
+    this.reset(id);
+  }
+
   get self(): Known {
     const own = this.known.get(this.id);
     if (!own) throw new Error(`${this.id} does not know itself`);
