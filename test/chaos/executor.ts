@@ -23,8 +23,9 @@ function endAfter(last: number): void {
 }
 
 async function main([k = "0", work = "{}", planted = ""]: readonly string[]): Promise<void> {
-  if (isPlant(planted)) plant(planted);
+  // In this order, so that it can end in the middle of what the bug does.
   endAfter(Number(k));
+  if (isPlant(planted)) plant(planted);
   const { goal, history } = JSON.parse(work) as { goal: FormationGoal; history: History };
   try {
     const { members } = await reconcile(goal, history, { access: {}, onProgress: () => {} });

@@ -337,20 +337,16 @@ function asEnd(error: unknown): Ended {
   return new Ended(named ? "refused" : "failed", `${kinds.length > 0 ? `${kinds.join(", ")}: ` : ""}${error.message}`);
 }
 
-type Executed =
+export type Executed =
   | "killed"
   | { readonly members: readonly Member[] }
   | { readonly failed: string; readonly refusals: readonly Refusal[]; readonly members: readonly Member[] };
 
 /** Runs `reconcile` in a process that ends itself after its k-th changing command. */
-function executor(k: number, work: string, planted: Plant | undefined): Promise<Executed> {
-  const child = spawn(
-    process.execPath,
-    [join(__dirname, "executor.js"), String(k), work, ...(planted ? [planted] : [])],
-    {
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
+export function executor(k: number, work: string, planted: Plant | undefined, folder = __dirname): Promise<Executed> {
+  const child = spawn(process.execPath, [join(folder, "executor.js"), String(k), work, ...(planted ? [planted] : [])], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let [out, problems] = ["", ""];
   child.stdout.on("data", (data: Buffer) => (out += data.toString()));
   child.stderr.on("data", (data: Buffer) => (problems += data.toString()));
