@@ -45,6 +45,7 @@ export type FindingKind =
   | "uneven"
   | "leaving-node"
   | "no-leader"
+  | "led-from-elsewhere"
   | "stray-node"
   | "replica-link"
   | "shard-in-one-zone"
@@ -293,6 +294,12 @@ function roles(goal: FormationGoal, observation: ClusterObservation, report: Rep
   const shardOf = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, s.name] as const)));
   for (const { planned, leader, replicas, strays } of layout) {
     if (!leader) report("no-leader", planned.name, `${planned.name} has no master with slots`);
+    else if (!leader.leaving && !planned.nodes.some((n) => n.name === leader.name))
+      report(
+        "led-from-elsewhere",
+        planned.name,
+        `${planned.name} is led by ${leader.name}, which is planned in ${shardOf.get(leader.name)}`,
+      );
     for (const stray of strays) {
       if (stray.leaving) continue;
       const own = self(stray);

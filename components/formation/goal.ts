@@ -1,6 +1,6 @@
 import type { NodeEndpoint } from "../config/types";
 import type { Engine } from "../spec/spec";
-import type { TopologyPlan } from "../topology/plan";
+import type { PlannedNode, TopologyPlan } from "../topology/plan";
 
 /** Where formation is to get to. Plain data: a pure function of the declaration and the nodes' endpoints. */
 export interface FormationGoal {
@@ -41,11 +41,21 @@ export interface Member {
   readonly state: "member" | "stale";
 }
 
+/** A server that this stack runs, and what it was made for. */
+export interface Machine extends PlannedNode {
+  readonly endpoint: NodeEndpoint;
+}
+
 /** What is remembered between runs; everything else is observed. */
 export interface History {
   readonly members: readonly Member[];
   /** As they were before this look added what answered; default: `members`. What a stack has never seen is not its own. */
   readonly recorded?: readonly Member[];
+  /**
+   * Machines that the stack has, declared or not; default: none but the declared. A node that joined in a run that was killed,
+   * and that is not declared any more, was never recorded as a member; its machine tells whose it is.
+   */
+  readonly machines?: readonly Machine[];
   /** Full coverage was proved once. From then on an unowned slot means lost data, not an unfinished formation. */
   readonly verified: boolean;
 }

@@ -6,7 +6,7 @@ import { expandSlots, formatRanges, rangesWhere, tally, toRanges } from "./slots
 /** A shard as it is: who leads and who follows, by the nodes' own word. */
 export interface ShardLayout {
   readonly planned: PlannedShard;
-  /** The shard's node that owns slots as a master, or is to take them in a new shard; none before the first assignment, or while a failover is under way. */
+  /** The node that owns slots as a master: the shard's own, or a guest planned elsewhere that its nodes follow; or who is to take them in a new shard. None before the first assignment, or while a failover is under way. */
   readonly leader: AnsweringNode | undefined;
   /** Replicas of the leader, in the plan's order. */
   readonly replicas: readonly AnsweringNode[];
@@ -17,16 +17,19 @@ export interface ShardLayout {
 }
 
 export function layoutOf(goal: FormationGoal, observation: ClusterObservation): ShardLayout[] {
-  const byName = new Map(answering(observation).map((n) => [n.name, n]));
+  const alive = answering(observation);
+  const byName = new Map(alive.map((n) => [n.name, n]));
   const complete = claims(observation).unowned.length === 0;
-  return goal.plan.shards.map((planned) => {
-    const leaving = answering(observation).filter((n) => n.leaving?.shard === planned.name);
-    const nodes = [...planned.nodes.flatMap((n) => byName.get(n.name) ?? []), ...leaving];
-    // A former leader that is just back may claim its slots still: the later election has the higher epoch.
-    const [owner] = nodes
-      .filter((n) => self(n).role === "master" && self(n).slots.length > 0)
-      .sort((a, b) => self(b).configEpoch - self(a).configEpoch);
-    const leader = owner ?? (complete ? newLeader(nodes) : undefined);
+  const own = goal.plan.shards.map((planned) => {
+    const leaving = alive.filter((n) => n.leaving?.shard === planned.name);
+    return { planned, nodes: [...planned.nodes.flatMap((n) => byName.get(n.name) ?? []), ...leaving] };
+  });
+  const guests = guestLeaders(own, alive);
+  const lent = new Set(guests.values());
+  return own.map(({ planned, nodes: all }) => {
+    const guest = guests.get(planned.name);
+    const nodes = all.filter((n) => !lent.has(n));
+    const leader = guest ?? ownersIn(nodes)[0] ?? (complete ? newLeader(nodes) : undefined);
     const replicas = nodes.filter(
       (n) => leader !== undefined && n !== leader && self(n).role === "replica" && self(n).masterId === leader.id,
     );
@@ -38,6 +41,38 @@ export function layoutOf(goal: FormationGoal, observation: ClusterObservation): 
       slots: leader ? self(leader).slots : planned.slots,
     };
   });
+}
+
+/** A former leader that is just back may claim its slots still: the later election has the higher epoch. */
+function ownersIn(nodes: readonly AnsweringNode[]): AnsweringNode[] {
+  return nodes
+    .filter((n) => self(n).role === "master" && self(n).slots.length > 0)
+    .sort((a, b) => self(b).configEpoch - self(a).configEpoch);
+}
+
+/**
+ * Shards that are led by a node planned in another shard: somebody had it follow their leader, and it was elected. Such a shard
+ * has no owner among its own nodes, which follow the guest; and the guest's own shard has an owner without it. By shard name.
+ */
+function guestLeaders(
+  shards: readonly { planned: PlannedShard; nodes: readonly AnsweringNode[] }[],
+  alive: readonly AnsweringNode[],
+): Map<string, AnsweringNode> {
+  const guests = new Map<string, AnsweringNode>();
+  const orphaned = shards.filter(({ nodes }) => nodes.length > 0 && ownersIn(nodes).length === 0);
+  if (orphaned.length === 0) return guests;
+  const homes = shards.map(({ nodes }) => ownersIn(nodes));
+  for (const { planned, nodes } of orphaned) {
+    const followed = ownersIn(alive).filter((n) => nodes.some((own) => self(own).masterId === n.id));
+    const guest = followed.find((n) => {
+      const home = homes.find((owners) => owners.includes(n));
+      return home === undefined || home.length > 1;
+    });
+    if (!guest) continue;
+    guests.set(planned.name, guest);
+    for (const owners of homes) if (owners.includes(guest)) owners.splice(owners.indexOf(guest), 1);
+  }
+  return guests;
 }
 
 /**

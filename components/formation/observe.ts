@@ -1,6 +1,6 @@
 import type { NodeEndpoint } from "../config/types";
 import { parseClusterNodes } from "./clusterNodes";
-import type { FormationGoal, Member } from "./goal";
+import type { FormationGoal, Machine, Member } from "./goal";
 import type { AnsweringNode, ClusterObservation, NodeObservation } from "./observation";
 import type { Answer, Command, Connections } from "./wire";
 
@@ -9,24 +9,45 @@ export async function observe(
   goal: FormationGoal,
   connections: Connections,
   members: readonly Member[] = [],
+  machines: readonly Machine[] = [],
 ): Promise<ClusterObservation> {
   const nodes = goal.plan.shards.flatMap((s) => s.nodes);
   const settings = Object.keys(goal.settings).sort();
   const planned = new Set(nodes.map((n) => n.name));
-  const leaving = members.filter((m) => m.state === "member" && !planned.has(m.name));
-  return {
-    nodes: await Promise.all([
-      ...nodes.map((node) => {
-        const endpoint = goal.endpoints[node.name];
-        if (!endpoint) throw new Error(`no endpoint is known for node ${node.name}`);
-        return observeNode(node.name, endpoint, settings, connections);
-      }),
-      ...leaving.map(async ({ name, endpoint, shard, zone }) => ({
-        ...(await observeNode(name, endpoint, settings, connections)),
-        leaving: { shard, zone },
-      })),
-    ]),
-  };
+  // Where its machine is now counts more than where it was when it was recorded.
+  const current = new Map(machines.map((m) => [m.name, m.endpoint]));
+  const leaving = members
+    .filter((m) => m.state === "member" && !planned.has(m.name))
+    .map((m) => ({ ...m, endpoint: current.get(m.name) ?? m.endpoint }));
+  const recorded = new Set(leaving.map((m) => m.name));
+  const unrecorded = machines.filter((m) => !planned.has(m.name) && !recorded.has(m.name));
+  const looks = await Promise.all([
+    ...nodes.map((node) => {
+      const endpoint = goal.endpoints[node.name];
+      if (!endpoint) throw new Error(`no endpoint is known for node ${node.name}`);
+      return observeNode(node.name, endpoint, settings, connections);
+    }),
+    ...[...leaving, ...unrecorded].map(async ({ name, endpoint, shard, zone }) => ({
+      ...(await observeNode(name, endpoint, settings, connections)),
+      leaving: { shard, zone },
+    })),
+  ]);
+  return { nodes: looks.filter((node) => !isUnrelated(node, unrecorded, looks)) };
+}
+
+/** A machine of ours that nobody of the cluster knows has never joined it, and has no business in it. */
+function isUnrelated(node: NodeObservation, unrecorded: readonly Machine[], all: readonly NodeObservation[]): boolean {
+  if (!unrecorded.some((m) => m.name === node.name)) return false;
+  const { address, port } = node.endpoint;
+  return !all.some(
+    (other) =>
+      other.answering &&
+      other !== node &&
+      !unrecorded.some((m) => m.name === other.name) &&
+      other.view.some((e) =>
+        node.answering ? !e.handshake && e.id === node.id : e.address === address && e.port === port,
+      ),
+  );
 }
 
 /** A node that hangs must not hold up the look at the others. */

@@ -49,7 +49,14 @@ export interface PlanOptions {
 }
 
 /** Differences that steps mend while the cluster serves; everything else has to settle first. */
-const MENDED_LATER: readonly FindingKind[] = ["setting-differs", "crowded-zone", "open-slot", "uneven", "leaving-node"];
+const MENDED_LATER: readonly FindingKind[] = [
+  "setting-differs",
+  "crowded-zone",
+  "open-slot",
+  "uneven",
+  "leaving-node",
+  "led-from-elsewhere",
+];
 
 /**
  * Decides the next batch of steps. Pure: the same goal, members and observation give the same plan, in the same order.
@@ -81,7 +88,7 @@ export function plan(
   // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
   const assigning = assignSlots(goal, layout, alive, standing);
   const batches: [Phase, Step[]][] = [
-    ["recover", takeOver(layout, members, alive)],
+    ["recover", takeOver(members, alive)],
     ["recover", standing.formed ? reclaimSlots(observation) : []],
     ["assign", assigning.length > 0 ? [...assigning, ...withinShards] : []],
     ["join", withinShards],
@@ -120,16 +127,15 @@ export function plan(
  * for ever: nobody suspects such a node, so no replica is elected by itself. Its ID can never answer again, hence the
  * replica with the most data is told to ask the other masters for their votes.
  */
-function takeOver(layout: readonly ShardLayout[], members: readonly Member[], alive: readonly AnsweringNode[]): Step[] {
+function takeOver(members: readonly Member[], alive: readonly AnsweringNode[]): Step[] {
   return staleMembers(members, alive).flatMap((member) => {
     const owns = alive.some((n) => n.view.some((e) => e.id === member.id && e.slots.length > 0));
-    const shard = layout.find(({ planned }) => planned.nodes.some((n) => n.name === member.name));
-    if (!owns || !shard || servesElsewhere(member, alive)) return [];
+    if (!owns || servesElsewhere(member, alive)) return [];
     const heir = alive
       .filter((n) => self(n).role === "replica" && self(n).masterId === member.id)
       .sort((a, b) => b.replication.offset - a.replication.offset || (a.name < b.name ? -1 : 1))[0];
     return heir
-      ? [{ do: "failover", node: heir.name, shard: shard.planned.name, from: member.name, force: true } as const]
+      ? [{ do: "failover", node: heir.name, shard: member.shard, from: member.name, force: true } as const]
       : [];
   });
 }
@@ -219,12 +225,12 @@ function settingSteps(goal: FormationGoal, node: AnsweringNode, persist: boolean
 }
 
 /**
- * One graceful failover: from a leader that is to leave to a replica that stays, else out of a crowded zone; preferably to
+ * One graceful failover: from a leader that is to leave, or is planned in another shard, to a replica that stays, else out of a crowded zone; preferably to
  * the node that the plan has in the lead.
  */
 function spreadLeaders(goal: FormationGoal, layout: readonly ShardLayout[], observation: ClusterObservation): Step[] {
   for (const { planned, leader, replicas } of layout) {
-    if (!leader?.leaving) continue;
+    if (!leader || (!leader.leaving && planned.nodes.some((n) => n.name === leader.name))) continue;
     const heirs = replicas
       .filter((r) => !r.leaving && r.replication.linkUp)
       .sort((a, b) => rank(planned, a) - rank(planned, b));

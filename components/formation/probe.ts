@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
 import { keySlot } from "../spec/keySlot";
 import type { FormationGoal } from "./goal";
 import type { ShardLayout } from "./layout";
@@ -6,6 +7,25 @@ import { type Access, openClusterClient } from "./wire";
 
 /** A probe key that outlives a killed run is gone after this long by itself. */
 const PROBE_TTL_MILLISECONDS = 60_000;
+
+/**
+ * Answers that pass by themselves right after a change: replicas that have linked up and not reported yet (where writes need
+ * them), a failover that not everybody has heard of.
+ */
+const PASSES = /^(NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|LOADING)\b/;
+const PATIENCE_MILLISECONDS = 10_000;
+const PAUSE_MILLISECONDS = 100;
+
+/** Asks again for as long as the answer is one that passes. @throws the last answer */
+async function insist<T>(ask: () => Promise<T>): Promise<T> {
+  for (const until = Date.now() + PATIENCE_MILLISECONDS; ; await setTimeout(PAUSE_MILLISECONDS)) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof Error) || !PASSES.test(error.message) || Date.now() >= until) throw error;
+    }
+  }
+}
 
 /**
  * Writes, reads and removes one key in every shard (with `read` only asks for one that nobody has), through an ordinary cluster client that knows one node only and
@@ -36,13 +56,13 @@ export async function probe(
         const key = keyInSlot(slot, token);
         try {
           if (how === "read") {
-            await client.get(key);
+            await insist(() => client.get(key));
             return;
           }
-          await client.set(key, token, "PX", PROBE_TTL_MILLISECONDS);
-          const read = await client.get(key);
+          await insist(() => client.set(key, token, "PX", PROBE_TTL_MILLISECONDS));
+          const read = await insist(() => client.get(key));
           if (read !== token) errors.push(`${planned.name}: a key just written read back as ${JSON.stringify(read)}`);
-          await client.del(key);
+          await insist(() => client.del(key));
         } catch (error) {
           errors.push(`${planned.name}: ${error instanceof Error ? error.message : String(error)}`);
         }

@@ -142,24 +142,52 @@ export function finishOpenSlots(
 }
 
 /**
- * Slots that nobody claims although every other node names the same master as their owner: it was promoted, or told, and its
- * own word got lost (seen on Redis 7.0 when a master fails over right after it got slots). It is told what all others hold.
+ * Slots that nobody claims although the others name one master as their owner: it was promoted, or told, and its own word got
+ * lost (seen on Redis 7.0 when a master fails over right after it got slots), or a person deleted them there. It is told what
+ * the others hold: most masters with slots have to name it, and nobody anyone else. Who is new knows no owner yet.
  */
 export function reclaimSlots(observation: ClusterObservation): Step[] {
   const { unowned } = claims(observation);
   if (unowned.length === 0) return [];
-  const alive = answering(observation);
-  return alive.flatMap((owner): Step[] => {
-    if (self(owner).role !== "master") return [];
-    const others = alive.filter((n) => n !== owner && openSlotsOf(n).length === 0);
-    if (others.length === 0) return [];
-    const named = others.map(
-      (n) => new Set(n.view.filter((e) => e.id === owner.id).flatMap((e) => expandSlots(e.slots))),
-    );
-    const slots = toRanges(expandSlots(unowned).filter((slot) => named.every((known) => known.has(slot))));
-    if (slots.length === 0) return [];
+  const open = expandSlots(unowned);
+  const named = namedOwners(observation, open);
+  return answering(observation).flatMap((owner): Step[] => {
+    const slots = toRanges(open.filter((slot) => named.get(slot) === owner.id));
+    if (self(owner).role !== "master" || slots.length === 0) return [];
     return [{ do: "nameOwner", node: owner.name, slots, owner: owner.name, ownerId: owner.id }];
   });
+}
+
+/** Of these slots, those whose owner most masters agree on and nobody doubts: slot → node ID. */
+export function namedOwners(observation: ClusterObservation, slots: readonly number[]): Map<number, string> {
+  const wanted = new Set(slots);
+  // A node that imports a slot takes no news of it.
+  const telling = answering(observation).filter((n) => openSlotsOf(n).length === 0);
+  const namedBy = new Map<number, Map<string, AnsweringNode[]>>();
+  for (const node of telling) {
+    for (const entry of node.view) {
+      // Its own word is what is missing.
+      if (entry.myself) continue;
+      for (const slot of expandSlots(entry.slots)) {
+        if (!wanted.has(slot)) continue;
+        const named = namedBy.get(slot) ?? new Map<string, AnsweringNode[]>();
+        named.set(entry.id, [...(named.get(entry.id) ?? []), node]);
+        namedBy.set(slot, named);
+      }
+    }
+  }
+  const owners = new Map<number, string>();
+  for (const [slot, named] of namedBy) {
+    const [first, ...others] = named;
+    if (!first || others.length > 0) continue;
+    const [id, by] = first;
+    // Who has lost its nodes.conf knows nobody, and has no say; nor have nodes without slots, where there are others.
+    const asked = telling.filter((n) => n.id !== id && n.view.some((e) => e.id === id));
+    const masters = asked.filter((n) => self(n).role === "master" && self(n).slots.length > 0);
+    const electorate = masters.length > 0 ? masters : asked;
+    if (electorate.filter((n) => by.includes(n)).length * 2 > electorate.length) owners.set(slot, id);
+  }
+  return owners;
 }
 
 function move(from: AnsweringNode, to: AnsweringNode, shard: string, slots: readonly number[]): MigrateSlots {

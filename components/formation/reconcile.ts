@@ -5,8 +5,8 @@ import { parseUntil, untilAfter } from "../spec/until";
 import { unreachableBusPorts } from "./busPorts";
 import { diagnose } from "./diagnose";
 import { execute } from "./execute";
-import type { FormationGoal, History, Member } from "./goal";
-import { layoutOf, type ShardLayout, viewSignature } from "./layout";
+import type { FormationGoal, History, Machine, Member } from "./goal";
+import { layoutOf, type ShardLayout } from "./layout";
 import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } from "./lock";
 import { type MigrationWay, MoveRefused } from "./migrate";
 import { leftoversSettled } from "./migrateJobs";
@@ -20,6 +20,7 @@ import { type Plan, plan } from "./plan";
 import { probe } from "./probe";
 import { progressLine } from "./progress";
 import type { Refusal } from "./refusals";
+import { StallWatch } from "./stall";
 import { type Access, Connections } from "./wire";
 
 export interface ReconcileOptions {
@@ -70,6 +71,7 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
     connections,
     options,
     members: history.members,
+    machines: history.machines ?? [],
     verified: history.verified,
     said: "",
     lowered: false,
@@ -101,6 +103,7 @@ interface Run {
   readonly goal: FormationGoal;
   readonly connections: Connections;
   readonly options: ReconcileOptions;
+  readonly machines: readonly Machine[];
   readonly verified: boolean;
   members: readonly Member[];
   said: string;
@@ -139,21 +142,16 @@ async function converge(run: Run): Promise<ClusterObservation> {
   const patience = options.patienceMilliseconds ?? defaultPatience(goal);
   const order = lockOrder(goal.plan.shards.flatMap((s) => s.nodes).flatMap((n) => goal.endpoints[n.name] ?? []));
   await takeTurn(order, connections, patience, options.onProgress);
-  let moved = Date.now();
-  const seen = new Set<string>();
+  const watch = new StallWatch(Date.now());
   const known = run.members;
   for (;;) {
     const stop = options.stopReason?.();
     if (stop) throw new FormationFailed(`stopped between two steps: ${stop}; run \`up\` again to go on`, run.members);
     const began = Date.now();
-    const observation = await observe(goal, connections, run.members);
+    const observation = await observe(goal, connections, run.members, run.machines);
     const looked = Date.now() - began;
     const members = rememberMembers(goal, run.members, observation);
-    // Looked at before anything is judged: what has moved since the last look, however long ago that was, has not stalled.
-    const now = signature(observation);
-    if (!seen.has(now)) moved = Date.now();
-    seen.add(now);
-    const still = Date.now() - moved;
+    const still = watch.look(observation, Date.now());
     const next = plan(goal, { members, recorded: run.members, verified: run.verified }, observation, {
       insist: still > patience / 4,
     });
@@ -163,7 +161,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
     if (next.kind === "done") return observation;
     if (next.kind === "refuse" && !(mayPass(next.refusals) && still < patience))
       throw refused(next.refusals, run.members);
-    if (still >= patience) throw await stalled(run, observation, next, still);
+    if (still >= patience) throw await stalled(run, observation, next, still, watch);
     if (next.kind === "act") {
       const ahead = await executorAhead(order, connections);
       if (ahead) throw new AnotherActor(ahead);
@@ -201,7 +199,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
         options.onProgress(run.moves.line(goal, observation, { ...round, milliseconds: Date.now() - began }));
       run.trouble = round.trouble;
       // One slot with millions of keys looks the same for many rounds.
-      if (round.keys > 0) moved = Date.now();
+      if (round.keys > 0) watch.note(Date.now());
     }
     // Looking costs the servers as much as us: never look for longer than not.
     await setTimeout(next.kind === "act" ? 0 : Math.min(200, Math.max(15, looked)));
@@ -239,7 +237,13 @@ function refused(refusals: readonly Refusal[], members: readonly Member[]): Form
   return new FormationFailed(`nothing was changed, because\n  ${lines.join("\n  ")}`, members, refusals);
 }
 
-async function stalled(run: Run, observation: ClusterObservation, next: Plan, still: number): Promise<FormationFailed> {
+async function stalled(
+  run: Run,
+  observation: ClusterObservation,
+  next: Plan,
+  still: number,
+  watch: StallWatch,
+): Promise<FormationFailed> {
   const open =
     next.kind === "wait"
       ? next.reasons
@@ -247,7 +251,7 @@ async function stalled(run: Run, observation: ClusterObservation, next: Plan, st
         ? next.steps.map((s) => `${s.node} does not carry out ${s.do}`)
         : [];
   const shown = open.length > 12 ? [...open.slice(0, 12), `and ${open.length - 12} more`] : open;
-  const causes = await diagnose(run.goal, observation);
+  const causes = [...endlessCopies(observation, watch), ...(await diagnose(run.goal, observation))];
   return new FormationFailed(
     [
       `nothing has moved for ${Math.round(still / 1000)} s:`,
@@ -259,31 +263,16 @@ async function stalled(run: Run, observation: ClusterObservation, next: Plan, st
   );
 }
 
-/**
- * What may change while the cluster settles, as text; progress is a text not seen before. What comes and goes by itself
- * without leading anywhere is left out: handshakes (each has an ID of its own), links, suspicions.
- */
-function signature(observation: ClusterObservation): string {
-  return observation.nodes
-    .map((n) =>
-      // Loading a large data set takes its time, and the reason says how far it has come.
-      !n.answering
-        ? `${n.name}|${n.reason}`
-        : [
-            n.id,
-            n.state,
-            viewSignature(n),
-            n.view
-              .map((e) => (e.handshake ? "" : `${e.id}${e.noaddr}${e.health === "fail"}`))
-              .sort()
-              .join(),
-            n.replication.linkUp,
-            n.replication.syncing && n.replication.offset,
-            n.replication.progress,
-            JSON.stringify(n.settings),
-          ].join("|"),
-    )
-    .join("\n");
+/** Replicas that begin their full copy over and over. */
+function endlessCopies(observation: ClusterObservation, watch: StallWatch): string[] {
+  return answering(observation).flatMap((node) => {
+    const times = watch.startedOver(node.name);
+    if (node.replication.linkUp || times === 0) return [];
+    const master = answering(observation).find((n) => n.id === self(node).masterId);
+    return [
+      `${node.name} has begun its copy from ${master?.name ?? "its master"} ${times + 1} times and never got to its end: see the logs of both for why (on ${master?.name ?? "the master"} client-output-buffer-limit replica and repl-timeout; on ${node.name} memory and disk; the network between them)`,
+    ];
+  });
 }
 
 function say(run: Run, observation: ClusterObservation, next: Plan): void {

@@ -87,7 +87,7 @@ export function refusals(
       "foreign-node",
       id,
       `${seen.by.join(", ")} ${seen.by.length === 1 ? "knows" : "know"} node ${id} at ${seen.address}, which is not of ${goal.cluster}`,
-      "an address was reused, or the node belongs to another cluster: give the cluster fresh nodes, or take the node out of the other cluster first; joining them would merge two clusters",
+      "an address was reused, or the node belongs to another cluster: give the cluster fresh nodes, or take the node out (stop it, then CLUSTER FORGET on every node); joining them would merge two clusters. If it is one that an interrupted run of yours had added, declare it again, let `up` end, and take it back then",
     );
   }
   versions(goal, alive, standing, refuse);
@@ -215,9 +215,8 @@ function intruders(goal: FormationGoal, standing: Standing, refuse: Refuse): voi
   for (const component of owning) {
     if (component === main) continue;
     for (const node of component) {
-      const shard = goal.plan.shards.find((s) => s.nodes.some((n) => n.name === node.name));
-      const names = new Set(shard?.nodes.map((n) => n.name));
-      const leaders = main.filter((n) => names.has(n.name));
+      const shard = shardOf(goal, node);
+      const leaders = main.filter((n) => shard !== undefined && shardOf(goal, n) === shard);
       const ids = new Set(leaders.flatMap((n) => [n.id, self(n).masterId ?? ""]));
       const theirs = new Set(
         main.flatMap((n) => n.view.filter((e) => ids.has(e.id)).flatMap((e) => expandSlots(e.slots))),
@@ -232,6 +231,11 @@ function intruders(goal: FormationGoal, standing: Standing, refuse: Refuse): voi
       );
     }
   }
+}
+
+/** The name of the shard that a node belongs to, or belonged to where it is to leave. */
+function shardOf(goal: FormationGoal, node: AnsweringNode): string | undefined {
+  return node.leaving?.shard ?? goal.plan.shards.find((s) => s.nodes.some((n) => n.name === node.name))?.name;
 }
 
 /** Of what remains after a scale-in, no more than this may be full: the rest is for what is written meanwhile. */

@@ -2,6 +2,7 @@ import type { SlotRange } from "../topology/plan";
 import type { FormationGoal, History } from "./goal";
 import { claims } from "./layout";
 import { type AnsweringNode, answering, type ClusterObservation, isBlank, self } from "./observation";
+import { namedOwners } from "./rebalance";
 import { expandSlots, rangesWhere, sameRanges, tally, toRanges } from "./slots";
 
 /** Where in its life the cluster stands, derived from what is observed and from the durable member list. */
@@ -42,7 +43,7 @@ export function standingOf(goal: FormationGoal, history: History, observation: C
     mainIsOdd: owning.length === 1 && !everyoneJoined && differingSlots(goal, alive).length > 0,
     otherLayout: !formed && everyoneJoined && whole.length > 0,
     free,
-    lost: formed && everyoneAnswers ? orphaned(alive, unowned) : [],
+    lost: formed && everyoneAnswers ? orphaned(observation, unowned) : [],
   };
 }
 
@@ -122,14 +123,19 @@ function freeInEveryView(alive: readonly AnsweringNode[]): SlotRange[] {
   return rangesWhere(taken, (count) => count === 0);
 }
 
-/** Unclaimed slots whose last known owner has no replica left that could take over. */
-function orphaned(alive: readonly AnsweringNode[], unowned: readonly SlotRange[]): SlotRange[] {
+/** Unclaimed slots whose last known owner is not there to claim them again, and has no replica left that could take over. */
+function orphaned(observation: ClusterObservation, unowned: readonly SlotRange[]): SlotRange[] {
+  const alive = answering(observation);
   const open = new Set(expandSlots(unowned));
   if (open.size === 0) return [];
+  const masters = new Set(alive.filter((n) => self(n).role === "master").map((n) => n.id));
+  for (const [slot, owner] of namedOwners(observation, [...open])) if (masters.has(owner)) open.delete(slot);
   for (const node of alive) {
     for (const entry of node.view) {
+      // Somebody who is not ours serves them: that is refused as such, and nothing is lost.
+      const served = entry.linked && !entry.noaddr && entry.health === "ok" && !alive.some((n) => n.id === entry.id);
       const hasReplica = alive.some((r) => !isBlank(r) && self(r).role === "replica" && self(r).masterId === entry.id);
-      if (hasReplica) for (const slot of expandSlots(entry.slots)) open.delete(slot);
+      if (hasReplica || served) for (const slot of expandSlots(entry.slots)) open.delete(slot);
     }
   }
   return toRanges(open);

@@ -6,6 +6,7 @@
 //   status                             the live cluster of a stack, as a table or --json
 //   test | test:full                   all tests but the longest | all; arguments are vitest's
 //   bench <name>                       a benchmark
+//   chaos                              random changes and faults on real clusters
 //   smoke                              the packed library, used as its users do
 //   lint | format
 //
@@ -59,6 +60,10 @@ const COMMANDS = {
     if (!existsSync(main)) throw new Trouble("there are no benchmarks in test/bench");
     const server = await ensureRedisServer({ log: say });
     return node(main, name ? [name, ...args] : [], { REDIS_SERVER: server.path });
+  },
+  async chaos(args) {
+    await compile();
+    return node(join(PROJECT, "build", "test", "chaos", "main.js"), args);
   },
   smoke: () => compile().then(smoke),
   async lint(args) {

@@ -11,7 +11,7 @@ import { FormationFailed, type Reconciled, reconcile } from "../reconcile";
 import { formatRange } from "../slots";
 import { type Access, Connections } from "../wire";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
-import { markCreated, markDeclared, markDismantled } from "./knowledge";
+import { markCreated, markDeclared, markDismantled, notedMachines } from "./knowledge";
 import { handOver, lastSeen, remember } from "./lastSeen";
 import { partialFailure, withoutUndefined } from "./partialFailure";
 import { hasUnknown } from "./unknowns";
@@ -137,14 +137,18 @@ async function run(
   const outputs = (members: readonly Member[], rest: Omit<FormationOutputs, keyof FormationInputs | "members">) =>
     withoutUndefined({ ...inputs, members, ...rest });
   try {
-    const result = await reconcile(goalOf(inputs), history, {
-      access: inputs.access,
-      ...(inputs.migration ? { migration: inputs.migration } : {}),
-      // This process begins with `up`; what comes before formation, such as a roll, may take its time.
-      startedAt: performance.timeOrigin,
-      onProgress: (line) => console.log(`${inputs.cluster}: ${line}`),
-      stopReason: () => watch.reason(),
-    });
+    const result = await reconcile(
+      goalOf(inputs),
+      { ...history, machines: notedMachines(inputs.cluster) },
+      {
+        access: inputs.access,
+        ...(inputs.migration ? { migration: inputs.migration } : {}),
+        // This process begins with `up`; what comes before formation, such as a roll, may take its time.
+        startedAt: performance.timeOrigin,
+        onProgress: (line) => console.log(`${inputs.cluster}: ${line}`),
+        stopReason: () => watch.reason(),
+      },
+    );
     remember(inputs.cluster, result.observation);
     console.log(`${inputs.cluster}: verified: ${verifiedLine(result, inputs)}`);
     return outputs(result.members, {

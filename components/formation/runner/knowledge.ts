@@ -1,4 +1,5 @@
 import type { NodeEndpoint } from "../../config/types";
+import type { Machine } from "../goal";
 
 /**
  * What this provider process has heard of each cluster. A process lives for one command of Pulumi, and every resource of
@@ -64,6 +65,14 @@ export function noteNode(cluster: string, node: string, endpoint: NodeEndpoint):
 
 export function notedNodes(cluster: string): ReadonlyMap<string, NodeEndpoint> {
   return heardOf(cluster).nodes;
+}
+
+/** The same, as machines of the stack: a node's name says what it was made for (`nodeName` of placement). */
+export function notedMachines(cluster: string): Machine[] {
+  return [...notedNodes(cluster)].flatMap(([name, endpoint]) => {
+    const made = name.startsWith(`${cluster}-`) ? /^(\d+)-(.+?)(?:-\d+)?$/.exec(name.slice(cluster.length + 1)) : null;
+    return made?.[2] === undefined ? [] : [{ name, shard: `shard-${made[1]}`, zone: made[2], endpoint }];
+  });
 }
 
 export function noteGuarded(cluster: string, node: string): void {

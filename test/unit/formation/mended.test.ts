@@ -1,0 +1,127 @@
+import { describe, expect, test, vi } from "vitest";
+import { layoutOf } from "../../../components/formation/layout";
+import type { Plan } from "../../../components/formation/plan";
+import { type ModelShape, ModelStack } from "../../support/model/formation";
+
+// Nothing here takes long, but on a busy machine everything does.
+vi.setConfig({ testTimeout: 60_000 });
+
+const SHAPE: ModelShape = { masters: 3, replicas: 1, zones: 3 };
+const DONE: Plan = { kind: "done" };
+
+async function formed(shape = SHAPE): Promise<ModelStack> {
+  const stack = new ModelStack(shape);
+  expect(await stack.converge()).toEqual(DONE);
+  for (const node of stack.model.nodes) for (const slot of node.owned.slice(0, 3)) node.keysIn(slot).add(`in ${slot}`);
+  stack.model.replicate();
+  return stack;
+}
+
+const shardsOf = async (stack: ModelStack) => layoutOf(stack.goal, await stack.observe());
+const keysOf = (stack: ModelStack) =>
+  stack.model.nodes.filter((n) => n.self.role === "master").reduce((sum, n) => sum + n.keyCount, 0);
+
+describe("slots that were deleted in their owner's view", () => {
+  test("are claimed again, also where blank nodes have just been added, which name no owner", async () => {
+    const stack = await formed();
+    const [shard] = await shardsOf(stack);
+    const owner = stack.node(shard?.leader?.name ?? "");
+    stack.declare({ ...SHAPE, masters: 4 });
+    stack.model.call(owner, ["CLUSTER", "DELSLOTS", ...owner.owned.slice(0, 2)]);
+    stack.model.settle();
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(9);
+  });
+
+  test("are not, where others name somebody else: that is refused as lost", async () => {
+    const stack = await formed({ ...SHAPE, replicas: 0 });
+    const [a, b] = (await shardsOf(stack)).map((s) => stack.node(s.leader?.name ?? ""));
+    const slot = a?.owned[0] ?? 0;
+    for (const node of stack.model.nodes) node.slots[slot] = node === b ? a?.id : undefined;
+    if (a) a.slots[slot] = undefined;
+    // One of two others is no majority.
+    expect((await stack.look()).next).toMatchObject({ kind: "refuse", refusals: [{ kind: "data-lost" }] });
+  });
+});
+
+describe("a leader that is to leave and lost its nodes.conf", () => {
+  test.each(["before anybody missed it", "after its replica took over"])(
+    "%s: its shard is drained all the same",
+    async (when) => {
+      const stack = await formed({ ...SHAPE, masters: 4 });
+      const leaving = stack.node((await shardsOf(stack))[3]?.leader?.name ?? "");
+      if (when !== "before anybody missed it") {
+        leaving.running = false;
+        stack.model.settle();
+        leaving.running = true;
+      }
+      leaving.loseIdentity(stack.model.newId(), true);
+      stack.declare(SHAPE);
+      stack.model.settle();
+      expect(await stack.converge()).toEqual(DONE);
+      expect(keysOf(stack)).toBe(12);
+    },
+  );
+});
+
+describe("a shard that is led by a node planned in another one", () => {
+  test.each([1, 2])("with %i replicas: is led by its own again, and the guest goes home", async (replicas) => {
+    const stack = await formed({ ...SHAPE, replicas });
+    const [a, b] = await shardsOf(stack);
+    const guest = b?.replicas[0]?.name ?? "";
+    stack.model.call(stack.node(guest), ["CLUSTER", "REPLICATE", a?.leader?.id ?? ""]);
+    stack.model.settle();
+    stack.model.call(stack.node(guest), ["CLUSTER", "FAILOVER"]);
+    stack.model.settle();
+    expect(await stack.converge()).toEqual(DONE);
+    const [again, home] = await shardsOf(stack);
+    expect(again?.planned.nodes.map((n) => n.name)).toContain(again?.leader?.name);
+    expect(home?.replicas.map((n) => n.name)).toContain(guest);
+    expect(keysOf(stack)).toBe(9);
+  });
+});
+
+describe("a scale-out that was killed midway and taken back in the declaration", () => {
+  async function takenBack(): Promise<ModelStack> {
+    const stack = await formed();
+    const { members } = stack;
+    stack.declare({ ...SHAPE, masters: 4 });
+    for (let round = 0; round < 3; round++) {
+      const { next, observation } = await stack.look();
+      await stack.carryOut(next, observation);
+      stack.model.settle();
+    }
+    // Killed: nothing that it learned was recorded.
+    stack.members = members;
+    stack.declare(SHAPE);
+    return stack;
+  }
+
+  test("is taken back: the machines of the stack tell whose the new nodes are", async () => {
+    const stack = await takenBack();
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(9);
+    expect(stack.model.nodes.map((n) => n.known.size).sort()).toEqual([1, 1, 6, 6, 6, 6, 6, 6]);
+  });
+
+  test("is refused where they are not known, and what the refusal says helps", async () => {
+    const stack = await takenBack();
+    stack.forgetsMachines = true;
+    const { next } = await stack.look();
+    expect(next).toMatchObject({ kind: "refuse", refusals: [{ kind: "foreign-node" }, { kind: "foreign-node" }] });
+    expect(JSON.stringify(next)).toContain("declare it again, let `up` end, and take it back then");
+    stack.declare({ ...SHAPE, masters: 4 });
+    expect(await stack.converge()).toEqual(DONE);
+    stack.declare(SHAPE);
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(9);
+  });
+
+  test("a machine of the stack that never joined is left alone", async () => {
+    const stack = await formed();
+    stack.declare({ ...SHAPE, masters: 4 });
+    stack.declare(SHAPE);
+    expect(await stack.converge()).toEqual(DONE);
+    expect(stack.model.nodes.filter((n) => n.known.size === 1)).toHaveLength(2);
+  });
+});
