@@ -2,12 +2,12 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Cluster } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import type { TestContext } from "vitest";
 import { type NodeEntry, parseClusterNodes } from "../../../components/formation/clusterNodes";
 import { countSlots, formatRanges } from "../../../components/formation/slots";
 import { until } from "../../support/formation";
-import { Project, withNode } from "../../support/project";
+import { Project } from "../../support/project";
 import { freePort, type RunningServer, type ServerProgram, startServer } from "../../support/servers";
 
 const ZONES = ["a", "b", "c"];
@@ -177,12 +177,21 @@ export class Hosts {
     });
   }
 
-  call(index: number, command: string, ...args: (string | number)[]): Promise<unknown> {
+  async call(index: number, command: string, ...args: (string | number)[]): Promise<unknown> {
+    const { address, port } = this.at(index);
     const { password } = this.#options;
-    return withNode(this.at(index), async (client) => {
-      if (password !== undefined) await client.call("AUTH", password);
-      return client.call(command, ...args);
+    const client = new Redis(port, address, {
+      disableClientInfo: true,
+      maxRetriesPerRequest: 0,
+      retryStrategy: () => null,
+      ...(password === undefined ? {} : { password }),
     });
+    client.on("error", () => {});
+    try {
+      return await client.call(command, ...args);
+    } finally {
+      client.disconnect();
+    }
   }
 
   async view(index: number): Promise<NodeEntry[]> {
