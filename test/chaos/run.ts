@@ -65,6 +65,7 @@ export async function runSequence(sequence: Sequence, program: ServerProgram, op
     why =
       error instanceof Ended ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
     run.note(`${outcome}: ${why}`);
+    await run.describeNodes();
   } finally {
     await run.end();
   }
@@ -117,6 +118,19 @@ class Run {
     this.data.start();
     for (const [i, round] of rounds.entries())
       await this.#round(round, new Random(this.#options.seed, this.#sequence.index, i));
+  }
+
+  /** Every node by its own word: for whoever looks into a run that failed. */
+  async describeNodes(): Promise<void> {
+    for (const node of (await this.#cluster.observe()).nodes) {
+      if (!node.answering) this.note(`    ${node.name} does not answer: ${node.reason}`);
+      else {
+        const { id, role, masterId = "-", configEpoch, slots } = self(node);
+        this.note(
+          `    ${node.name} ${id.slice(0, 8)} ${role} of ${masterId.slice(0, 8)}, epoch ${configEpoch}, ${countSlots(slots)} slots, ${node.keys} keys`,
+        );
+      }
+    }
   }
 
   async end(): Promise<void> {
