@@ -45,14 +45,14 @@ export class RedisCluster extends pulumi.ComponentResource {
       {
         cluster: name,
         declaration: { defaultsVersion: DEFAULTS_VERSION, given },
+        // Only where it differs from what every state so far means by its absence.
+        ...(spec.shardsAtOnce > 1 ? { shardsAtOnce: spec.shardsAtOnce } : {}),
         engine: spec.engine,
         plan,
         endpoints,
         settings: liveSettings(spec),
         nodeTimeoutMilliseconds: spec.nodeTimeoutMilliseconds,
         access: {},
-        // Only where it differs from what every state so far means by its absence.
-        ...(spec.shardsAtOnce > 1 ? { shardsAtOnce: spec.shardsAtOnce } : {}),
       },
       { parent: this, dependsOn: [...nodes.values()].map((n) => n.guard) },
     );

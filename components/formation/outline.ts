@@ -28,13 +28,13 @@ function topology(goal: FormationGoal): string[] {
 export interface Evidence {
   /** The cluster as just observed; undefined where no node could be asked. */
   readonly observation: ClusterObservation | undefined;
+  /** How many shards roll at the same time. Default: 1. */
+  readonly shardsAtOnce?: number;
   /** What the last run stopped at; empty where it came to its end. */
   readonly unfinished: string;
   /** Where the observation is missing: what was recorded as different at the last one, and when that was. */
   readonly recorded: readonly string[];
   readonly recordedAt: string;
-  /** How many shards roll at the same time. Default: 1. */
-  readonly shardsAtOnce?: number;
 }
 
 /** What a reader sees of a change: what differs, then the steps, grouped by shard. Empty where nothing is to be done. */

@@ -23,6 +23,8 @@ export interface RedisClusterArgs {
   maxmemoryPolicy?: string;
   /** How data are kept on disk. Default: `{ mode: "hybrid" }`. */
   persistence?: PersistenceArgs;
+  /** How nodes are restarted in place, for another version or a setting that takes a restart. One shard at a time unless told otherwise. */
+  rolling?: RollingArgs;
   /** `min-replicas-to-write`: a master with fewer replicas in time refuses writes. 0 is off. Default: 0. */
   minReplicasToWrite?: number;
   /** `min-replicas-max-lag`, in seconds: how late a replica may be and still count. Default: 10. */
@@ -37,8 +39,6 @@ export interface RedisClusterArgs {
   replicaValidityFactor?: number;
   /** Any other directive of redis.conf, by name. Directives that the component manages, or that this engine and version do not know, are errors. Default: none. */
   redisConfig?: { [directive: string]: string };
-  /** How nodes are restarted in place, for another version or a setting that takes a restart. One shard at a time unless told otherwise. */
-  rolling?: RollingArgs;
   /** What becomes of a node's data when the node is destroyed: `"keep"` or `"delete"`. Default: `"delete"` on `local`, `"keep"` elsewhere. */
   dataOnDestroy?: string;
 }
@@ -50,11 +50,6 @@ export interface EngineArgs {
   version?: string;
 }
 
-export interface RollingArgs {
-  /** How many shards roll at the same time, one node of each; fewer than half of the masters, so that a majority always runs. Meanwhile each of them has one copy fewer. Default: 1. */
-  shardsAtOnce?: number;
-}
-
 export interface PersistenceArgs {
   /** `"none"`, `"rdb"`, `"aof"` (append-only file without RDB preamble) or `"hybrid"` (append-only file with RDB preamble, and RDB snapshots). Default: `"hybrid"`. */
   mode?: string;
@@ -62,6 +57,11 @@ export interface PersistenceArgs {
   savePoints?: SavePointArgs[];
   /** `appendfsync`: `"always"`, `"everysec"` or `"no"`, in `aof` and `hybrid`. Default: `"everysec"`. */
   appendfsync?: string;
+}
+
+export interface RollingArgs {
+  /** How many shards roll at the same time, one node of each; fewer than half of the masters, so that a majority always runs. Meanwhile each of them has one copy fewer. Default: 1. */
+  shardsAtOnce?: number;
 }
 
 export interface SavePointArgs {

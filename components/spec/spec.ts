@@ -18,6 +18,8 @@ export interface ClusterSpec {
   readonly maxmemoryBytes: number;
   readonly maxmemoryPolicy: string;
   readonly persistence: Persistence;
+  /** How many shards roll at the same time. */
+  readonly shardsAtOnce: number;
   readonly minReplicasToWrite: number;
   readonly minReplicasMaxLagSeconds: number;
   readonly nodeTimeoutMilliseconds: number;
@@ -26,8 +28,6 @@ export interface ClusterSpec {
   readonly replicaValidityFactor: number;
   /** Directives beyond the ones above: validated, names in lower case, sorted by name. */
   readonly redisConfig: Readonly<Record<string, string>>;
-  /** How many shards roll at the same time. */
-  readonly shardsAtOnce: number;
   readonly dataOnDestroy: "keep" | "delete";
 }
 

@@ -43,6 +43,7 @@ const ARGUMENTS: readonly (keyof RedisClusterArgs)[] = [
   "nodeMemory",
   "maxmemoryPolicy",
   "persistence",
+  "rolling",
   "minReplicasToWrite",
   "minReplicasMaxLagSeconds",
   "nodeTimeoutMilliseconds",
@@ -50,7 +51,6 @@ const ARGUMENTS: readonly (keyof RedisClusterArgs)[] = [
   "allowReadsWhenDown",
   "replicaValidityFactor",
   "redisConfig",
-  "rolling",
   "dataOnDestroy",
 ];
 
@@ -78,9 +78,9 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
     port,
     ...memory,
     persistence,
+    shardsAtOnce: checkRolling(problems, given.rolling, shape.masters),
     ...guarantees,
     redisConfig,
-    shardsAtOnce: checkRolling(problems, given.rolling, shape.masters),
     dataOnDestroy: readWord(
       problems,
       "dataOnDestroy",

@@ -17,11 +17,11 @@ import { hasUnknown } from "./unknowns";
 
 /** Inputs of the formation resource: the goal, and what it takes to reach the nodes. */
 export interface FormationInputs extends FormationGoal {
+  /** How many shards roll at the same time; for the preview's text. Default: 1. */
+  readonly shardsAtOnce?: number;
   /** Which table of defaults holds (`DEFAULTS_VERSION` of the run that made the stack), and which arguments were given. */
   readonly declaration: { readonly defaultsVersion: number; readonly given: readonly string[] };
   readonly access: Access;
-  /** How many shards roll at the same time; for the preview's text. Default: 1. */
-  readonly shardsAtOnce?: number;
 }
 
 export interface FormationOutputs extends FormationInputs {
@@ -71,10 +71,10 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     if (changes && planned.has(news.cluster)) {
       const evidence = {
         observation: lastSeen(olds.cluster),
+        shardsAtOnce: news.shardsAtOnce ?? 1,
         unfinished: olds.unfinished,
         recorded: olds.issues,
         recordedAt: olds.verifiedAt,
-        shardsAtOnce: news.shardsAtOnce ?? 1,
       };
       print(outlineChange(goalOf(olds), goalOf(news), historyOf(olds), evidence));
     }

@@ -14,6 +14,7 @@ const SPEC: Omit<ClusterSpec, "name" | "masters" | "replicasPerMaster" | "zones"
   maxmemoryBytes: 0,
   maxmemoryPolicy: "noeviction",
   persistence: { mode: "none", savePoints: [], appendfsync: "no" },
+  shardsAtOnce: 1,
   minReplicasToWrite: 0,
   minReplicasMaxLagSeconds: 10,
   nodeTimeoutMilliseconds: 2_000,
@@ -21,7 +22,6 @@ const SPEC: Omit<ClusterSpec, "name" | "masters" | "replicasPerMaster" | "zones"
   allowReadsWhenDown: false,
   replicaValidityFactor: 10,
   redisConfig: {},
-  shardsAtOnce: 1,
   dataOnDestroy: "delete",
 };
 

@@ -13,6 +13,7 @@ export function aSpec(changes: Partial<ClusterSpec> = {}): ClusterSpec {
     maxmemoryBytes: 0,
     maxmemoryPolicy: "noeviction",
     persistence: aPersistence("hybrid"),
+    shardsAtOnce: 1,
     minReplicasToWrite: 0,
     minReplicasMaxLagSeconds: 10,
     nodeTimeoutMilliseconds: 5000,
@@ -20,7 +21,6 @@ export function aSpec(changes: Partial<ClusterSpec> = {}): ClusterSpec {
     allowReadsWhenDown: false,
     replicaValidityFactor: 10,
     redisConfig: {},
-    shardsAtOnce: 1,
     dataOnDestroy: "delete",
     ...changes,
   };

@@ -28,6 +28,7 @@ describe("a valid declaration", () => {
         ],
         appendfsync: "everysec",
       },
+      shardsAtOnce: 1,
       minReplicasToWrite: 0,
       minReplicasMaxLagSeconds: 10,
       nodeTimeoutMilliseconds: 5000,
@@ -35,7 +36,6 @@ describe("a valid declaration", () => {
       allowReadsWhenDown: false,
       replicaValidityFactor: 10,
       redisConfig: {},
-      shardsAtOnce: 1,
       dataOnDestroy: "delete",
     });
     expect(validate(undefined).spec).toEqual(spec);

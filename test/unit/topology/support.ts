@@ -18,6 +18,7 @@ export function specOf(
     maxmemoryBytes: 0,
     maxmemoryPolicy: "noeviction",
     persistence: { mode: "hybrid", savePoints: [], appendfsync: "everysec" },
+    shardsAtOnce: 1,
     minReplicasToWrite: 0,
     minReplicasMaxLagSeconds: 10,
     nodeTimeoutMilliseconds: 5000,
@@ -25,7 +26,6 @@ export function specOf(
     allowReadsWhenDown: false,
     replicaValidityFactor: 10,
     redisConfig: {},
-    shardsAtOnce: 1,
     dataOnDestroy: "delete",
     ...more,
   };
