@@ -15,7 +15,7 @@ const LIVE = { redisConfig: { "tcp-backlog": "129", "slowlog-max-len": "77" }, m
 const SCENARIOS: readonly Scenario[] = process.env.FULL
   ? [
       {
-        name: "a cluster of Redis 7.0 that grows, shrinks, changes its settings and becomes Redis 8.0",
+        name: "Redis 7.0: scaled, set, rolled to 8.0",
         server: "redis-7.0",
         steps: [
           ["3 → 5 masters", { masters: 5 }],
@@ -29,7 +29,7 @@ const SCENARIOS: readonly Scenario[] = process.env.FULL
         ],
       },
       {
-        name: "a cluster of Redis 7.0 that becomes Valkey 8.1, then 9.1, then grows",
+        name: "Redis 7.0 to Valkey 8.1 to 9.1, scaled",
         server: "redis-7.0",
         steps: [
           ["Redis 7.0 → Valkey 8.1", { engine: "valkey-8.1" }],
@@ -41,7 +41,7 @@ const SCENARIOS: readonly Scenario[] = process.env.FULL
     ]
   : [
       {
-        name: "a cluster of Valkey 8.1 that becomes 9.1, with a live setting, and grows",
+        name: "Valkey 8.1 rolled to 9.1, set, scaled",
         server: "valkey-8.1",
         steps: [
           ["Valkey 8.1 → 9.1", { engine: "valkey-9.1", maxmemoryPolicy: "volatile-ttl" }],

@@ -54,8 +54,8 @@ describe("a node killed at random while a plan is carried out", () => {
       await load.during(step, async () => {
         const run = project.start();
         await someLineOf(run, random);
-        const { node, role, window } = await killOne(project, random, freeze);
-        killed.push(`${node} (${role})`);
+        const { node, role, frozen, window } = await killOne(project, random, freeze);
+        killed.push(`${node} (${role}, ${frozen} replicas frozen)`);
         if (window) load.allowLoss(window);
         let done = (await run.result).ok;
         for (let again = 1; !done && again <= MOST_UPS; again++) {
@@ -97,7 +97,7 @@ async function killOne(project: Project, random: () => number, freeze: boolean) 
   const victim = candidates[Math.floor(random() * candidates.length)];
   if (!victim) throw new Error("no server runs");
   const from = Date.now() - SLACK_MILLISECONDS;
-  const frozen = freeze ? servers.filter(({ at }) => victim.replicas.includes(at)) : [];
+  const frozen = freeze ? servers.filter(({ port }) => victim.replicas.includes(port)) : [];
   try {
     for (const { pid } of frozen) signal(pid, "SIGSTOP");
     if (frozen.length > 0) await setTimeout(FROZEN_MILLISECONDS);
@@ -106,10 +106,11 @@ async function killOne(project: Project, random: () => number, freeze: boolean) 
     for (const { pid } of frozen) signal(pid, "SIGCONT");
   }
   const window = victim.role === "slave" ? undefined : { from, to: Date.now() + SLACK_MILLISECONDS };
-  return { node: victim.node, role: victim.role, window };
+  // The roll may have ended the replica itself meanwhile.
+  return { node: victim.node, role: victim.role, frozen: frozen.length, window };
 }
 
-/** As ROLE tells it; a server that starts or ends right now tells nothing. */
+/** As ROLE tells it, replicas by their ports, which differ between all nodes here; a server that starts or ends right now tells nothing. */
 async function roleOf(project: Project, node: string) {
   const { address, port } = project.endpoint(node);
   const [role = "unknown", , replicas] = await withNode(
@@ -117,7 +118,7 @@ async function roleOf(project: Project, node: string) {
     async (client) => (await client.call("ROLE")) as readonly unknown[],
   ).catch(() => ["unknown"]);
   const followers = role === "master" && Array.isArray(replicas) ? (replicas as [string, string, string][]) : [];
-  return { at: `${address}:${port}`, role: String(role), replicas: followers.map(([ip, p]) => `${ip}:${p}`) };
+  return { port, role: String(role), replicas: followers.map(([, at]) => Number(at)) };
 }
 
 /** A roll may have ended the server by itself meanwhile. */

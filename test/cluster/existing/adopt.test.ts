@@ -107,7 +107,7 @@ describe.skipIf(!servers)("hosts that somebody else provides", { timeout: 280_00
 
     // More masters: a new shard gets an average share, the others stay in proportion.
     project.declare({ nodes: hosts.addresses, masters: 4 });
-    expect(await preview(project)).toMatch(/declared: slots: .* → .*4096/);
+    expect(await preview(project)).toMatch(/change: slots: .* → .*4096/);
     await project.mustUp();
     const scaled = [...(await hosts.slots()).values()];
     expect(scaled).toHaveLength(4);

@@ -122,7 +122,7 @@ describe("an existing cluster", () => {
     const moved = planMoves(goal, observed(odd)).map((m) => `${m.node}→${m.to}`);
     expect(new Set(moved)).toEqual(new Set(["m2→m3", "m1→m3"]));
     expect(outlineAdoption("sessions", observed(odd), answer, goal).join("\n")).toMatch(
-      /declared: slots: 8910 \+ 90 \+ 7384 → even over 3 shards[\s\S]*move \d+ slots to m3/,
+      /change: slots: 8910 \+ 90 \+ 7384 → even over 3 shards[\s\S]*move \d+ slots to m3/,
     );
   });
 
