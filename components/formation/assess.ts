@@ -74,7 +74,11 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
       );
   }
   identity(goal, members, alive, report);
-  membership(members, alive, report);
+  // A node that is to go and does not answer is one finding of its own; what the others think of it follows from that.
+  const going = new Set(
+    observation.nodes.flatMap((n) => (n.leaving && !n.answering ? knowsOf(observation, n).map((e) => e.id) : [])),
+  );
+  membership(members, alive, going, report);
   addresses(alive, report);
 
   const { unowned, contested } = claims(observation);
@@ -110,7 +114,7 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
   }
   // A node that imports a slot takes no news of its owner, such as a failover of the other end: closing it mends that.
   const open = new Set(alive.flatMap((n) => openSlotsOf(n).map((o) => o.slot)));
-  const pictures = new Set(alive.map((n) => viewSignature(n, open)));
+  const pictures = new Set(alive.map((n) => viewSignature(n, open, going)));
   if (pictures.size > 1)
     report(
       "views-differ",
@@ -207,14 +211,21 @@ export function foreignNodes(
 }
 
 /** Does everybody know everybody, without a doubt about anyone? */
-function membership(members: readonly Member[], alive: readonly AnsweringNode[], report: Report): void {
+function membership(
+  members: readonly Member[],
+  alive: readonly AnsweringNode[],
+  going: ReadonlySet<string>,
+  report: Report,
+): void {
   const names = new Map([...members, ...alive].map(({ id, name }) => [id, name]));
   for (const node of alive) {
     const known = new Map(node.view.filter((e) => !e.handshake).map((e) => [e.id, e]));
     const missing = alive.filter((other) => !known.has(other.id)).map((other) => other.name);
     if (missing.length > 0) report("not-joined", node.name, `${node.name} does not know ${missing.join(", ")}`);
     // By address: each node lists the others in an order of its own.
-    const doubtful = node.view.filter((e) => e.handshake || e.noaddr || e.health !== "ok");
+    const doubtful = node.view
+      .filter((e) => e.handshake || e.noaddr || e.health !== "ok")
+      .filter((e) => !going.has(e.id));
     const entries = doubtful.sort(
       (a, b) => a.address.localeCompare(b.address, "en", { numeric: true }) || a.port - b.port,
     );

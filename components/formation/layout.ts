@@ -117,13 +117,17 @@ export function claims(observation: ClusterObservation): { unowned: SlotRange[];
 
 /**
  * One node's picture of members, roles and slot owners as text, to compare pictures. Handshakes are not members yet.
- * Servers print the shortest list of ranges, ascending, so equal slots are equal text. `without` leaves slots out.
+ * Servers print the shortest list of ranges, ascending, so equal slots are equal text. `without` leaves slots out, `ignored` nodes.
  */
-export function viewSignature(node: AnsweringNode, without?: ReadonlySet<number>): string {
+export function viewSignature(
+  node: AnsweringNode,
+  without?: ReadonlySet<number>,
+  ignored?: ReadonlySet<string>,
+): string {
   const slotsOf = (slots: readonly SlotRange[]) =>
     without === undefined || without.size === 0 ? slots : toRanges(expandSlots(slots).filter((s) => !without.has(s)));
   return node.view
-    .filter((e) => !e.handshake)
+    .filter((e) => !e.handshake && !ignored?.has(e.id))
     .map((e) => `${e.id} ${e.role} ${e.masterId ?? "-"} ${formatRanges(slotsOf(e.slots))}`)
     .sort()
     .join("\n");

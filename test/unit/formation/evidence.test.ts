@@ -77,6 +77,38 @@ const members: Member[] = rememberMembers(goal, [], { nodes: cluster() });
 const [first = "", second = "", third = ""] = names;
 
 describe("what is taken as evidence", () => {
+  test("a replica that is taken out and never answers again is forgotten, once all call it failed and it owns nothing", () => {
+    const rest = {
+      ...topology,
+      shards: topology.shards.map((s) => ({ ...s, nodes: s.nodes.filter((n) => n.name !== third) })),
+    };
+    const leaving = { shard: topology.shards[0]?.name ?? "", zone: "" };
+    const gone = {
+      answering: false as const,
+      name: third,
+      leaving,
+      endpoint: endpoints[third] ?? { address: "", port: 0, busPort: 0 },
+      reason: "connection refused",
+    };
+    const seen = (health: NodeEntry["health"], unaware: string) => ({
+      nodes: [
+        ...cluster({ [third]: { health } })
+          .filter((n) => n.name !== third)
+          // One that joined since has never heard of it.
+          .map((n) => (n.name === unaware ? { ...n, view: n.view.filter((e) => e.id !== idOf(third)) } : n)),
+        gone,
+      ],
+    });
+    const next = (observation: ReturnType<typeof seen>) =>
+      plan({ ...goal, plan: rest }, { members, verified: true }, observation);
+    const answer = next(seen("fail", first));
+    expect(answer).toMatchObject({ kind: "act", phase: "retire" });
+    if (answer.kind !== "act") throw new Error(answer.kind);
+    const others = names.filter((n) => n !== third && n !== first);
+    expect(answer.steps).toEqual(others.map((node) => ({ do: "forget", node, id: idOf(third), formerName: third })));
+    expect(next(seen("ok", ""))).toMatchObject({ kind: "refuse", refusals: [{ kind: "silent-node" }] });
+  });
+
   test("a former leader that claims its slots still does not get the elected one's replica", () => {
     const slots = topology.shards[0]?.slots ?? [];
     const elected = {
