@@ -1,7 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import type { ResourceRunner } from "../../cluster/shim";
 import type { NodeEndpoint } from "../../config/types";
-import type { Engine } from "../../spec/spec";
+import type { Engine, MigrationLimits } from "../../spec/spec";
 import { changeHosts, type HostPlan, type HostWishes, topologyOf } from "../../topology/hosts";
 import type { SurvivalSettings } from "../../topology/survival";
 import type { Member } from "../goal";
@@ -42,6 +42,8 @@ export interface ExistingInputs {
   readonly declaredEngine?: Engine;
   /** Only what is declared. */
   readonly settings: Readonly<Record<string, string>>;
+  /** Bounds for moves of slots; they concern a run, not the cluster. */
+  readonly migration?: MigrationLimits;
   readonly access: Access;
 }
 

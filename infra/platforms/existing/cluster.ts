@@ -29,7 +29,7 @@ export class ExistingRedisCluster extends pulumi.ComponentResource {
    * @throws RunError at preview, with all problems of the arguments at once
    */
   constructor(name: string, args: ExistingRedisClusterArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { hosts, wishes, engine, settings, username, given, warnings } = declareExisting(name, args);
+    const { hosts, wishes, engine, settings, username, migration, given, warnings } = declareExisting(name, args);
     super("redis-cluster:index:ExistingRedisCluster", name, {}, opts);
     for (const { property, message } of warnings) pulumi.log.warn(`${property}: ${message}`, this);
 
@@ -44,6 +44,7 @@ export class ExistingRedisCluster extends pulumi.ComponentResource {
         wishes,
         ...(engine === undefined ? {} : { declaredEngine: engine }),
         settings,
+        ...(Object.keys(migration).length > 0 ? { migration } : {}),
         access: pulumi.output(login),
       },
       { parent: this, ...(password === undefined ? {} : { additionalSecretOutputs: ["access"] }) },

@@ -5,7 +5,7 @@ import type { ExistingHost } from "../../../components/formation/runner/existing
 import type { RedisClusterArgs } from "../../../components/spec/args";
 import { DEFAULTS } from "../../../components/spec/defaults";
 import { Problems, readBoolean, readText, show } from "../../../components/spec/reader";
-import type { ClusterSpec, Engine, Problem } from "../../../components/spec/spec";
+import type { ClusterSpec, Engine, MigrationLimits, Problem } from "../../../components/spec/spec";
 import { formatProblems, validateSpec } from "../../../components/spec/validate";
 import { type HostWishes, tooFew } from "../../../components/topology/hosts";
 import type { ExistingRedisClusterArgs } from "./args";
@@ -18,6 +18,8 @@ export interface ExistingDeclaration {
   readonly engine: Engine | undefined;
   readonly settings: Readonly<Record<string, string>>;
   readonly username: string | undefined;
+  /** Bounds for moves of slots. */
+  readonly migration: MigrationLimits;
   readonly given: readonly string[];
   readonly warnings: readonly Problem[];
 }
@@ -69,6 +71,7 @@ export function validateExisting(
       problems.error("nodes", `${problem}; add hosts, or ask for less`);
   if (dataOnDestroy !== undefined && dataOnDestroy !== "keep")
     problems.error("dataOnDestroy", `got ${show(dataOnDestroy)}; data on given hosts are never deleted: leave it out`);
+  if (common.rolling !== undefined) problems.error("rolling", `got ${show(common.rolling)}; ${NOT_OURS}: leave it out`);
   if (username !== undefined && password === undefined)
     problems.error("username", "is given without a password; give both, or neither");
   const user = readText(problems, "username", username);
@@ -84,7 +87,16 @@ export function validateExisting(
   const engine = common.engine === undefined ? undefined : spec.engine;
   const warnings = problems.list;
   return {
-    declaration: { hosts, wishes, engine, settings, username: user, given: given.sort(), warnings },
+    declaration: {
+      hosts,
+      wishes,
+      engine,
+      settings,
+      username: user,
+      migration: spec.migration,
+      given: given.sort(),
+      warnings,
+    },
     problems: warnings,
   };
 }

@@ -42,6 +42,7 @@ describe("nodes", () => {
       ],
       masters: 5,
       dataOnDestroy: "delete",
+      rolling: { shardsAtOnce: 2 },
       username: "app",
     });
     for (const line of [
@@ -57,6 +58,7 @@ describe("nodes", () => {
       /^nodes\[6\]\.address: is missing; give the IP address/,
       /^nodes\[6\]\.name: "-" is no name of a node/,
       /^dataOnDestroy: got "delete"; data on given hosts are never deleted: leave it out$/,
+      /^rolling: got .*; somebody else provides these machines.*leave it out$/,
       /^username: is given without a password/,
     ])
       expect(found).toContainEqual(expect.stringMatching(line));
