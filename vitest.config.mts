@@ -37,21 +37,18 @@ export default defineConfig({
       // Pure code: many files at once.
       project("unit", ["test/unit/**/*.test.ts"], { timeout: 10 * SECOND, group: 0 }),
       project("property", ["test/property/**/*.test.ts"], { timeout: 120 * SECOND, group: 0 }),
-      // Real processes: one file after the other, since CI has two cores and these tests measure time.
-      project("engine", ["test/engine/**/*.test.ts"], { timeout: 120 * SECOND, group: 1, alone: true }),
+      // Real processes and servers: two files at once, as CI has two cores. They wait for conditions, not for a time.
+      project("engine", ["test/engine/**/*.test.ts"], { timeout: 240 * SECOND, group: 1, processes: true }),
       project("cluster", ["test/cluster/**/*.test.ts", "test/upgrade/**/*.test.ts"], {
-        timeout: 180 * SECOND,
+        timeout: 300 * SECOND,
         group: 2,
-        alone: true,
+        processes: true,
       }),
-      ...(process.env.FULL
-        ? [project("full", ["test/full/**/*.test.ts"], { timeout: 1800 * SECOND, group: 3, alone: true })]
-        : []),
     ],
   },
 });
 
-function project(name: string, include: string[], how: { timeout: number; group: number; alone?: boolean }) {
+function project(name: string, include: string[], how: { timeout: number; group: number; processes?: boolean }) {
   return {
     extends: true as const,
     test: {
@@ -59,10 +56,9 @@ function project(name: string, include: string[], how: { timeout: number; group:
       include,
       testTimeout: how.timeout,
       hookTimeout: how.timeout,
-      // Real servers on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.
-      retry: how.alone && process.env.CI ? 2 : 0,
-      maxWorkers: how.alone ? 1 : 2,
-      fileParallelism: !how.alone,
+      // Real processes on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.
+      retry: how.processes && process.env.CI ? 2 : 0,
+      maxWorkers: 2,
       sequence: { groupOrder: how.group },
     },
   };

@@ -58,32 +58,36 @@ describe("changes by `up`, under a load that is checked", () => {
     console.log(reportLine(scenario.name, await loaded.expectUnharmed()));
   });
 
-  test("two shards at once where asked for: never two nodes of one shard, never more than two", {
-    timeout: 600_000,
-  }, async (context) => {
-    const loaded = await LoadedProject.start(context, "redis-7.0", { masters: 5, rolling: { shardsAtOnce: 2 } });
-    const shardOf = new Map(
-      (await loaded.project.inventory()).shards.flatMap((s) => s.nodes.map((n) => [n.name, s.name] as const)),
-    );
-    loaded.declare(RESTART);
-    expect((await loaded.project.engine.preview()).stdout).toContain(
-      "restart in place, up to 2 at a time, of different shards, replicas before leaders",
-    );
-    const stdout = await loaded.change("10 nodes, two shards at once", RESTART);
-    // A node is away from the beginning of its guard's deletion to the end of its guard's creation.
-    const away = new Set<string>();
-    const rolled = new Set<string>();
-    let most = 0;
-    for (const { kind, node, event } of eventsOf(stdout)) {
-      if (kind === "NodeGuard" && event === "deleting") away.add(node);
-      if (kind === "NodeGuard" && event === "created") {
-        away.delete(node);
-        rolled.add(node);
+  test.skipIf(!process.env.FULL)(
+    "two shards at once where asked for: never two nodes of one shard, never more than two",
+    {
+      timeout: 600_000,
+    },
+    async (context) => {
+      const loaded = await LoadedProject.start(context, "redis-7.0", { masters: 5, rolling: { shardsAtOnce: 2 } });
+      const shardOf = new Map(
+        (await loaded.project.inventory()).shards.flatMap((s) => s.nodes.map((n) => [n.name, s.name] as const)),
+      );
+      loaded.declare(RESTART);
+      expect((await loaded.project.engine.preview()).stdout).toContain(
+        "restart in place, up to 2 at a time, of different shards, replicas before leaders",
+      );
+      const stdout = await loaded.change("10 nodes, two shards at once", RESTART);
+      // A node is away from the beginning of its guard's deletion to the end of its guard's creation.
+      const away = new Set<string>();
+      const rolled = new Set<string>();
+      let most = 0;
+      for (const { kind, node, event } of eventsOf(stdout)) {
+        if (kind === "NodeGuard" && event === "deleting") away.add(node);
+        if (kind === "NodeGuard" && event === "created") {
+          away.delete(node);
+          rolled.add(node);
+        }
+        most = Math.max(most, away.size);
+        expect(new Set([...away].map((n) => shardOf.get(n))).size).toBe(away.size);
       }
-      most = Math.max(most, away.size);
-      expect(new Set([...away].map((n) => shardOf.get(n))).size).toBe(away.size);
-    }
-    expect([most, away.size, rolled.size]).toEqual([2, 0, 10]);
-    console.log(reportLine("two shards at once", await loaded.expectUnharmed()));
-  });
+      expect([most, away.size, rolled.size]).toEqual([2, 0, 10]);
+      console.log(reportLine("two shards at once", await loaded.expectUnharmed()));
+    },
+  );
 });

@@ -8,6 +8,9 @@ const servers = await testServers();
 const FORMATION = "ClusterFormation sessions";
 
 /** Differences that somebody makes by hand, each seen by `refresh`, mended by `up`, and quiet from then on. */
+/** The longer half, in `npm run test:full` only. */
+const onlyInFull = test.skipIf(!process.env.FULL);
+
 describe.skipIf(!servers)("drift", { timeout: 300_000 }, () => {
   const server = servers?.["redis-7.0"];
   let project: Project;
@@ -106,7 +109,7 @@ describe.skipIf(!servers)("drift", { timeout: 300_000 }, () => {
     await expectMended();
   });
 
-  test("a failover that crowds no zone changes roles in the state, and is nothing to mend", async () => {
+  onlyInFull("a failover that crowds no zone changes roles in the state, and is nothing to mend", async () => {
     const nodes = await project.nodes();
     for (const replica of nodes.filter((n) => n.role === "replica")) {
       await call(replica, "CLUSTER", "FAILOVER");
@@ -125,7 +128,7 @@ describe.skipIf(!servers)("drift", { timeout: 300_000 }, () => {
     expect((await project.mustUp()).stdout).toMatch(/21 unchanged/);
   });
 
-  test("a foreign node; up refuses it, and it is quiet once the node was taken out", async () => {
+  onlyInFull("a foreign node; up refuses it, and it is quiet once the node was taken out", async () => {
     if (!server) throw new Error("no server");
     const conf = "cluster-enabled yes\ncluster-announce-ip 127.0.9.1\n";
     const foreign = await startServer({ server, conf, address: "127.0.9.1" });

@@ -8,6 +8,9 @@ import { changingCalls, existingProject, type HostOptions, Hosts } from "./suppo
 
 const servers = await testServers();
 
+/** The longer half, in `npm run test:full` only. */
+const onlyInFull = test.skipIf(!process.env.FULL);
+
 describe.skipIf(!servers)("hosts that somebody else provides", { timeout: 280_000 }, () => {
   async function hostsFor(
     { onTestFinished }: TestContext,
@@ -88,55 +91,58 @@ describe.skipIf(!servers)("hosts that somebody else provides", { timeout: 280_00
     expect(await hosts.missing(300)).toEqual([]);
   });
 
-  test("an uneven one stays uneven until rebalance is declared; then it scales out and in among hosts, and keeps every key", async (ctx) => {
-    const hosts = await hostsFor(ctx, { count: 8 });
-    await hosts.create(6, 1);
-    const [first] = hosts.addresses;
-    hosts.cli(
-      ...["--cluster", "reshard", `${first?.address}:${first?.port}`, "--cluster-slots", "1500", "--cluster-yes"],
-      ...["--cluster-from", await hosts.id(0), "--cluster-to", await hosts.id(1)],
-    );
-    await hosts.agree(6);
-    await hosts.fill(2000);
-    const found = await hosts.slots();
-    expect([...found.values()].sort()).not.toEqual([5461, 5461, 5462]);
-    const six = hosts.addresses.slice(0, 6);
-    const project = await existingProject(ctx, { nodes: six });
-    await project.mustUp();
-    expect(await hosts.slots()).toEqual(found);
+  onlyInFull(
+    "an uneven one stays uneven until rebalance is declared; then it scales out and in among hosts, and keeps every key",
+    async (ctx) => {
+      const hosts = await hostsFor(ctx, { count: 8 });
+      await hosts.create(6, 1);
+      const [first] = hosts.addresses;
+      hosts.cli(
+        ...["--cluster", "reshard", `${first?.address}:${first?.port}`, "--cluster-slots", "1500", "--cluster-yes"],
+        ...["--cluster-from", await hosts.id(0), "--cluster-to", await hosts.id(1)],
+      );
+      await hosts.agree(6);
+      await hosts.fill(2000);
+      const found = await hosts.slots();
+      expect([...found.values()].sort()).not.toEqual([5461, 5461, 5462]);
+      const six = hosts.addresses.slice(0, 6);
+      const project = await existingProject(ctx, { nodes: six });
+      await project.mustUp();
+      expect(await hosts.slots()).toEqual(found);
 
-    // More masters: a new shard gets an average share, the others stay in proportion.
-    project.declare({ nodes: hosts.addresses, masters: 4 });
-    expect(await preview(project)).toMatch(/change: slots: .* → .*4096/);
-    await project.mustUp();
-    const scaled = [...(await hosts.slots()).values()];
-    expect(scaled).toHaveLength(4);
-    expect(scaled).toContain(4096);
-    expect(Math.max(...scaled) - Math.min(...scaled)).toBeGreaterThan(1000);
-    await expectWhole(hosts, 8);
+      // More masters: a new shard gets an average share, the others stay in proportion.
+      project.declare({ nodes: hosts.addresses, masters: 4 });
+      expect(await preview(project)).toMatch(/change: slots: .* → .*4096/);
+      await project.mustUp();
+      const scaled = [...(await hosts.slots()).values()];
+      expect(scaled).toHaveLength(4);
+      expect(scaled).toContain(4096);
+      expect(Math.max(...scaled) - Math.min(...scaled)).toBeGreaterThan(1000);
+      await expectWhole(hosts, 8);
 
-    project.declare({ nodes: hosts.addresses, masters: 4, rebalance: true });
-    await project.mustUp();
-    expect([...(await hosts.slots()).values()]).toEqual([4096, 4096, 4096, 4096]);
-    expect(await hosts.missing(2000)).toEqual([]);
+      project.declare({ nodes: hosts.addresses, masters: 4, rebalance: true });
+      await project.mustUp();
+      expect([...(await hosts.slots()).values()]).toEqual([4096, 4096, 4096, 4096]);
+      expect(await hosts.missing(2000)).toEqual([]);
 
-    // Out of the list again: drained, forgotten, running on.
-    const pids = hosts.pids();
-    project.declare({ nodes: six, rebalance: true });
-    const text = await preview(project);
-    expect(text).toMatch(/move \d+ slots to[\s\S]*leaving:[\s\S]*leave: empty of slots, it is reset/);
-    expect(text).not.toMatch(/delete|replace /);
-    await project.mustUp();
-    await hosts.agree(6);
-    expect([...(await hosts.slots()).values()].sort()).toEqual([5461, 5461, 5462]);
-    expect(hosts.pids()).toEqual(pids);
-    for (const i of [6, 7]) {
-      expect(await hosts.view(i)).toHaveLength(1);
-      expect(await hosts.call(i, "DBSIZE")).toBe(0);
-    }
-    expect(await hosts.missing(2000)).toEqual([]);
-    expect((await project.mustUp()).stdout).toMatch(/3 unchanged/);
-  });
+      // Out of the list again: drained, forgotten, running on.
+      const pids = hosts.pids();
+      project.declare({ nodes: six, rebalance: true });
+      const text = await preview(project);
+      expect(text).toMatch(/move \d+ slots to[\s\S]*leaving:[\s\S]*leave: empty of slots, it is reset/);
+      expect(text).not.toMatch(/delete|replace /);
+      await project.mustUp();
+      await hosts.agree(6);
+      expect([...(await hosts.slots()).values()].sort()).toEqual([5461, 5461, 5462]);
+      expect(hosts.pids()).toEqual(pids);
+      for (const i of [6, 7]) {
+        expect(await hosts.view(i)).toHaveLength(1);
+        expect(await hosts.call(i, "DBSIZE")).toBe(0);
+      }
+      expect(await hosts.missing(2000)).toEqual([]);
+      expect((await project.mustUp()).stdout).toMatch(/3 unchanged/);
+    },
+  );
 
   test("blank hosts are formed, with a password that nobody prints; what fails is mended", async (ctx) => {
     const password = "s3cr3t-of-the-hosts";
@@ -180,7 +186,7 @@ describe.skipIf(!servers)("hosts that somebody else provides", { timeout: 280_00
     expect(secret).toEqual({ username: "default", password });
   });
 
-  test("what cannot be taken over is refused with the evidence, and nothing is sent to anybody", async (ctx) => {
+  onlyInFull("what cannot be taken over is refused with the evidence, and nothing is sent to anybody", async (ctx) => {
     const hosts = await hostsFor(ctx, { count: 8 });
     await hosts.create(6, 1);
     await hosts.call(6, "CLUSTER", "ADDSLOTSRANGE", 0, 16_383);
@@ -232,24 +238,28 @@ describe.skipIf(!servers)("hosts that somebody else provides", { timeout: 280_00
     expect((await project.mustUp()).stdout).toMatch(/3 unchanged/);
   });
 
-  test("a host back under another address keeps its place by its name, and by its node ID without one", async (ctx) => {
-    const hosts = await hostsFor(ctx, { count: 6 }, "valkey-8.1");
-    await hosts.create(6, 1);
-    await hosts.fill(200);
-    const named = () => hosts.addresses.map((host, i) => (i === 5 ? host : { ...host, name: `host-${i}` }));
-    const project = await existingProject(ctx, { nodes: named() });
-    await project.mustUp();
-    const shape = async () => (await project.inventory()).shards.map((s) => [s.slots, s.nodes.map((n) => n.id).sort()]);
-    const before = await shape();
-    for (const index of [4, 5]) {
-      await hosts.move(index);
-      project.declare({ nodes: named() });
+  onlyInFull(
+    "a host back under another address keeps its place by its name, and by its node ID without one",
+    async (ctx) => {
+      const hosts = await hostsFor(ctx, { count: 6 }, "valkey-8.1");
+      await hosts.create(6, 1);
+      await hosts.fill(200);
+      const named = () => hosts.addresses.map((host, i) => (i === 5 ? host : { ...host, name: `host-${i}` }));
+      const project = await existingProject(ctx, { nodes: named() });
       await project.mustUp();
-      expect(await shape()).toEqual(before);
-      expect((await project.mustUp()).stdout).toMatch(/3 unchanged/);
-    }
-    expect((await project.nodes()).map((n) => n.port).sort()).toEqual(hosts.addresses.map((h) => h.port).sort());
-    await expectWhole(hosts, 6);
-    expect(await hosts.missing(200)).toEqual([]);
-  });
+      const shape = async () =>
+        (await project.inventory()).shards.map((s) => [s.slots, s.nodes.map((n) => n.id).sort()]);
+      const before = await shape();
+      for (const index of [4, 5]) {
+        await hosts.move(index);
+        project.declare({ nodes: named() });
+        await project.mustUp();
+        expect(await shape()).toEqual(before);
+        expect((await project.mustUp()).stdout).toMatch(/3 unchanged/);
+      }
+      expect((await project.nodes()).map((n) => n.port).sort()).toEqual(hosts.addresses.map((h) => h.port).sort());
+      await expectWhole(hosts, 6);
+      expect(await hosts.missing(200)).toEqual([]);
+    },
+  );
 });

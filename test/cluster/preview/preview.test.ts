@@ -10,7 +10,7 @@ import { freePort, testServers } from "../../support/servers";
  * UPDATE_GOLDEN=1, and are then read like code: can somebody who was not there say from the file alone what will change,
  * what clients notice and what the cluster survives?
  */
-const RUNS = process.env.FULL ? 20 : 2;
+const RUNS = process.env.FULL ? 20 : 1;
 const servers = await testServers();
 
 // Addresses of zones are Linux's.
