@@ -41,7 +41,7 @@ export default defineConfig({
       project("engine", ["test/engine/**/*.test.ts"], { timeout: 240 * SECOND, group: 1, processes: true }),
       project("cluster", ["test/cluster/**/*.test.ts", "test/upgrade/**/*.test.ts"], {
         timeout: 300 * SECOND,
-        group: 2,
+        group: 1,
         processes: true,
       }),
     ],

@@ -93,7 +93,7 @@ describe.skipIf(!servers)("drift", { timeout: 300_000 }, () => {
       expect(await call(node, "CONFIG", "GET", "min-replicas-max-lag")).toEqual(["min-replicas-max-lag", "10"]);
   });
 
-  test("leaders that crowd a zone after a failover by hand", async () => {
+  onlyInFull("leaders that crowd a zone after a failover by hand", async () => {
     const nodes = await project.nodes();
     // In the zone of the first shard's leader there is one replica, of another shard.
     const zone = nodes.find((n) => n.role === "master")?.zone;

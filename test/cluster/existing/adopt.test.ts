@@ -144,7 +144,7 @@ describe.skipIf(!servers)("hosts that somebody else provides", { timeout: 280_00
     },
   );
 
-  test("blank hosts are formed, with a password that nobody prints; what fails is mended", async (ctx) => {
+  onlyInFull("blank hosts are formed, with a password that nobody prints; what fails is mended", async (ctx) => {
     const password = "s3cr3t-of-the-hosts";
     const hosts = await hostsFor(ctx, { count: 7, password });
     const six = { nodes: hosts.addresses.slice(0, 6), password, nodeTimeoutMilliseconds: 2000 };
