@@ -37,18 +37,24 @@ export default defineConfig({
       // Pure code: many files at once.
       project("unit", ["test/unit/**/*.test.ts"], { timeout: 10 * SECOND, group: 0 }),
       project("property", ["test/property/**/*.test.ts"], { timeout: 120 * SECOND, group: 0 }),
-      // Real processes and servers: two files at once, as CI has two cores. They wait for conditions, not for a time.
+      // Processes of Pulumi, and no servers: two files at once, as CI has two cores.
       project("engine", ["test/engine/**/*.test.ts"], { timeout: 240 * SECOND, group: 1, processes: true }),
+      // Real servers on fixed ports of their own choice: one file after the other.
       project("cluster", ["test/cluster/**/*.test.ts", "test/upgrade/**/*.test.ts"], {
         timeout: 300 * SECOND,
-        group: 1,
+        group: 2,
         processes: true,
+        alone: true,
       }),
     ],
   },
 });
 
-function project(name: string, include: string[], how: { timeout: number; group: number; processes?: boolean }) {
+function project(
+  name: string,
+  include: string[],
+  how: { timeout: number; group: number; processes?: boolean; alone?: boolean },
+) {
   return {
     extends: true as const,
     test: {
@@ -58,7 +64,8 @@ function project(name: string, include: string[], how: { timeout: number; group:
       hookTimeout: how.timeout,
       // Real processes on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.
       retry: how.processes && process.env.CI ? 2 : 0,
-      maxWorkers: 2,
+      maxWorkers: how.alone ? 1 : 2,
+      fileParallelism: !how.alone,
       sequence: { groupOrder: how.group },
     },
   };

@@ -40,7 +40,8 @@ const PLANS: readonly Plan[] = process.env.FULL
     ]
   : [roll(201)];
 
-describe("a node killed at random while a plan is carried out", () => {
+/** In `npm run test:full` only: minutes of runs that fail and are resumed. */
+describe.skipIf(!process.env.FULL)("a node killed at random while a plan is carried out", () => {
   test(`what WAIT confirmed is there, and nothing is missing but the last moments (seed ${SEED})`, {
     timeout: 900_000,
   }, async (context) => {
