@@ -38,7 +38,6 @@ export type FindingKind =
   | "other-address"
   | "slots-unowned"
   | "slots-contested"
-  | "slots-misplaced"
   | "views-differ"
   | "state-fail"
   | "open-slot"

@@ -22,7 +22,6 @@ const TOPIC_OF: Record<FindingKind, Topic> = {
   "views-differ": "member",
   "slots-unowned": "slots",
   "slots-contested": "slots",
-  "slots-misplaced": "slots",
   "open-slot": "slots",
   uneven: "slots",
   "no-leader": "role",

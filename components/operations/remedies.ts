@@ -17,7 +17,6 @@ const REMEDIES: Record<StatusIssueKind, string> = {
   "slots-unowned":
     "bring back the node that owned them (a silent one may still hold their keys); a backup is needed only where its data are gone",
   "slots-contested": "wait a moment; if it stays, two nodes disagree about the owner: see CLUSTER NODES of both",
-  "slots-misplaced": "`up` moves them",
   uneven: "`up` moves them",
   "leaving-node": "`up` empties it and takes it out",
   "views-differ": "wait a moment for gossip; if it stays, the nodes cannot all reach each other's bus ports",

@@ -7,10 +7,10 @@ import { startServer, testServers } from "../../support/servers";
 const servers = await testServers();
 const FORMATION = "ClusterFormation sessions";
 
-/** Differences that somebody makes by hand, each seen by `refresh`, mended by `up`, and quiet from then on. */
 /** The longer half, in `npm run test:full` only. */
 const onlyInFull = test.skipIf(!process.env.FULL);
 
+/** Differences that somebody makes by hand, each seen by `refresh`, mended by `up`, and quiet from then on. */
 describe.skipIf(!servers)("drift", { timeout: 300_000 }, () => {
   const server = servers?.["redis-7.0"];
   let project: Project;
