@@ -60,6 +60,7 @@ export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
 
   async read(id, props) {
     noteNode(props.cluster, props.node, props.endpoint);
+    noteGuarded(props.cluster, props.node);
     return { id, props };
   },
 

@@ -18,7 +18,12 @@ interface Heard {
   readonly leaders: Map<string, string>;
   /** Nodes that had a guard before this command. */
   readonly guarded: Set<string>;
+  /** How to start a node's machine again, by node name. */
+  readonly restarts: Map<string, Restart>;
 }
+
+/** Starts a machine again just as it was, where it does not run. Answers false, and does nothing, where it runs or was replaced. */
+export type Restart = () => Promise<boolean>;
 
 const clusters = new Map<string, Heard>();
 
@@ -30,6 +35,7 @@ function heardOf(cluster: string): Heard {
     nodes: new Map(),
     leaders: new Map(),
     guarded: new Set(),
+    restarts: new Map(),
   };
   clusters.set(cluster, heard);
   return heard;
@@ -72,6 +78,21 @@ export function notedMachines(cluster: string): Machine[] {
   return [...notedNodes(cluster)].flatMap(([name, endpoint]) => {
     const made = name.startsWith(`${cluster}-`) ? /^(\d+)-(.+?)(?:-\d+)?$/.exec(name.slice(cluster.length + 1)) : null;
     return made?.[2] === undefined ? [] : [{ name, shard: `shard-${made[1]}`, zone: made[2], endpoint }];
+  });
+}
+
+/** For platforms where nothing else starts a machine again that has died: a shard that rolls may need it before its turn. */
+export function noteRestart(cluster: string, node: string, restart: Restart): void {
+  heardOf(cluster).restarts.set(node, restart);
+}
+
+/** The other nodes of a node's shard that can be started again. */
+export function restartsOfFellows(cluster: string, node: string): { name: string; endpoint: NodeEndpoint; restart: Restart }[] {
+  const machines = notedMachines(cluster);
+  const shard = machines.find(({ name }) => name === node)?.shard;
+  return machines.flatMap(({ name, endpoint, shard: its }) => {
+    const restart = heardOf(cluster).restarts.get(name);
+    return restart && its === shard && name !== node ? [{ name, endpoint, restart }] : [];
   });
 }
 

@@ -4,9 +4,10 @@ import { type AnsweringNode, isBlank, self } from "../observation";
 import { observeNode } from "../observe";
 import { countSlots } from "../slots";
 import type { Connections } from "../wire";
+import { comeBack } from "./comeBack";
 import { leaveIfOrphaned } from "./engineWatch";
 import type { GuardInputs, GuardWork } from "./guard";
-import { goesOn, noteLeader, noteNode } from "./knowledge";
+import { goesOn, noteLeader, noteNode, restartsOfFellows } from "./knowledge";
 import { Patience } from "./patience";
 import { peersOf } from "./peers";
 
@@ -23,13 +24,32 @@ const HANDOVER_MILLISECONDS = 5_000;
 export async function letGo(work: GuardWork): Promise<void> {
   const consented = work.inputs.dataOnDestroy === "delete" && !goesOn(work.inputs.cluster);
   const patience = new Patience(consented ? 0 : HOLD_MILLISECONDS);
+  const started = new Set<string>();
   for (;;) {
     const obstacle = await obstacleTo(work, consented);
     leaveIfOrphaned(work.watch);
     if (obstacle === undefined) return;
+    if (!consented && (await startFellow(work, started))) continue;
     if (patience.isOver(obstacle)) throw new Error(obstacle);
     await setTimeout(100);
   }
+}
+
+/**
+ * The chain may have a dead machine of this shard behind this one, which can only go once that one is in sync. So it is started
+ * again as it was, before its turn. @param started those that were, once each: what dies again needs a person
+ */
+async function startFellow(work: GuardWork, started: Set<string>): Promise<boolean> {
+  const { cluster, node } = work.inputs;
+  for (const { name, endpoint, restart } of restartsOfFellows(cluster, node)) {
+    if (started.has(name)) continue;
+    started.add(name);
+    if (!(await restart())) continue;
+    console.log(`${cluster}: ${name} did not run and was started again; ${node} goes once it is in sync`);
+    await comeBack({ ...work, inputs: { ...work.inputs, node: name, endpoint } });
+    return true;
+  }
+  return false;
 }
 
 /** Why the machine has to stay for now; undefined where it may go. */

@@ -3,6 +3,7 @@ import * as path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { ResourceRunner } from "../../../../components/cluster/shim";
 import { upgradeProblem } from "../../../../components/config";
+import { noteRestart } from "../../../../components/formation/runner/knowledge";
 import { fingerprint, writeConfigFile } from "./configFile";
 import { systemFailure } from "./failures";
 import {
@@ -108,6 +109,7 @@ export const LocalNode: Runner = {
   },
 
   async read(id, props) {
+    noteRestart(props.cluster, props.name, () => startAgain(props));
     const folder = resolveVolume(props.volume.path);
     const server = serverOf(folder);
     if (server && lostUnder(folder))
@@ -185,6 +187,14 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
     if (await adopt(folder, node)) return;
     throw error;
   }
+}
+
+/** As it was: with its own file, unless the machine was replaced or runs. */
+async function startAgain(node: NodeOutputs): Promise<boolean> {
+  const folder = resolveVolume(node.volume.path);
+  if (readInstanceRecord(folder)?.instance !== node.instance || serverOf(folder)) return false;
+  await ensureRunning(node, "kept");
+  return true;
 }
 
 const PORT_PATIENCE_MILLISECONDS = 2_000;
