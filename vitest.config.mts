@@ -39,22 +39,17 @@ export default defineConfig({
       project("property", ["test/property/**/*.test.ts"], { timeout: 120 * SECOND, group: 0 }),
       // Processes of Pulumi, and no servers: two files at once, as CI has two cores.
       project("engine", ["test/engine/**/*.test.ts"], { timeout: 240 * SECOND, group: 1, processes: true }),
-      // Real servers on fixed ports of their own choice: one file after the other.
+      // Real servers: much of it is waiting.
       project("cluster", ["test/cluster/**/*.test.ts", "test/upgrade/**/*.test.ts"], {
         timeout: 300 * SECOND,
         group: 2,
         processes: true,
-        alone: true,
       }),
     ],
   },
 });
 
-function project(
-  name: string,
-  include: string[],
-  how: { timeout: number; group: number; processes?: boolean; alone?: boolean },
-) {
+function project(name: string, include: string[], how: { timeout: number; group: number; processes?: boolean }) {
   return {
     extends: true as const,
     test: {
@@ -64,8 +59,7 @@ function project(
       hookTimeout: how.timeout,
       // Real processes on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.
       retry: how.processes && process.env.CI ? 2 : 0,
-      maxWorkers: how.alone ? 1 : 2,
-      fileParallelism: !how.alone,
+      maxWorkers: 2,
       sequence: { groupOrder: how.group },
     },
   };

@@ -24,6 +24,7 @@ import {
   type Workspace,
 } from "../engine/workspace";
 import type { ServerProgram } from "./servers";
+import { takeTurn } from "./turns";
 
 const repository = resolve(__dirname, "../..");
 
@@ -31,6 +32,8 @@ const repository = resolve(__dirname, "../..");
 export class Project {
   readonly directory: string;
   readonly #workspace: Workspace;
+  /** Once it was up, it keeps its ports. */
+  #hasPorts = false;
 
   private constructor(directory: string, workspace: Workspace) {
     this.directory = directory;
@@ -85,7 +88,14 @@ exports.credentials = cluster.credentials;
   }
 
   async up(options?: RunOptions): Promise<RunResult> {
-    return this.#workspace.up(options);
+    const end = this.#hasPorts ? undefined : await takeTurn();
+    try {
+      const result = await this.#workspace.up(options);
+      this.#hasPorts ||= result.ok;
+      return result;
+    } finally {
+      end?.();
+    }
   }
 
   /** @throws Error with everything the run printed, where it failed */
@@ -95,9 +105,12 @@ exports.credentials = cluster.credentials;
     return result;
   }
 
-  /** Starts a run and answers at once, so that a test can watch it and kill it. */
-  start(command: Command = "up"): LiveRun {
-    return new LiveRun(this.#workspace.start(command), this.directory);
+  /** Starts a run, so that a test can watch it and kill it. */
+  async start(command: Command = "up"): Promise<LiveRun> {
+    const end = this.#hasPorts ? undefined : await takeTurn();
+    const run = new LiveRun(this.#workspace.start(command), this.directory);
+    void run.result.finally(() => end?.()).catch(() => {});
+    return run;
   }
 
   async inventory(): Promise<ClusterInventory> {

@@ -219,8 +219,11 @@ function ask(address: string, port: number): Promise<string> {
   });
 }
 
-/** Below 22768 the bus port (10000 higher) stays out of Linux's ephemeral range, where any connection may take it. */
-const PORTS = { first: 12_000, last: 22_767 };
+/**
+ * Above what the local platform chooses, so that a test that looks for a port takes none of a cluster's that is about to start.
+ * Below 22768 the bus port (10000 higher) stays out of Linux's ephemeral range, where any connection may take it.
+ */
+const PORTS = { first: 18_000, last: 22_767 };
 
 /** A client port that is free together with its bus port. */
 export async function freePort(address = "127.0.0.1"): Promise<number> {

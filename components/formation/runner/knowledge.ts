@@ -87,7 +87,10 @@ export function noteRestart(cluster: string, node: string, restart: Restart): vo
 }
 
 /** The other nodes of a node's shard that can be started again. */
-export function restartsOfFellows(cluster: string, node: string): { name: string; endpoint: NodeEndpoint; restart: Restart }[] {
+export function restartsOfFellows(
+  cluster: string,
+  node: string,
+): { name: string; endpoint: NodeEndpoint; restart: Restart }[] {
   const machines = notedMachines(cluster);
   const shard = machines.find(({ name }) => name === node)?.shard;
   return machines.flatMap(({ name, endpoint, shard: its }) => {

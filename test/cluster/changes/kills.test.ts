@@ -53,7 +53,7 @@ describe.skipIf(!process.env.FULL)("a roll that is killed after any of its steps
       loaded.declare(nextRoll());
       await load.during(name, async () => {
         for (const { kind, node, event, victim } of points) {
-          const run = project.start();
+          const run = await project.start();
           // The run may come by after it was interrupted in the middle of the next step, and has less to do then.
           const reached = await run.until(new RegExp(`:${kind} ${node}(-guard)? ${event}\\b`)).then(
             () => true,

@@ -53,7 +53,7 @@ describe.skipIf(!process.env.FULL)("a node killed at random while a plan is carr
     for (const { step, changes, freeze } of PLANS) {
       loaded.declare(changes);
       await load.during(step, async () => {
-        const run = project.start();
+        const run = await project.start();
         await someLineOf(run, random);
         const { node, role, frozen, window } = await killOne(project, random, freeze);
         killed.push(`${node} (${role}, ${frozen} replicas frozen)`);

@@ -14,6 +14,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { ClusterInventory } from "../../../components/cluster/inventory";
 import { createWorkspace, type Workspace } from "../../engine/workspace";
 import { testServers } from "../../support/servers";
+import { takeTurn } from "../../support/turns";
 
 const repository = resolve(__dirname, "../../..");
 const servers = await testServers();
@@ -46,7 +47,8 @@ describe.skipIf(!servers)("examples/plain, copied out of this repository", () =>
   test("comes up as it is, carries out the change that its README proposes, and is quiet afterwards", async () => {
     directory = copyOf("plain");
     workspace = await createWorkspace({ program: { directory }, env: { REDIS_SERVER: server?.path ?? "" } });
-    const first = await workspace.up();
+    const end = await takeTurn();
+    const first = await workspace.up().finally(end);
     expect(first.ok, first.stdout + first.stderr).toBe(true);
     const program = join(directory, "index.ts");
     const text = readFileSync(program, "utf8");

@@ -20,7 +20,9 @@ describe.skipIf(!servers)("a roll that finds a leader dead, its replica leading 
 
     project.declare({ nodeTimeoutMilliseconds: 1_000, redisConfig: { "tcp-backlog": "201" } });
     const { stdout } = await project.mustUp();
-    expect(stdout).toContain(`${leader.name} did not run and was started again; ${replica.name} goes once it is in sync`);
+    expect(stdout).toContain(
+      `${leader.name} did not run and was started again; ${replica.name} goes once it is in sync`,
+    );
     const after = await project.pids();
     for (const [name, pid] of before) expect([name, after.get(name) === pid]).toEqual([name, false]);
     expect(await missingKeys(project)).toBe(0);

@@ -42,8 +42,9 @@ describe("a move whose runner is killed with SIGKILL", () => {
       await uneven.fill(await uneven.unbalance(), "first");
       const total = (await runner.run(cluster.goal, cluster.history, 0, { way })) ?? 0;
       expect(await cluster.faults()).toEqual([]);
-      // Three slots: opened on both ends, moved, closed on both; the third master is told where it has not heard.
-      expect(total).toBeGreaterThanOrEqual(way === "classic" ? 3 * 5 : 1);
+      // Three slots: opened on both ends, moved, closed on both. Whether the third master has to be told depends on gossip.
+      const certain = way === "classic" ? 3 * 5 : 1;
+      expect(total).toBeGreaterThanOrEqual(certain);
       let killed = 0;
       const chosen = points(total);
       for (const k of chosen) {
@@ -54,8 +55,7 @@ describe("a move whose runner is killed with SIGKILL", () => {
         await cluster.reconcile({ way });
         expect([k, await cluster.faults(), await uneven.missing()]).toEqual([k, [], []]);
       }
-      // The last point may not be reached: a move that is one slot smaller has fewer.
-      expect(killed).toBeGreaterThanOrEqual(Math.max(1, chosen.length - 1));
+      expect(killed).toBeGreaterThanOrEqual(chosen.filter((k) => k <= certain).length);
     },
   );
 });

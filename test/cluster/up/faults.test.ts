@@ -132,7 +132,7 @@ describe.skipIf(!servers)("a fault while the cluster is made", () => {
     if (!server) throw new Error("no server");
     const project = await Project.create({}, server);
     onTestFinished(() => project.dispose());
-    const run = project.start();
+    const run = await project.start();
     await run.until(/LocalNode \S+ created/, 6);
     run.kill("both");
     await run.result;
@@ -162,7 +162,7 @@ describe.skipIf(!servers)("a fault while the cluster is made", () => {
       if (!server) throw new Error("no server");
       const project = await Project.create({}, server);
       onTestFinished(() => project.dispose());
-      const run = project.start();
+      const run = await project.start();
       await run.until(/sessions: met \d/);
       const victim = project.servers()[0];
       process.kill(victim?.pid ?? 0, "SIGSTOP");
@@ -195,9 +195,9 @@ describe.skipIf(!servers)("a fault while the cluster is made", () => {
     if (!server) throw new Error("no server");
     const project = await Project.create({}, server);
     onTestFinished(() => project.dispose());
-    const run = project.start();
+    const run = await project.start();
     await run.until(/creating/);
-    const second = await project.up();
+    const second = await project.engine.up();
     expect(second.ok).toBe(false);
     expect(second.stderr).toMatch(/currently locked by 1 lock.*\n.*pid \d+/);
     expect(await run.result).toMatchObject({ ok: true });
@@ -296,7 +296,7 @@ describe.skipIf(!servers)("a fault on a cluster that is there", () => {
     const client = new Redis(first?.port ?? 0, first?.address ?? "", { connectionName: `${EXECUTOR_PREFIX}elsewhere` });
     await client.ping();
     project.declare({ nodeTimeoutMilliseconds: 2000, redisConfig: { "slowlog-max-len": "78" } });
-    const run = project.start();
+    const run = await project.start();
     try {
       await run.until(/sessions: waiting for another run to end \(connected from 127/);
       for (const node of await project.nodes())

@@ -80,7 +80,7 @@ describe.skipIf(!servers)("killed with SIGKILL", () => {
     "the $victim, $name: no orphan works on, and the next up completes",
     async ({ pattern, times, victim }) => {
       const project = await newProject();
-      const run = project.start();
+      const run = await project.start();
       await run.until(pattern, times);
       run.kill(victim);
       const { ok, stdout, stderr } = await run.result;
@@ -101,7 +101,7 @@ describe.skipIf(!servers)("killed with SIGKILL", () => {
     await project.mustUp();
     const pids = await project.pids();
     project.declare({ redisConfig: { "slowlog-max-len": "77" } });
-    const run = project.start();
+    const run = await project.start();
     await run.until(/ClusterFormation sessions updating/);
     run.kill("engine");
     await run.result;
@@ -129,7 +129,7 @@ describe.skipIf(!servers)("killed with SIGKILL", () => {
   )("the $victim, during destroy, $name: the next destroy ends everything", async ({ pattern, times, victim }) => {
     const project = await newProject();
     await project.mustUp();
-    const run = project.start("destroy");
+    const run = await project.start("destroy");
     await run.until(pattern, times);
     run.kill(victim);
     await run.result;
