@@ -1,11 +1,11 @@
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import type { InventoryShard } from "../../../components/cluster/inventory";
 import type { Inputs } from "../../../components/cluster/resources";
-import { frozenProvider } from "../../../components/cluster/shim";
+import { FrozenResource } from "../../../components/cluster/shim";
 import type { ExistingInputs, ExistingOutputs } from "../../../components/formation/runner/existing";
 
 /** Formation over given hosts: recognises what they are, keeps it that way, and carries out what is declared. */
-export class ExistingFormation extends pulumi.dynamic.Resource {
+export class ExistingFormation extends FrozenResource {
   declare readonly shards: pulumi.Output<InventoryShard[]>;
   declare readonly verifiedAt: pulumi.Output<string>;
   declare readonly engine: pulumi.Output<ExistingOutputs["engine"]>;
@@ -13,26 +13,19 @@ export class ExistingFormation extends pulumi.dynamic.Resource {
   declare readonly nodeTimeoutMilliseconds: pulumi.Output<number>;
 
   constructor(name: string, inputs: Inputs<ExistingInputs>, opts: pulumi.CustomResourceOptions) {
-    const outputs = {
-      endpoints: undefined,
-      engine: undefined,
-      found: undefined,
-      given: undefined,
-      issues: undefined,
-      members: undefined,
-      nodeTimeoutMilliseconds: undefined,
-      plan: undefined,
-      shards: undefined,
-      unfinished: undefined,
-      verifiedAt: undefined,
-    };
-    super(
-      frozenProvider("pulumi-redis-cluster/runner", "ExistingFormation"),
-      name,
-      { ...outputs, ...inputs },
-      opts,
-      "redis-cluster",
-      "ExistingFormation",
-    );
+    const outputs = [
+      "endpoints",
+      "engine",
+      "found",
+      "given",
+      "issues",
+      "members",
+      "nodeTimeoutMilliseconds",
+      "plan",
+      "shards",
+      "unfinished",
+      "verifiedAt",
+    ];
+    super({ entry: "pulumi-redis-cluster/runner", kind: "ExistingFormation" }, name, { inputs, outputs }, opts);
   }
 }

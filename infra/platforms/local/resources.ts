@@ -1,29 +1,21 @@
-import * as pulumi from "@pulumi/pulumi";
-import { frozenProvider } from "../../../components/cluster/shim";
+import type * as pulumi from "@pulumi/pulumi";
+import { FrozenResource } from "../../../components/cluster/shim";
 import type { NodeDeclaration, VolumeDeclaration } from "./runner/types";
 
 const RUNNER = "pulumi-redis-cluster/local/runner";
-const MODULE = "redis-cluster";
 
 /** `pulumi-nodejs:dynamic/redis-cluster:LocalVolume`: a node's data folder. */
-export class LocalVolume extends pulumi.dynamic.Resource {
+export class LocalVolume extends FrozenResource {
   declare readonly path: pulumi.Output<string>;
   declare readonly token: pulumi.Output<string>;
 
   constructor(name: string, volume: VolumeDeclaration, opts: pulumi.CustomResourceOptions) {
-    super(
-      frozenProvider(RUNNER, "LocalVolume"),
-      name,
-      { token: undefined, present: undefined, ...volume },
-      opts,
-      MODULE,
-      "LocalVolume",
-    );
+    super({ entry: RUNNER, kind: "LocalVolume" }, name, { inputs: volume, outputs: ["token", "present"] }, opts);
   }
 }
 
 /** `pulumi-nodejs:dynamic/redis-cluster:LocalNode`: a server process on such a folder. */
-export class LocalNode extends pulumi.dynamic.Resource {
+export class LocalNode extends FrozenResource {
   declare readonly address: pulumi.Output<string>;
   declare readonly port: pulumi.Output<number>;
   declare readonly busPort: pulumi.Output<number>;
@@ -34,20 +26,8 @@ export class LocalNode extends pulumi.dynamic.Resource {
     node: Omit<NodeDeclaration, "volume"> & { volume: { path: string; token: pulumi.Input<string> } },
     opts: pulumi.CustomResourceOptions,
   ) {
-    const outputs = {
-      address: undefined,
-      port: undefined,
-      busPort: undefined,
-      instance: undefined,
-      running: undefined,
-    };
-    super(
-      frozenProvider(RUNNER, "LocalNode"),
-      name,
-      { ...outputs, ...node },
-      { ...opts, deleteBeforeReplace: true },
-      MODULE,
-      "LocalNode",
-    );
+    const outputs = ["address", "port", "busPort", "instance", "running"];
+    const rolled = { ...opts, deleteBeforeReplace: true };
+    super({ entry: RUNNER, kind: "LocalNode" }, name, { inputs: node, outputs }, rolled);
   }
 }
