@@ -1,5 +1,6 @@
 import * as crypto from "node:crypto";
 import * as fs from "node:fs";
+import * as path from "node:path";
 
 /**
  * Pulumi's passphrase secrets: AES-256-GCM under a key from PBKDF2 (SHA-256, one million rounds). Values read
@@ -54,8 +55,26 @@ export function passphraseFromEnvironment(env: NodeJS.ProcessEnv): string {
   );
 }
 
+/**
+ * Deriving takes half a second of every run. For tests, whose passphrase is no secret, HERMETIC_ENGINE_KEYS names a folder that keeps
+ * what was derived.
+ */
 function derive(passphrase: string, salt: Buffer): Buffer {
-  return crypto.pbkdf2Sync(passphrase, salt, 1_000_000, 32, "sha256");
+  const folder = process.env.HERMETIC_ENGINE_KEYS;
+  if (!folder) return crypto.pbkdf2Sync(passphrase, salt, 1_000_000, 32, "sha256");
+  const name = crypto.createHash("sha256").update(salt).update(passphrase).digest("hex");
+  const file = path.join(folder, name);
+  try {
+    return fs.readFileSync(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  const key = crypto.pbkdf2Sync(passphrase, salt, 1_000_000, 32, "sha256");
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  // Written aside: another run may read at the same time.
+  fs.writeFileSync(`${file}.${process.pid}`, key, { mode: 0o600 });
+  fs.renameSync(`${file}.${process.pid}`, file);
+  return key;
 }
 
 function encryptWith(key: Buffer, text: string): string {

@@ -84,7 +84,7 @@ export async function createWorkspace(options: WorkspaceOptions): Promise<Worksp
     PULUMI_SKIP_UPDATE_CHECK: "1",
     PULUMI_DEBUG_COMMANDS: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
-    ...(cli ? { PULUMI_HOME: path.join(scratch, "home") } : {}),
+    ...(cli ? { PULUMI_HOME: path.join(scratch, "home") } : { HERMETIC_ENGINE_KEYS: path.join(scratch, "keys") }),
     WORKSPACE_MARK: mark,
     ...options.env,
   };
