@@ -15,7 +15,7 @@ import { handsOverAtomically } from "./migrateWay";
 import { MoveProgress } from "./moveProgress";
 import { answering, type ClusterObservation, isBlank, openSlotsOf, self, withoutRetired } from "./observation";
 import { observe } from "./observe";
-import { defaultPatience } from "./patience";
+import { defaultPatience, forgottenNodes, patienceFor } from "./patience";
 import { type Plan, plan } from "./plan";
 import { probe } from "./probe";
 import { progressLine } from "./progress";
@@ -139,9 +139,9 @@ async function putBack({ goal, connections }: Run): Promise<void> {
 
 async function converge(run: Run): Promise<ClusterObservation> {
   const { goal, connections, options } = run;
-  const patience = options.patienceMilliseconds ?? defaultPatience(goal);
+  const usual = options.patienceMilliseconds ?? defaultPatience(goal);
   const order = lockOrder(goal.plan.shards.flatMap((s) => s.nodes).flatMap((n) => goal.endpoints[n.name] ?? []));
-  await takeTurn(order, connections, patience, options.onProgress);
+  await takeTurn(order, connections, usual, options.onProgress);
   const watch = new StallWatch(Date.now());
   const known = run.members;
   for (;;) {
@@ -152,12 +152,14 @@ async function converge(run: Run): Promise<ClusterObservation> {
     const looked = Date.now() - began;
     const members = rememberMembers(goal, run.members, observation);
     const still = watch.look(observation, Date.now());
+    const forgotten = run.verified ? forgottenNodes(observation, known) : [];
+    const patience = patienceFor(forgotten, usual);
     const next = plan(goal, { members, recorded: run.members, verified: run.verified }, observation, {
-      insist: still > patience / 4,
+      insist: still > usual / 4,
     });
     // What is refused is not ours to remember.
     if (next.kind !== "refuse") run.members = members;
-    say(run, observation, next);
+    say(run, observation, next, still > usual / 4 ? forgotten : []);
     if (next.kind === "done") return observation;
     if (next.kind === "refuse" && !(mayPass(next.refusals) && still < patience))
       throw refused(next.refusals, run.members);
@@ -275,9 +277,11 @@ function endlessCopies(observation: ClusterObservation, watch: StallWatch): stri
   });
 }
 
-function say(run: Run, observation: ClusterObservation, next: Plan): void {
+function say(run: Run, observation: ClusterObservation, next: Plan, forgotten: readonly string[]): void {
   if (next.kind === "refuse" && !mayPass(next.refusals)) return;
-  const line = progressLine(run.goal, observation);
+  const waiting =
+    forgotten.length > 0 && ` · ${forgotten.join(", ")} was forgotten by hand: servers stay with that for a minute`;
+  const line = `${progressLine(run.goal, observation)}${waiting || ""}`;
   if (line !== run.said) run.options.onProgress(line);
   run.said = line;
 }

@@ -73,6 +73,20 @@ describe.each(SERVERS)("a formed cluster of %s comes back whole", (server) => {
       await isWhole(cluster, await cluster.reconcile({ members, verified: true }));
     });
 
+    // From 7.2 on the others hear of it, and stay with it for a minute.
+    test.skipIf(!process.env.FULL)(
+      "one node was told by hand to forget a replica, and another a leader",
+      async (context) => {
+        const { cluster, members } = await formed(context);
+        const [leader, , other] = layoutOf(cluster.goal, await cluster.observe());
+        const [by, forgotten] = [leader?.leader, other?.leader];
+        const replica = leader?.replicas[0];
+        await cluster.sendTo(by?.name ?? "", ["CLUSTER", "FORGET", forgotten?.id ?? ""]);
+        await cluster.sendTo(forgotten?.name ?? "", ["CLUSTER", "FORGET", replica?.id ?? ""]);
+        await isWhole(cluster, await cluster.reconcile({ members, verified: true }));
+      },
+    );
+
     test("a replica lost its nodes.conf", async (context) => {
       const { cluster, members } = await formed(context);
       await loseIdentity(cluster, cluster.names[1] ?? "", members, "nodes.conf", true);
