@@ -5,6 +5,7 @@ import { parseUntil, untilAfter } from "../spec/until";
 import { unreachableBusPorts } from "./busPorts";
 import { diagnose } from "./diagnose";
 import { execute } from "./execute";
+import { ForgottenWatch } from "./forgotten";
 import type { FormationGoal, History, Machine, Member } from "./goal";
 import { layoutOf, type ShardLayout } from "./layout";
 import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } from "./lock";
@@ -15,7 +16,7 @@ import { handsOverAtomically } from "./migrateWay";
 import { MoveProgress } from "./moveProgress";
 import { answering, type ClusterObservation, isBlank, openSlotsOf, self, withoutRetired } from "./observation";
 import { observe } from "./observe";
-import { defaultPatience, forgottenNodes, patienceFor } from "./patience";
+import { defaultPatience } from "./patience";
 import { type Plan, plan } from "./plan";
 import { probe } from "./probe";
 import { progressLine } from "./progress";
@@ -144,6 +145,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
   await takeTurn(order, connections, usual, options.onProgress);
   const watch = new StallWatch(Date.now());
   const known = run.members;
+  const forgotten = new ForgottenWatch(run.verified ? known : []);
   for (;;) {
     const stop = options.stopReason?.();
     if (stop) throw new FormationFailed(`stopped between two steps: ${stop}; run \`up\` again to go on`, run.members);
@@ -152,15 +154,16 @@ async function converge(run: Run): Promise<ClusterObservation> {
     const looked = Date.now() - began;
     const members = rememberMembers(goal, run.members, observation);
     const still = watch.look(observation, Date.now());
-    const forgotten = run.verified ? forgottenNodes(observation, known) : [];
-    const patience = patienceFor(forgotten, usual);
+    forgotten.look(observation, Date.now());
+    const patience = forgotten.patience(usual);
     const next = plan(goal, { members, recorded: run.members, verified: run.verified }, observation, {
       insist: still > usual / 4,
     });
     // What is refused is not ours to remember.
     if (next.kind !== "refuse") run.members = members;
-    say(run, observation, next, still > usual / 4 ? forgotten : []);
-    if (next.kind === "done") return observation;
+    say(run, observation, next, forgotten.text(Date.now()));
+    // What others are about to forget again is not done.
+    if (next.kind === "done" && !forgotten.isUnsettled(Date.now())) return observation;
     if (next.kind === "refuse" && !(mayPass(next.refusals) && still < patience))
       throw refused(next.refusals, run.members);
     if (still >= patience) throw await stalled(run, observation, next, still, watch);
@@ -277,11 +280,9 @@ function endlessCopies(observation: ClusterObservation, watch: StallWatch): stri
   });
 }
 
-function say(run: Run, observation: ClusterObservation, next: Plan, forgotten: readonly string[]): void {
+function say(run: Run, observation: ClusterObservation, next: Plan, more: string): void {
   if (next.kind === "refuse" && !mayPass(next.refusals)) return;
-  const waiting =
-    forgotten.length > 0 && ` · ${forgotten.join(", ")} was forgotten by hand: servers stay with that for a minute`;
-  const line = `${progressLine(run.goal, observation)}${waiting || ""}`;
+  const line = `${progressLine(run.goal, observation)}${more}`;
   if (line !== run.said) run.options.onProgress(line);
   run.said = line;
 }
