@@ -37,12 +37,11 @@ export default defineConfig({
       // Pure code: many files at once.
       project("unit", ["test/unit/**/*.test.ts"], { timeout: 10 * SECOND, group: 0 }),
       project("property", ["test/property/**/*.test.ts"], { timeout: 120 * SECOND, group: 0 }),
-      // Processes of Pulumi, and no servers: two files at once, as CI has two cores.
+      // Processes of Pulumi, and real servers. Much of the latter is waiting: three files at once keep two cores busy.
       project("engine", ["test/engine/**/*.test.ts"], { timeout: 240 * SECOND, group: 1, processes: true }),
-      // Real servers: much of it is waiting.
       project("cluster", ["test/cluster/**/*.test.ts", "test/upgrade/**/*.test.ts"], {
         timeout: 300 * SECOND,
-        group: 2,
+        group: 1,
         processes: true,
       }),
     ],
@@ -59,7 +58,7 @@ function project(name: string, include: string[], how: { timeout: number; group:
       hookTimeout: how.timeout,
       // Real processes on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.
       retry: how.processes && process.env.CI ? 2 : 0,
-      maxWorkers: 2,
+      maxWorkers: how.processes ? 3 : 2,
       sequence: { groupOrder: how.group },
     },
   };
