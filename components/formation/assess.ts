@@ -316,7 +316,7 @@ function roles(goal: FormationGoal, observation: ClusterObservation, report: Rep
       const of = answering(observation).find((n) => n.id === own.masterId);
       const what =
         own.role === "master"
-          ? "is a master of its own"
+          ? `is a master of its own${stray.keys > 0 ? ` with ${stray.keys} keys` : ""}`
           : of
             ? `follows ${of.name} of ${shardOf.get(of.name)}`
             : "follows an unknown master";

@@ -1,12 +1,21 @@
 import { assess } from "./assess";
 import { unreachedBusPorts } from "./busPorts";
 import type { FormationGoal } from "./goal";
-import { answering, type ClusterObservation } from "./observation";
+import { answering, type ClusterObservation, self } from "./observation";
 
 /** Likely causes of a formation that does not move, looked for only then: most often a bus port that nobody can reach. */
 export async function diagnose(goal: FormationGoal, observation: ClusterObservation): Promise<string[]> {
   const elsewhere = assess(goal, [], observation).filter((f) => f.kind === "other-address");
   if (elsewhere.length > 0) return elsewhere.map((f) => f.message);
+  const holding = answering(observation).filter((n) => {
+    const own = self(n);
+    return n.keys > 0 && own.role === "master" && own.slots.length === 0 && n.view.length > 1;
+  });
+  if (holding.length > 0)
+    return holding.map(
+      (n) =>
+        `${n.name} holds ${n.keys} keys and owns no slot. They may be writes that no other node has, and following its shard's leader would drop them: copy what is missing there, then FLUSHALL on ${n.name} and run \`up\` again`,
+    );
   const unreached = await unreachedBusPorts(answering(observation));
   if (unreached.length > 0)
     return [

@@ -27,5 +27,6 @@ test("what a killed run left is removed with its processes, and a living one's i
 
   network.dispose();
   expect(namesOf(`prc-${process.pid}-`)).toEqual([]);
-  expect(execFileSync(ip, ["route"], { encoding: "utf8" })).not.toContain(network.here);
+  // The kernel takes a namespace apart after the command has ended.
+  await until("its route is gone", () => !execFileSync(ip, ["route"], { encoding: "utf8" }).includes(network.here));
 });
