@@ -11,8 +11,10 @@ import type { GuardInputs, GuardWork } from "./guard";
 import { notedLeader, wasGuarded } from "./knowledge";
 import { Patience } from "./patience";
 import { peersOf } from "./peers";
+import { Revival } from "./revival";
 
-const SYNC_PATIENCE_MILLISECONDS = 60_000;
+/** How long a node that is on its way may stand still. */
+export const SYNC_PATIENCE_MILLISECONDS = 60_000;
 
 /**
  * Ends when the node is in sync, so that the next machine of the chain may go. A node that is in no cluster yet is let through at
@@ -23,15 +25,19 @@ const SYNC_PATIENCE_MILLISECONDS = 60_000;
 export async function comeBack(work: GuardWork): Promise<void> {
   const { inputs, connections, watch } = work;
   const patience = new Patience(SYNC_PATIENCE_MILLISECONDS);
+  const revival = new Revival(inputs.cluster);
   for (;;) {
     const node = await observeNode(inputs.node, inputs.endpoint, [], connections);
     const lost = node.answering && hasNothing(node) && (await place(work, node));
     if (node.answering && !lost && (isBlank(node) || (await isInSync(work, node)))) return;
     leaveIfOrphaned(watch);
     const state = lost && node.answering ? await rejoin(work, node, lost) : describe(node);
+    // After a reboot everybody is dead, and those behind this one in the chain make up the majority.
+    await revival.attempt();
+    leaveIfOrphaned(watch);
     if (patience.isOver(state)) {
       throw new Error(
-        `${inputs.node} is not in sync, and nothing has moved for ${SYNC_PATIENCE_MILLISECONDS / 1000} s: ${state}. Look at its log, then run \`up\` again: it goes on from here.`,
+        `${inputs.node} is not in sync, and nothing has moved for ${SYNC_PATIENCE_MILLISECONDS / 1000} s: ${state}. Look at its log, then run \`up\` again: it goes on from here.${revival.failures}`,
       );
     }
     await setTimeout(100);

@@ -8,7 +8,7 @@ import type { Step } from "../steps";
 import { type Access, Connections } from "../wire";
 import { comeBack } from "./comeBack";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
-import { isDismantled, markDeclared, noteGuarded, noteNode } from "./knowledge";
+import { isDismantled, markDeclared, noteGuarded, noteRecorded } from "./knowledge";
 import { letGo } from "./letGo";
 import { withoutUndefined } from "./partialFailure";
 import { hasUnknown, isUnknown } from "./unknowns";
@@ -59,8 +59,7 @@ export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
   },
 
   async read(id, props) {
-    noteNode(props.cluster, props.node, props.endpoint);
-    noteGuarded(props.cluster, props.node);
+    noteRecorded(props.cluster, props.node, props.endpoint);
     return { id, props };
   },
 

@@ -1,5 +1,6 @@
 import type { NodeEndpoint } from "../../config/types";
 import type { Machine } from "../goal";
+import { leaveForPlanner, takeFromReader } from "./handover";
 
 /**
  * What this provider process has heard of each cluster. A process lives for one command of Pulumi, and every resource of
@@ -18,12 +19,20 @@ interface Heard {
   readonly leaders: Map<string, string>;
   /** Nodes that had a guard before this command. */
   readonly guarded: Set<string>;
-  /** How to start a node's machine again, by node name. */
-  readonly restarts: Map<string, Restart>;
+  /** How to start machines that died. */
+  revive?: Revive;
+  reviving?: Promise<Revived> | undefined;
 }
 
-/** Starts a machine again just as it was, where it does not run. Answers false, and does nothing, where it runs or was replaced. */
-export type Restart = () => Promise<boolean>;
+/** What came of starting every machine of a cluster again that does not run. */
+export interface Revived {
+  readonly started: readonly { readonly name: string; readonly endpoint: NodeEndpoint }[];
+  /** Why others could not be, a sentence each. */
+  readonly failures: readonly string[];
+}
+
+/** Starts what should run and does not, just as it was; leaves alone what runs. */
+export type Revive = () => Promise<Revived>;
 
 const clusters = new Map<string, Heard>();
 
@@ -35,14 +44,19 @@ function heardOf(cluster: string): Heard {
     nodes: new Map(),
     leaders: new Map(),
     guarded: new Set(),
-    restarts: new Map(),
   };
   clusters.set(cluster, heard);
   return heard;
 }
 
 export function markDeclared(cluster: string): void {
-  heardOf(cluster).declared = true;
+  const heard = heardOf(cluster);
+  heard.declared = true;
+  for (const line of takeFromReader(cluster, "nodes")) {
+    const [node, endpoint] = JSON.parse(line) as [string, NodeEndpoint];
+    if (!heard.nodes.has(node)) heard.nodes.set(node, endpoint);
+    heard.guarded.add(node);
+  }
 }
 
 export function markCreated(cluster: string): void {
@@ -69,6 +83,13 @@ export function noteNode(cluster: string, node: string, endpoint: NodeEndpoint):
   heardOf(cluster).nodes.set(node, endpoint);
 }
 
+/** A node that the stack has with its guard, as its refresh tells; the process that plans is told too. */
+export function noteRecorded(cluster: string, node: string, endpoint: NodeEndpoint): void {
+  noteNode(cluster, node, endpoint);
+  noteGuarded(cluster, node);
+  leaveForPlanner(cluster, "nodes", JSON.stringify([node, endpoint]));
+}
+
 export function notedNodes(cluster: string): ReadonlyMap<string, NodeEndpoint> {
   return heardOf(cluster).nodes;
 }
@@ -76,27 +97,28 @@ export function notedNodes(cluster: string): ReadonlyMap<string, NodeEndpoint> {
 /** The same, as machines of the stack: a node's name says what it was made for (`nodeName` of placement). */
 export function notedMachines(cluster: string): Machine[] {
   return [...notedNodes(cluster)].flatMap(([name, endpoint]) => {
-    const made = name.startsWith(`${cluster}-`) ? /^(\d+)-(.+?)(?:-\d+)?$/.exec(name.slice(cluster.length + 1)) : null;
-    return made?.[2] === undefined ? [] : [{ name, shard: `shard-${made[1]}`, zone: made[2], endpoint }];
+    const made = madeFor(cluster, name);
+    return made ? [{ name, ...made, endpoint }] : [];
   });
 }
 
-/** For platforms where nothing else starts a machine again that has died: a shard that rolls may need it before its turn. */
-export function noteRestart(cluster: string, node: string, restart: Restart): void {
-  heardOf(cluster).restarts.set(node, restart);
+export function madeFor(cluster: string, name: string): { shard: string; zone: string } | undefined {
+  const made = name.startsWith(`${cluster}-`) ? /^(\d+)-(.+?)(?:-\d+)?$/.exec(name.slice(cluster.length + 1)) : null;
+  return made?.[2] === undefined ? undefined : { shard: `shard-${made[1]}`, zone: made[2] };
 }
 
-/** The other nodes of a node's shard that can be started again. */
-export function restartsOfFellows(
-  cluster: string,
-  node: string,
-): { name: string; endpoint: NodeEndpoint; restart: Restart }[] {
-  const machines = notedMachines(cluster);
-  const shard = machines.find(({ name }) => name === node)?.shard;
-  return machines.flatMap(({ name, endpoint, shard: its }) => {
-    const restart = heardOf(cluster).restarts.get(name);
-    return restart && its === shard && name !== node ? [{ name, endpoint, restart }] : [];
+/** For platforms where nothing else starts a machine again that has died: a roll may need it before its turn. */
+export function noteRevive(cluster: string, revive: Revive): void {
+  heardOf(cluster).revive = revive;
+}
+
+/** One at a time, whoever asks. */
+export async function reviveMachines(cluster: string): Promise<Revived> {
+  const heard = heardOf(cluster);
+  heard.reviving ??= (heard.revive?.() ?? Promise.resolve({ started: [], failures: [] })).finally(() => {
+    heard.reviving = undefined;
   });
+  return heard.reviving;
 }
 
 export function noteGuarded(cluster: string, node: string): void {

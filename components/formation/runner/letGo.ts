@@ -1,15 +1,17 @@
 import { setTimeout } from "node:timers/promises";
+import type { NodeEndpoint } from "../../config/types";
 import type { NodeEntry } from "../clusterNodes";
 import { type AnsweringNode, isBlank, self } from "../observation";
 import { observeNode } from "../observe";
 import { countSlots } from "../slots";
 import type { Connections } from "../wire";
-import { comeBack } from "./comeBack";
+import { comeBack, SYNC_PATIENCE_MILLISECONDS } from "./comeBack";
 import { leaveIfOrphaned } from "./engineWatch";
 import type { GuardInputs, GuardWork } from "./guard";
-import { goesOn, noteLeader, noteNode, restartsOfFellows } from "./knowledge";
+import { goesOn, madeFor, noteLeader, noteNode } from "./knowledge";
 import { Patience } from "./patience";
 import { peersOf } from "./peers";
+import { Revival } from "./revival";
 
 /** How long a reason to stay may last unchanged: long enough for a replica to be seen in sync, or a dead node to be noticed. */
 const HOLD_MILLISECONDS = 10_000;
@@ -22,34 +24,38 @@ const HANDOVER_MILLISECONDS = 5_000;
  * @throws Error with why it stays
  */
 export async function letGo(work: GuardWork): Promise<void> {
-  const consented = work.inputs.dataOnDestroy === "delete" && !goesOn(work.inputs.cluster);
-  const patience = new Patience(consented ? 0 : HOLD_MILLISECONDS);
-  const started = new Set<string>();
-  for (;;) {
+  const { cluster } = work.inputs;
+  const consented = work.inputs.dataOnDestroy === "delete" && !goesOn(cluster);
+  let patience = new Patience(consented ? 0 : HOLD_MILLISECONDS);
+  const revival = new Revival(cluster);
+  for (let trouble = ""; ; ) {
     const obstacle = await obstacleTo(work, consented);
     leaveIfOrphaned(work.watch);
     if (obstacle === undefined) return;
-    if (!consented && (await startFellow(work, started))) continue;
-    if (patience.isOver(obstacle)) throw new Error(obstacle);
+    const started = consented ? [] : await revival.attempt();
+    leaveIfOrphaned(work.watch);
+    if (started.length > 0) {
+      trouble = await fellowsInSync(work, started);
+      patience = new Patience(SYNC_PATIENCE_MILLISECONDS);
+    }
+    if (patience.isOver(obstacle)) throw new Error(`${obstacle}${revival.failures}${trouble}`);
     await setTimeout(100);
   }
 }
 
-/**
- * The chain may have a dead machine of this shard behind this one, which can only go once that one is in sync. So it is started
- * again as it was, before its turn. @param started those that were, once each: what dies again needs a person
- */
-async function startFellow(work: GuardWork, started: Set<string>): Promise<boolean> {
+/** Of the machines that were started again, those of this shard: one that lost its data is joined again. @returns what went wrong */
+async function fellowsInSync(
+  work: GuardWork,
+  started: readonly { readonly name: string; readonly endpoint: NodeEndpoint }[],
+): Promise<string> {
   const { cluster, node } = work.inputs;
-  for (const { name, endpoint, restart } of restartsOfFellows(cluster, node)) {
-    if (started.has(name)) continue;
-    started.add(name);
-    if (!(await restart())) continue;
-    console.log(`${cluster}: ${name} did not run and was started again; ${node} goes once it is in sync`);
-    await comeBack({ ...work, inputs: { ...work.inputs, node: name, endpoint } });
-    return true;
-  }
-  return false;
+  const shard = madeFor(cluster, node)?.shard;
+  const fellows = started.filter(({ name }) => name !== node && madeFor(cluster, name)?.shard === shard);
+  const waits = fellows.map(({ name, endpoint }) =>
+    comeBack({ ...work, inputs: { ...work.inputs, node: name, endpoint } }),
+  );
+  const results = await Promise.allSettled(waits);
+  return results.map((r) => (r.status === "rejected" ? ` ${(r.reason as Error).message}` : "")).join("");
 }
 
 /** Why the machine has to stay for now; undefined where it may go. */

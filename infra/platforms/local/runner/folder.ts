@@ -92,7 +92,7 @@ export function deriveToken(...parts: unknown[]): string {
   return createHash("sha256").update(canonical(parts)).digest("hex").slice(0, 12);
 }
 
-function subfolders(folder: string): string[] {
+export function subfolders(folder: string): string[] {
   try {
     return fs
       .readdirSync(folder, { withFileTypes: true })

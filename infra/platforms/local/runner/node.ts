@@ -3,7 +3,7 @@ import * as path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { ResourceRunner } from "../../../../components/cluster/shim";
 import { upgradeProblem } from "../../../../components/config";
-import { noteRestart } from "../../../../components/formation/runner/knowledge";
+import { noteRevive } from "../../../../components/formation/runner/knowledge";
 import { fingerprint, writeConfigFile } from "./configFile";
 import { systemFailure } from "./failures";
 import {
@@ -13,14 +13,15 @@ import {
   readVolumeRecord,
   removeInstanceRecord,
   resolveVolume,
-  siblings,
   writeInstanceRecord,
 } from "./folder";
+import { hasData, letReplicaLead } from "./lastCopy";
 import { choosePlace, NoPort, type Place } from "./place";
 import { portProblem } from "./ports";
+import { startDead } from "./revive";
 import { sayWhyItRolls } from "./rollText";
 import { say } from "./say";
-import { recordOf, serverOf, startServer, stopServer } from "./server";
+import { recordOf, serverOf, startServer, stopServer, whileStopping } from "./server";
 import type { NodeDeclaration, NodeInputs, NodeOutputs } from "./types";
 import { hasUnknown, same } from "./unknown";
 
@@ -63,6 +64,7 @@ export const LocalNode: Runner = {
         failures: [{ property: "engine", reason: `${news.name}: ${downgrade}` }],
       };
     const folder = resolveVolume(news.volume.path);
+    noteRevive(news.cluster, () => startDead(path.dirname(folder), news.serverPath));
     const record = readInstanceRecord(folder);
     let place: Place;
     try {
@@ -109,7 +111,6 @@ export const LocalNode: Runner = {
   },
 
   async read(id, props) {
-    noteRestart(props.cluster, props.name, () => startAgain(props));
     const folder = resolveVolume(props.volume.path);
     const server = serverOf(folder);
     if (server && lostUnder(folder))
@@ -144,8 +145,10 @@ export const LocalNode: Runner = {
       return;
     }
     // Where its folder was removed under it, it cannot save, and would not end by itself.
-    if (server) await stopServer(props.name, server, lostUnder(folder) ? 0 : undefined);
-    removeInstanceRecord(folder);
+    await whileStopping(folder, async () => {
+      if (server) await stopServer(props.name, server, lostUnder(folder) ? 0 : undefined);
+      removeInstanceRecord(folder);
+    });
   },
 };
 
@@ -175,26 +178,18 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
     server: node.serverPath,
     log: path.join(folder, FILES.log),
   };
-  if (file === "kept" && !hasFile(folder, DATA)) await waitForElection(folder, node);
+  await letReplicaLead(folder, node);
   const problem = await lastingPortProblem(node);
   if (problem) throw new Error(`${node.name} did not start: ${problem}; end that process, then run again`);
   try {
     if (file === "new" || !fs.existsSync(config)) writeConfigFile(folder, node);
-    await startServer(folder, node);
+    await startServer(folder, { name: node.name, serverPath: node.serverPath, record: recordOf(node) });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code) throw systemFailure(context, error);
     // A run that was thought dead may have started the same server meanwhile, and won.
     if (await adopt(folder, node)) return;
     throw error;
   }
-}
-
-/** As it was: with its own file, unless the machine was replaced or runs. */
-async function startAgain(node: NodeOutputs): Promise<boolean> {
-  const folder = resolveVolume(node.volume.path);
-  if (readInstanceRecord(folder)?.instance !== node.instance || serverOf(folder)) return false;
-  await ensureRunning(node, "kept");
-  return true;
 }
 
 const PORT_PATIENCE_MILLISECONDS = 2_000;
@@ -209,33 +204,11 @@ async function lastingPortProblem({ address, port }: NodeInputs): Promise<string
   }
 }
 
-const hasFile = (folder: string, names: readonly string[]) =>
-  names.some((name) => fs.existsSync(path.join(folder, name)));
-const DATA = ["dump.rdb", "appendonlydir"];
-
 /** Was the folder removed under its server? A server that runs has written nodes.conf, and its record is there before it is. */
 function lostUnder(folder: string): boolean {
-  return !hasFile(folder, ["nodes.conf", ...DATA]) && readInstanceRecord(folder) === undefined;
-}
-
-const DEFAULT_NODE_TIMEOUT_MILLISECONDS = 15_000;
-
-/**
- * A server that comes back without its data while replicas still follow its address would make them copy the emptiness.
- * So it stays away until they have had the time to elect another one.
- */
-async function waitForElection(folder: string, node: NodeInputs): Promise<void> {
-  if (!siblings(folder).some((sibling) => serverOf(sibling))) return;
-  const declared = [...node.live, ...node.boot].find((d) => d.name === "cluster-node-timeout")?.value;
-  const milliseconds = 2 * (Number(declared) || DEFAULT_NODE_TIMEOUT_MILLISECONDS) + 3_000;
-  say(
-    node.name,
-    "no data on disk: the server waits until a replica can have been elected, or that would copy emptiness",
-    {
-      seconds: Math.round(milliseconds / 1000),
-    },
+  return (
+    !fs.existsSync(path.join(folder, "nodes.conf")) && !hasData(folder) && readInstanceRecord(folder) === undefined
   );
-  await setTimeout(milliseconds);
 }
 
 /** Takes over the server that runs on the node's data, if it is what is wanted; ends it if it is not. */

@@ -34,20 +34,29 @@ export function recordOf(node: NodeInputs, server?: ProcessName): InstanceRecord
   return { instance, fingerprint: fingerprint(node), zone, address, port, ...server };
 }
 
+/** What is to be started on a folder: its redis.conf is there, and this is written down beside it. */
+export interface Startable {
+  readonly name: string;
+  readonly serverPath: string;
+  readonly record: InstanceRecord;
+}
+
 /**
  * Starts the server and waits until it answers. It lives in a session of its own, so that neither the end of `pulumi`
  * nor Ctrl-C in its terminal ends it, and gets a bare environment: ours may hold passphrases.
  */
-export async function startServer(folder: string, node: NodeInputs): Promise<void> {
+export async function startServer(folder: string, { name, serverPath, record }: Startable): Promise<void> {
+  const { pid: _, startTime: __, ...written } = record;
+  const { address, port } = written;
   const log = path.join(folder, FILES.log);
-  const context: FailureContext = { node: node.name, folder, address: node.address, server: node.serverPath, log };
+  const context: FailureContext = { node: name, folder, address, server: serverPath, log };
   // Before the start, so that a process whose start is never written down is still known by fingerprint and mark.
-  writeInstanceRecord(folder, recordOf(node));
+  writeInstanceRecord(folder, written);
   if (fs.existsSync(log) && fs.statSync(log).size > LOG_BYTES) fs.renameSync(log, `${log}.1`);
   const descriptor = fs.openSync(log, "a", 0o600);
   const offset = fs.fstatSync(descriptor).size;
   const title = `{title} ${processMark(folder)} {listen-addr} {server-mode}`;
-  const child = spawn(node.serverPath, [path.join(folder, FILES.config), "--proc-title-template", title], {
+  const child = spawn(serverPath, [path.join(folder, FILES.config), "--proc-title-template", title], {
     cwd: folder,
     detached: true,
     stdio: ["ignore", descriptor, descriptor],
@@ -65,7 +74,7 @@ export async function startServer(folder: string, node: NodeInputs): Promise<voi
   child.unref();
   const started = child.pid === undefined ? undefined : startTime(child.pid);
   if (child.pid !== undefined && started !== undefined) {
-    writeInstanceRecord(folder, recordOf(node, { pid: child.pid, startTime: started }));
+    writeInstanceRecord(folder, { ...written, pid: child.pid, startTime: started });
   }
   const deadline = Date.now() + START_MILLISECONDS;
   for (let attempt = 0; ; attempt++) {
@@ -73,15 +82,32 @@ export async function startServer(folder: string, node: NodeInputs): Promise<voi
     await delay(attempt < 20 ? 5 : 50);
     if (refused) throw systemFailure(context, refused);
     if (ending) throw startFailure(context, logSince(log, offset), ending);
-    if (await answers(node.address, node.port)) break;
+    if (await answers(address, port)) break;
     if (Date.now() > deadline) {
       child.kill("SIGKILL");
       throw startFailure(
         context,
         logSince(log, offset),
-        `gave no answer on ${node.address}:${node.port} for ${START_MILLISECONDS / 1000} s`,
+        `gave no answer on ${address}:${port} for ${START_MILLISECONDS / 1000} s`,
       );
     }
+  }
+}
+
+/** Folders whose server is being ended on purpose: gone before that is written down. */
+const stopping = new Set<string>();
+
+export function isStopping(folder: string): boolean {
+  return stopping.has(folder);
+}
+
+/** Nobody starts the folder's server again while this goes on. */
+export async function whileStopping(folder: string, work: () => Promise<void>): Promise<void> {
+  stopping.add(folder);
+  try {
+    await work();
+  } finally {
+    stopping.delete(folder);
   }
 }
 

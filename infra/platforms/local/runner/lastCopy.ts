@@ -1,0 +1,133 @@
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { parseClusterNodes } from "../../../../components/formation/clusterNodes";
+import { type AnsweringNode, self } from "../../../../components/formation/observation";
+import { observeNode } from "../../../../components/formation/observe";
+import { Connections } from "../../../../components/formation/wire";
+import { readInstanceRecord, siblings } from "./folder";
+import { say } from "./say";
+import { serverOf } from "./server";
+import { BUS_PORT_OFFSET } from "./types";
+
+const DATA = ["dump.rdb", "appendonlydir"];
+const DEFAULT_NODE_TIMEOUT_MILLISECONDS = 15_000;
+
+export function hasData(folder: string): boolean {
+  return DATA.some((name) => fs.existsSync(path.join(folder, name)));
+}
+
+interface Place {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * A server that comes back without its data while replicas still follow its address makes them copy the emptiness, whatever its
+ * ID. So it stays away until nobody that holds keys follows that address any more: a replica is elected, or, where too few leaders
+ * are left to elect anybody, the one with the most data takes the slots over without being elected. That is safe here, since the
+ * leader is this machine's own process and known to be dead.
+ * @throws Error where a replica goes on following: the server must not be started then
+ */
+export async function letReplicaLead(folder: string, place: Place): Promise<void> {
+  if (hasData(folder) || !siblings(folder).some((sibling) => mentions(sibling, place))) return;
+  const connections = new Connections("pulumi-redis-cluster:local");
+  try {
+    await waitForLeader(folder, place, connections);
+  } finally {
+    connections.close();
+  }
+}
+
+async function waitForLeader(folder: string, place: Place, connections: Connections): Promise<void> {
+  const milliseconds = 2 * nodeTimeout(folder) + 3_000;
+  let until = Date.now() + milliseconds;
+  let told = false;
+  let forced = false;
+  for (;;) {
+    const { following, silent } = await followersOf(folder, place, connections);
+    if (following.length === 0 && silent.length === 0) return;
+    if (!told)
+      say(place.name, "no data on disk: the server stays away until a replica leads, or that would copy emptiness", {
+        seconds: Math.round(milliseconds / 1000),
+      });
+    told = true;
+    const heir = following.sort((a, b) => b.replication.offset - a.replication.offset)[0];
+    if (Date.now() >= until) {
+      if (forced || !heir) {
+        const names = [...following, ...silent].map(({ name }) => name).join(", ");
+        throw new Error(
+          `${place.name} was not started: it has no data on disk, and ${names} may hold the only copy and would lose it by following an empty server. Let ${heir?.name ?? names} lead (CLUSTER FAILOVER TAKEOVER on it), then run \`up\` again`,
+        );
+      }
+      say(heir.name, "no majority to elect a leader: it takes its shard over by itself", { keys: heir.keys });
+      const [answer] = await connections.send(heir.endpoint, [["CLUSTER", "FAILOVER", "TAKEOVER"]]);
+      if (answer && !answer.ok) throw new Error(`${heir.name} does not take over: ${answer.error.message}`);
+      forced = true;
+      until = Date.now() + milliseconds;
+    }
+    await setTimeout(100);
+  }
+}
+
+/** Nodes of the same cluster that hold keys and follow this address; where one does not answer (it loads its data), as its file says. */
+async function followersOf(
+  folder: string,
+  place: Place,
+  connections: Connections,
+): Promise<{ following: AnsweringNode[]; silent: { name: string }[] }> {
+  const following: AnsweringNode[] = [];
+  const silent: { name: string }[] = [];
+  const running = siblings(folder).filter((sibling) => mentions(sibling, place) && serverOf(sibling));
+  await Promise.all(
+    running.map(async (sibling) => {
+      const record = readInstanceRecord(sibling);
+      if (!record) return;
+      const name = path.basename(sibling);
+      const endpoint = { address: record.address, port: record.port, busPort: record.port + BUS_PORT_OFFSET };
+      const node = await observeNode(name, endpoint, [], connections);
+      if (!node.answering) {
+        if (followsOnDisk(sibling, place)) silent.push({ name });
+        return;
+      }
+      const master = node.view.find((e) => e.id === self(node).masterId);
+      if (node.keys > 0 && master?.address === place.address && master.port === place.port) following.push(node);
+    }),
+  );
+  return { following, silent };
+}
+
+/** Cheap, and enough to tell that there is nobody to ask, as when a cluster is made. */
+function mentions(sibling: string, { address, port }: Place): boolean {
+  return readNodesConf(sibling).includes(` ${address}:${port}@`);
+}
+
+function followsOnDisk(sibling: string, { address, port }: Place): boolean {
+  const lines = readNodesConf(sibling)
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("vars "));
+  const view = parseClusterNodes(lines.join("\n"));
+  const master = view.find((e) => e.id === view.find((own) => own.myself)?.masterId);
+  return master?.address === address && master.port === port;
+}
+
+function readNodesConf(folder: string): string {
+  try {
+    return fs.readFileSync(path.join(folder, "nodes.conf"), "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw error;
+  }
+}
+
+/** As the server's own file says: CONFIG REWRITE keeps it true. */
+function nodeTimeout(folder: string): number {
+  try {
+    const text = fs.readFileSync(path.join(folder, "redis.conf"), "utf8");
+    return Number(/^\s*cluster-node-timeout\s+"?(\d+)/m.exec(text)?.[1]) || DEFAULT_NODE_TIMEOUT_MILLISECONDS;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return DEFAULT_NODE_TIMEOUT_MILLISECONDS;
+    throw error;
+  }
+}

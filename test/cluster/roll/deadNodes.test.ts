@@ -1,0 +1,80 @@
+import { setTimeout } from "node:timers/promises";
+import { describe, expect, type TestContext, test } from "vitest";
+import type { InventoryNode } from "../../../components/cluster/inventory";
+import { type Project, withNode } from "../../support/project";
+import { testServers } from "../../support/servers";
+import { missingKeys, projectWithKeys } from "./support";
+
+const servers = await testServers();
+const QUICK = { nodeTimeoutMilliseconds: 1_000 };
+const BOOT_CHANGE = { redisConfig: { "tcp-backlog": "201" } };
+
+async function started(context: TestContext, args: object): Promise<Project> {
+  if (!servers) throw new Error("no server");
+  const project = await projectWithKeys(args, servers["redis-7.0"]);
+  context.onTestFinished(() => project.dispose());
+  return project;
+}
+
+async function kill(project: Project, nodes: readonly (InventoryNode | undefined)[]): Promise<void> {
+  const pids = await project.pids();
+  for (const node of nodes) process.kill(pids.get(node?.name ?? "") ?? 0, "SIGKILL");
+}
+
+/** Every process is another one, every key is there, and the next run has nothing to do. */
+async function expectRolled(project: Project, before: ReadonlyMap<string, number>): Promise<void> {
+  const after = await project.pids();
+  for (const [name, pid] of before) expect([name, after.get(name) === pid]).toEqual([name, false]);
+  expect(await missingKeys(project)).toBe(0);
+  expect((await project.mustUp()).stdout).toMatch(/21 unchanged/);
+}
+
+describe.skipIf(!servers)("a roll that finds nodes dead starts them again as they were, before their turn", () => {
+  test("a leader, whose replica leads and is first in line; by a provider process that did not see the refresh", async (context) => {
+    const project = await started(context, QUICK);
+    const [leader, replica] = (await project.inventory()).shards[0]?.nodes ?? [];
+    if (!leader || !replica) throw new Error("a shard of two was declared");
+    const before = await project.pids();
+    await kill(project, [leader]);
+    while ((await withNode(replica, (client) => client.call("ROLE") as Promise<unknown[]>))[0] !== "master")
+      await setTimeout(50);
+
+    project.declare({ ...QUICK, ...BOOT_CHANGE });
+    // A changed configuration is planned in another provider process than the one that refreshed.
+    await project.engine.command(["config", "set", "note", "changed"]);
+    const { stdout } = await project.mustUp();
+    expect(stdout).toContain(`started again as before, ahead of their turn: ${leader.name}`);
+    await expectRolled(project, before);
+  });
+
+  test("all of them, as after a reboot", async (context) => {
+    const project = await started(context, QUICK);
+    const before = await project.pids();
+    await kill(project, await project.nodes());
+    project.declare({ ...QUICK, ...BOOT_CHANGE });
+    await project.mustUp();
+    await expectRolled(project, before);
+  });
+
+  test.for([
+    ["and a setting that takes a restart has changed", BOOT_CHANGE],
+    ["and nothing has changed", {}],
+  ] as const)(
+    "leaders without data on disk, too many to elect others, %s: their replicas take over before they come back empty",
+    async ([, change], context) => {
+      const args = { ...QUICK, persistence: { mode: "none" } };
+      const project = await started(context, args);
+      const before = await project.pids();
+      const { shards } = await project.inventory();
+      await kill(
+        project,
+        shards.slice(0, 2).map(({ nodes }) => nodes.find(({ role }) => role === "master")),
+      );
+      project.declare({ ...args, ...change });
+      const { stdout } = await project.mustUp();
+      expect(stdout).toMatch(/no majority to elect a leader: it takes its shard over by itself/);
+      if (change === BOOT_CHANGE) await expectRolled(project, before);
+      expect(await missingKeys(project)).toBe(0);
+    },
+  );
+});
