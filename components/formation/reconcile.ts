@@ -145,7 +145,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
   await takeTurn(order, connections, usual, options.onProgress);
   const watch = new StallWatch(Date.now());
   const known = run.members;
-  const forgotten = new ForgottenWatch(run.verified ? known : []);
+  const forgotten = new ForgottenWatch(run.verified ? known : [], goal.nodeTimeoutMilliseconds);
   for (;;) {
     const stop = options.stopReason?.();
     if (stop) throw new FormationFailed(`stopped between two steps: ${stop}; run \`up\` again to go on`, run.members);

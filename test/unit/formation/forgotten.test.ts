@@ -21,17 +21,29 @@ function seen(views: Record<string, string[]>, version = "8.0.2", leaving?: stri
 const WHOLE = { a: ["a", "b", "c"], b: ["a", "b", "c"], c: ["a", "b", "c"] };
 const HALF = { ...WHOLE, a: ["a", "b"] };
 
+const T = 2_000;
+
 describe("a member that others do not list any more", () => {
-  test("is not done with for a minute, whatever is seen meanwhile", () => {
-    const watch = new ForgottenWatch(MEMBERS);
+  test("is not done with until everybody has listed it for as long as it takes to hear of a FORGET", () => {
+    const watch = new ForgottenWatch(MEMBERS, T);
     watch.look(seen(WHOLE), 0);
     expect([watch.isUnsettled(0), watch.patience(15_000), watch.text(0)]).toEqual([false, 15_000, ""]);
     watch.look(seen(HALF), 1_000);
     watch.look(seen(WHOLE), 2_000);
-    expect([watch.isUnsettled(61_000), watch.isUnsettled(63_001)]).toEqual([true, false]);
+    expect([watch.isUnsettled(3_999), watch.isUnsettled(4_000)]).toEqual([true, false]);
+    // Forgotten once more, by gossip or by hand.
+    watch.look(seen(HALF), 3_000);
+    expect([watch.isUnsettled(5_999), watch.isUnsettled(6_000)]).toEqual([true, false]);
     expect(watch.patience(15_000)).toBeGreaterThan(62_000);
     expect(watch.patience(120_000)).toBe(120_000);
-    expect(watch.text(2_000)).toBe(" · c forgotten by hand: servers stay with that for a minute");
+    expect(watch.text(3_500)).toContain("not known to all: c (");
+    expect(watch.text(6_000)).toBe("");
+  });
+
+  test("is waited for no longer than servers stay with it, however long the node timeout", () => {
+    const watch = new ForgottenWatch(MEMBERS, 600_000);
+    watch.look(seen(HALF), 0);
+    expect([watch.isUnsettled(61_999), watch.isUnsettled(62_000)]).toEqual([true, false]);
   });
 
   test.for([
@@ -39,8 +51,13 @@ describe("a member that others do not list any more", () => {
     ["in a cluster that was never verified", [], seen(HALF)],
     ["that leaves", MEMBERS, seen(HALF, "8.0.2", "c")],
     ["that came back with another ID", MEMBERS.slice(0, 2), seen(HALF)],
+    [
+      "that knows only itself: it has not joined yet, or was reset",
+      MEMBERS,
+      seen({ ...HALF, b: ["a", "b"], c: ["c"] }),
+    ],
   ] as const)("%s, is no reason to wait", ([, members, observation]) => {
-    const watch = new ForgottenWatch(members);
+    const watch = new ForgottenWatch(members, T);
     watch.look(observation, 0);
     expect(watch.isUnsettled(1)).toBe(false);
   });
