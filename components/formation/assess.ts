@@ -7,6 +7,7 @@ import {
   type AnsweringNode,
   answering,
   type ClusterObservation,
+  holdsCopyOf,
   openSlotsOf,
   type SilentNode,
   self,
@@ -328,6 +329,12 @@ function roles(goal: FormationGoal, observation: ClusterObservation, report: Rep
           "replica-link",
           replica.name,
           `${replica.name} ${replica.replication.syncing ? "is taking a full copy from" : "has no link to"} ${leader?.name}`,
+        );
+      } else if (leader && !holdsCopyOf(leader, replica)) {
+        report(
+          "replica-link",
+          replica.name,
+          `${replica.name} is in sync with ${leader.name} by its offset, and holds ${replica.keys} of ${leader.keys} keys: CLUSTER RESET on it makes it copy them anew`,
         );
       }
     }

@@ -88,3 +88,11 @@ export function withoutRetired(observation: ClusterObservation): ClusterObservat
   const retired = (n: NodeObservation) => n.leaving !== undefined && n.answering && isBlank(n);
   return observation.nodes.some(retired) ? { nodes: observation.nodes.filter((n) => !retired(n)) } : observation;
 }
+
+/**
+ * A replica that is in sync by its offset may hold other data all the same: it may have deleted keys of its own accord while it was
+ * a master. Counts of both are taken moments apart and differ a little; a copy holds more than half.
+ */
+export function holdsCopyOf(leader: AnsweringNode, replica: AnsweringNode): boolean {
+  return replica.keys * 2 >= leader.keys;
+}

@@ -6,6 +6,7 @@ import {
   type AnsweringNode,
   answering,
   type ClusterObservation,
+  holdsCopyOf,
   isBlank,
   openSlotsOf,
   self,
@@ -90,6 +91,7 @@ export function plan(
   const batches: [Phase, Step[]][] = [
     ["recover", takeOver(members, alive)],
     ["recover", standing.formed ? reclaimSlots(observation) : []],
+    ["recover", standing.formed ? claimAll(layout) : []],
     ["assign", assigning.length > 0 ? [...assigning, ...withinShards] : []],
     ["join", withinShards],
     ["replicate", planReplicas(layout, alive)],
@@ -137,6 +139,26 @@ function takeOver(members: readonly Member[], alive: readonly AnsweringNode[]): 
     return heir
       ? [{ do: "failover", node: heir.name, shard: member.shard, from: member.name, force: true } as const]
       : [];
+  });
+}
+
+/**
+ * A former leader without its nodes.conf claims the slots that it finds keys of. When it meets the others it loses them again, and a
+ * server that loses slots to a node which owns more than those deletes their keys, on 7.0 without telling its replication
+ * stream; it would then follow its successor from the offset that both know, empty and "in sync". One that loses all that the other
+ * owns takes itself for failed over, and follows with its data (`clusterUpdateSlotsConfigWith`). So it claims them all first.
+ */
+function claimAll(layout: readonly ShardLayout[]): Step[] {
+  return layout.flatMap(({ planned, leader, strays }) => {
+    if (!leader) return [];
+    const theirs = self(leader).slots;
+    return strays.flatMap((stray): Step[] => {
+      const own = self(stray);
+      if (stray.view.length > 1 || own.role !== "master" || own.slots.length === 0) return [];
+      const claimed = new Set(expandSlots(own.slots));
+      const missing = toRanges(expandSlots(theirs).filter((slot) => !claimed.has(slot)));
+      return missing.length > 0 ? [{ do: "addSlotsRange", node: stray.name, shard: planned.name, slots: missing }] : [];
+    });
   });
 }
 
@@ -232,7 +254,7 @@ function spreadLeaders(goal: FormationGoal, layout: readonly ShardLayout[], obse
   for (const { planned, leader, replicas } of layout) {
     if (!leader || (!leader.leaving && planned.nodes.some((n) => n.name === leader.name))) continue;
     const heirs = replicas
-      .filter((r) => !r.leaving && r.replication.linkUp)
+      .filter((r) => !r.leaving && r.replication.linkUp && holdsCopyOf(leader, r))
       .sort((a, b) => rank(planned, a) - rank(planned, b));
     if (heirs[0]) return [{ do: "failover", node: heirs[0].name, shard: planned.name, from: leader.name }];
   }
@@ -248,6 +270,7 @@ function spreadLeaders(goal: FormationGoal, layout: readonly ShardLayout[], obse
     .flatMap(({ planned, leader, replicas }) =>
       replicas
         .filter((r) => !r.leaving && r.replication.linkUp && zones.get(r.name) !== crowded.zone)
+        .filter((r) => leader !== undefined && holdsCopyOf(leader, r))
         .map((r) => ({
           planned,
           leader,

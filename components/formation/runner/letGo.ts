@@ -1,7 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../../config/types";
 import type { NodeEntry } from "../clusterNodes";
-import { type AnsweringNode, isBlank, self } from "../observation";
+import { type AnsweringNode, holdsCopyOf, isBlank, self } from "../observation";
 import { observeNode } from "../observe";
 import { countSlots } from "../slots";
 import type { Connections } from "../wire";
@@ -87,7 +87,7 @@ async function handOver(work: GuardWork, node: AnsweringNode, consented: boolean
   const slots = countSlots(self(node).slots);
   const replicas = await replicasOf(node, work.connections);
   const heir = replicas
-    .filter((r) => r.replication.linkUp && !r.replication.syncing)
+    .filter((r) => r.replication.linkUp && !r.replication.syncing && holdsCopyOf(node, r))
     .sort((a, b) => b.replication.offset - a.replication.offset)[0];
   if (heir) {
     const { address, port } = heir.endpoint;
