@@ -58,7 +58,11 @@ export function checkEngine(problems: Problems, value: unknown, fallback: Engine
   return { name, version };
 }
 
-export function checkPersistence(problems: Problems, value: unknown, replicasPerMaster: number): Persistence {
+export function checkPersistence(
+  problems: Problems,
+  value: unknown,
+  replicasPerMaster: number | undefined,
+): Persistence {
   const given: { [K in keyof PersistenceArgs]: unknown } = readObject(problems, "persistence", value);
   refuseUnknownKeys(problems, "persistence.", given, ["mode", "savePoints", "appendfsync"]);
   const mode = readWord(problems, "persistence.mode", given.mode, DEFAULTS.persistence.mode, PERSISTENCE_MODES);
@@ -81,7 +85,7 @@ export function checkPersistence(problems: Problems, value: unknown, replicasPer
       "persistence.savePoints",
       'none in mode "rdb" keeps nothing on disk; give one or more, or say mode "none"',
     );
-  if (mode === "none" && replicasPerMaster > 0) {
+  if (mode === "none" && (replicasPerMaster ?? 0) > 0) {
     problems.warn(
       "persistence.mode",
       '"none": a master that restarts before its replica took over comes back empty, and its replica then empties itself too; use "hybrid", or only for data that may be lost',
@@ -168,7 +172,8 @@ export function checkMemory(
       `0 is no limit: the system may kill a server that outgrows the node's ${describeSize(nodeBytes)}; leave it out to have ${formatSize(computed)} computed`,
     );
   }
-  if (maxmemoryBytes === 0 && maxmemoryPolicy !== "noeviction" && nodeBytes === undefined) {
+  const unlimited = args.maxmemory === undefined ? args.nodeMemory === undefined : given === 0;
+  if (unlimited && maxmemoryPolicy !== "noeviction" && nodeBytes === undefined) {
     problems.warn(
       "maxmemoryPolicy",
       `"${maxmemoryPolicy}" has no effect without a limit; give maxmemory or nodeMemory`,

@@ -3,6 +3,7 @@ import { RedisCluster } from "../../../components/cluster/cluster";
 import { type Declaration, declare } from "../../../components/cluster/declare";
 import { LOCAL_DEFAULTS, type LocalRedisClusterArgs } from "./args";
 import { localPlatform } from "./platform";
+import { PORT_STRIDE } from "./runner/types";
 import { findServer } from "./server";
 
 /**
@@ -25,6 +26,7 @@ function declareLocal(name: string, args: LocalRedisClusterArgs): Declaration {
     platform: "local",
     zones: args.zones ?? LOCAL_DEFAULTS.zones,
     defaultEngine: server.engine,
+    numberedPorts: PORT_STRIDE,
     platformArguments: ["zones", "directory", "serverBinary"],
   };
   return declare(name, args, facts, (spec) => {
