@@ -1,12 +1,13 @@
 import type { RedisClusterArgs } from "./args";
 import { checkMigration } from "./checkMigration";
 import { checkRolling, checkShape, describeShape, type Shape } from "./checkShape";
-import { checkEngine, checkMemory, checkPersistence } from "./checkValues";
+import { checkEngine, checkMemory, checkPersistence, type DeclaredEngine, OLDEST_ENGINE } from "./checkValues";
 import { DEFAULTS, platformDefaults } from "./defaults";
 import { NODES_PER_SHARD, ordinalOf } from "./ordinals";
 import { Problems, readBoolean, readInteger, readObject, readWord, refuseUnknownKeys, show } from "./reader";
 import type { ClusterSpec, Engine, Problem } from "./spec";
 
+export type { DeclaredEngine } from "./checkValues";
 export { formatProblem, formatProblems } from "./formatProblems";
 
 /** What the platform knows and the arguments do not say. */
@@ -17,21 +18,30 @@ export interface PlatformFacts {
   readonly zones: readonly string[];
   /** The argument that zones come from, for messages. Default: `zones`. */
   readonly zonesProperty?: string;
-  /** What runs where the arguments name no engine. */
-  readonly defaultEngine: Engine;
+  /** What runs where the arguments name no engine; undefined where the platform could not tell, which is then among `problems`. */
+  readonly defaultEngine: Engine | undefined;
+  /** Judges what is declared of the engine: whether this platform runs it. Default: it runs any. */
+  readonly judgeEngine?: (declared: DeclaredEngine) => readonly Problem[];
   /** Memory of one node in bytes, where the platform knows it. */
   readonly nodeMemoryBytes?: number;
   /** Names of the arguments that this platform adds to the common ones. */
   readonly platformArguments?: readonly string[];
   /** How many ports a cluster has, where each node's is the first one plus the node's number (`ordinalOf`). Default: all nodes have the same port. */
   readonly numberedPorts?: number;
-  /** Judges `redisConfig`, names in lower case, for this engine: unknown and managed directives. */
-  readonly checkRedisConfig: (redisConfig: Readonly<Record<string, string>>, engine: Engine) => readonly Problem[];
+  /** Judges `redisConfig`, names in lower case, for this engine: unknown and managed directives. Undefined: which engine is meant is not known. */
+  readonly checkRedisConfig: (
+    redisConfig: Readonly<Record<string, string>>,
+    engine: Engine | undefined,
+  ) => readonly Problem[];
+  /** What the platform found in its own arguments and around it, to be reported with the rest. */
+  readonly problems?: readonly Problem[];
 }
 
 export interface Validation {
   /** Absent where there is any error. */
   readonly spec: ClusterSpec | undefined;
+  /** The same with defaults in place of what is wrong, for further checks of what is not. */
+  readonly completed: ClusterSpec;
   /** Errors and warnings, in the order of the checks. */
   readonly problems: Problem[];
 }
@@ -71,16 +81,16 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
     zonesProperty: facts.zonesProperty ?? "zones",
     ordinals: facts.numberedPorts,
   });
-  const engine = checkEngine(problems, given.engine, facts.defaultEngine);
+  const engine = checkEngine(problems, given.engine, facts.defaultEngine, facts.judgeEngine ?? (() => []));
   const port = checkPort(problems, given.port, facts, shape);
   const persistence = checkPersistence(problems, given.persistence, shape.replicasPerMaster);
   const memory = checkMemory(problems, given, persistence.mode, facts.nodeMemoryBytes);
   const guarantees = checkGuarantees(problems, given, shape.replicasPerMaster);
   const redisConfig = checkRedisConfig(problems, given.redisConfig, engine, facts);
-  const spec: ClusterSpec = {
+  const completed: ClusterSpec = {
     name,
     platform: facts.platform,
-    engine,
+    engine: engine ?? facts.defaultEngine ?? OLDEST_ENGINE,
     masters: shape.masters ?? DEFAULTS.masters,
     replicasPerMaster: shape.replicasPerMaster ?? DEFAULTS.replicasPerMaster,
     zones: shape.zones ?? [],
@@ -99,8 +109,10 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
       ["keep", "delete"],
     ),
   };
-  const failed = problems.list.some(({ severity }) => severity === "error");
-  return { spec: failed ? undefined : spec, problems: problems.list };
+  problems.list.push(...(facts.problems ?? []));
+  // Which engine runs may be unknown only with a reason that was reported.
+  const failed = engine === undefined || problems.list.some(({ severity }) => severity === "error");
+  return { spec: failed ? undefined : completed, completed, problems: problems.list };
 }
 
 /** The bus port is this much above the client port. */
@@ -250,7 +262,7 @@ function checkGuarantees(problems: Problems, args: RedisClusterArgs, replicas: n
 function checkRedisConfig(
   problems: Problems,
   value: unknown,
-  engine: Engine,
+  engine: Engine | undefined,
   facts: PlatformFacts,
 ): Record<string, string> {
   const config = new Map<string, string>();
