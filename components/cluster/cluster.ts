@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { clusterDirectives, normalizeSetting } from "../config";
 import type { NodeEndpoint } from "../config/types";
 import { DEFAULTS_VERSION } from "../spec/defaults";
+import { ordinalOf } from "../spec/ordinals";
 import type { ClusterSpec } from "../spec/spec";
 import { place } from "../topology/place";
 import type { TopologyPlan } from "../topology/plan";
@@ -12,9 +13,6 @@ import { ClusterFormation, NodeGuard } from "./resources";
 
 /** How many nodes a guard may ask about its own: the first of the chain, which scaling leaves alone. */
 const GUARD_PEERS = 3;
-
-/** Shards have room for this many nodes in the numbering of nodes, so that adding replicas renumbers nobody. */
-const NODES_PER_SHARD = 8;
 
 /**
  * A Redis or Valkey cluster: nodes in zones, made by a platform, formed into one cluster and verified. Platforms
@@ -88,7 +86,7 @@ export class RedisCluster extends pulumi.ComponentResource {
       shard.nodes.map((node, k) => ({
         node,
         leads: k === 0,
-        ordinal: i * NODES_PER_SHARD + k,
+        ordinal: ordinalOf(i, k),
         chain: i % spec.shardsAtOnce,
       })),
     );

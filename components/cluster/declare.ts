@@ -25,13 +25,7 @@ export function declare(
   platform: (spec: ClusterSpec) => Platform,
 ): Declaration {
   const { spec, problems } = validateSpec(name, args, { ...facts, checkRedisConfig });
-  if (!spec)
-    throw new pulumi.RunError(
-      formatProblems(
-        name,
-        problems.filter((p) => p.severity === "error"),
-      ),
-    );
+  if (!spec) throw new pulumi.RunError(formatProblems(name, problems));
   const given = Object.entries(args).flatMap(([argument, value]) => (value === undefined ? [] : [argument]));
   return { spec, warnings: problems, given: given.sort(), platform: platform(spec) };
 }

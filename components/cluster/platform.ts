@@ -14,7 +14,7 @@ export interface Platform {
 export interface NodeRequest {
   readonly spec: ClusterSpec;
   readonly node: PlannedNode;
-  /** Position among all nodes of the cluster, from 0: for platforms that count ports or addresses. */
+  /** The node's number in the cluster, see `ordinalOf`: for platforms that count ports or addresses. */
   readonly ordinal: number;
   /** Everything but endpoint and storage, which the platform adds. `live` is for the first file only; a change of it must not touch the node. */
   readonly directives: DirectiveSplit;

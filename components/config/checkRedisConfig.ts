@@ -3,9 +3,12 @@ import { canonicalName, type DirectiveFact, type DirectiveTable, directiveTable,
 import { refusal } from "./managed";
 import { mergeBufferLimits, parseMemory } from "./normalize";
 
-/** Everything that is wrong with `redisConfig` for this engine and version, all of it at once, sorted by name. */
-export function checkRedisConfig(redisConfig: Readonly<Record<string, string>>, engine: Engine): Problem[] {
-  const table = directiveTable(engine);
+/**
+ * Everything that is wrong with `redisConfig` for this engine and version, all of it at once, sorted by name. Where the engine
+ * is not known: what is wrong for any.
+ */
+export function checkRedisConfig(redisConfig: Readonly<Record<string, string>>, engine: Engine | undefined): Problem[] {
+  const table = engine && directiveTable(engine);
   const problems: Problem[] = [];
   const seen = new Map<string, string>();
   for (const [given, value] of Object.entries(redisConfig).sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -25,6 +28,10 @@ export function checkRedisConfig(redisConfig: Readonly<Record<string, string>>, 
     const refused = refusal(name);
     if (refused !== undefined) {
       add("error", refused);
+      continue;
+    }
+    if (!engine || !table) {
+      if (!knownSomewhere(name)) add("warning", unknownAnywhere(name));
       continue;
     }
     const fact = table.facts.get(name);
@@ -57,6 +64,12 @@ function unknown(name: string, table: DirectiveTable, engine: Engine): string {
   if (table.evidence === "newer")
     return `${head} as far as known here; the server does not start if it does not know it`;
   return `${head}; see CONFIG GET * of a running server for what there is`;
+}
+
+function unknownAnywhere(name: string): string {
+  const tables = [...directiveTables("redis"), ...directiveTables("valkey")];
+  const near = nearest(name, [...new Set(tables.flatMap(({ facts }) => [...facts.keys()]))]);
+  return `unknown to every version of redis and valkey that is known here; ${near === undefined ? "see CONFIG GET * of a running server for what there is" : `did you mean ${near}?`}`;
 }
 
 function knownSomewhere(name: string): boolean {

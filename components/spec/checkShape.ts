@@ -1,11 +1,21 @@
 import type { RedisClusterArgs, RollingArgs } from "./args";
 import { DEFAULTS } from "./defaults";
+import { NODES_PER_SHARD } from "./ordinals";
 import { type Problems, readInteger, readObject, refuseUnknownKeys, show } from "./reader";
 
+/** Absent is what was given wrong; it was reported, and nothing that depends on it can be said. */
 export interface Shape {
-  readonly masters: number;
-  readonly replicasPerMaster: number;
+  readonly masters: number | undefined;
+  readonly replicasPerMaster: number | undefined;
+  /** Sorted. */
+  readonly zones: readonly string[] | undefined;
+}
+
+export interface ShapeFacts {
   readonly zones: readonly string[];
+  readonly zonesProperty: string;
+  /** How many numbers nodes can have, where that is bounded: see `PlatformFacts`. */
+  readonly ordinals: number | undefined;
 }
 
 /** Redis's own documents give about a thousand nodes as the most a cluster's gossip carries. */
@@ -16,46 +26,46 @@ const LONGEST_NODE_NAME = 63;
 const LONGEST_NAME = 40;
 
 /** How many of what goes where, and the warnings about what such a shape cannot survive. */
-export function checkShape(
-  problems: Problems,
-  name: string,
-  args: RedisClusterArgs,
-  zones: readonly string[],
-  zonesProperty: string,
-): Shape {
-  const before = problems.list.length;
+export function checkShape(problems: Problems, name: string, args: RedisClusterArgs, facts: ShapeFacts): Shape {
+  const { zonesProperty } = facts;
   checkName(problems, name);
-  const masters = readInteger(problems, "masters", args.masters, DEFAULTS.masters, {
-    least: 3,
-    low: "too few for a cluster",
-    use: "use 3 or more (odd)",
-    most: MOST_NODES,
-    useLess: `use ${MOST_NODES} or less`,
-  });
-  const replicasPerMaster = readInteger(
-    problems,
-    "replicasPerMaster",
-    args.replicasPerMaster,
-    DEFAULTS.replicasPerMaster,
-    {
-      least: 0,
-      use: "use 0 or more (1 or 2 are usual)",
-      most: MOST_NODES,
-    },
-  );
-  checkZones(problems, zones, zonesProperty);
-  const shape = { masters, replicasPerMaster, zones: namesIn(zones).sort() };
-  if (problems.list.slice(before).some(({ severity }) => severity === "error")) return shape;
+  const masters = checkMasters(problems, args.masters, facts);
+  const replicasPerMaster = checkReplicas(problems, args.replicasPerMaster, facts);
+  const zones = checkZones(problems, facts.zones, zonesProperty);
+  const shape = { masters, replicasPerMaster, zones };
   warnAboutMasters(problems, shape);
   warnAboutZones(problems, shape, zonesProperty);
   checkCounts(problems, shape);
-  checkNodeNames(problems, name, shape, zonesProperty);
+  if (problems.isSound("name")) checkNodeNames(problems, name, shape);
+  checkTwinNames(problems, shape, zonesProperty);
   return shape;
 }
 
-/** What can be worked with where the rest was reported. */
-function namesIn(zones: unknown): string[] {
-  return Array.isArray(zones) ? zones.filter((zone) => typeof zone === "string") : [];
+function checkMasters(problems: Problems, value: unknown, { ordinals }: ShapeFacts): number | undefined {
+  const room = ordinals === undefined ? MOST_NODES : Math.floor(ordinals / NODES_PER_SHARD);
+  const masters = readInteger(problems, "masters", value, DEFAULTS.masters, {
+    least: 3,
+    low: "too few for a cluster",
+    use: "use 3 or more (odd)",
+    most: Math.min(MOST_NODES, room),
+    useLess:
+      room < MOST_NODES
+        ? `use ${room} or less, since a cluster has ${ordinals} ports here, ${NODES_PER_SHARD} for each shard`
+        : `use ${MOST_NODES} or less`,
+  });
+  return problems.isSound("masters") ? masters : undefined;
+}
+
+function checkReplicas(problems: Problems, value: unknown, { ordinals }: ShapeFacts): number | undefined {
+  const numbered = ordinals !== undefined;
+  const most = numbered ? NODES_PER_SHARD - 1 : MOST_NODES;
+  const replicas = readInteger(problems, "replicasPerMaster", value, DEFAULTS.replicasPerMaster, {
+    least: 0,
+    use: "use 0 or more (1 or 2 are usual)",
+    most,
+    useLess: `use ${most} or less${numbered ? `, since a shard has ${NODES_PER_SHARD} ports here, its master's among them` : ""}`,
+  });
+  return problems.isSound("replicasPerMaster") ? replicas : undefined;
 }
 
 function checkName(problems: Problems, name: unknown): void {
@@ -72,15 +82,12 @@ function checkName(problems: Problems, name: unknown): void {
   }
 }
 
-function checkZones(problems: Problems, zones: readonly string[], property: string): void {
+function checkZones(problems: Problems, zones: readonly string[], property: string): string[] | undefined {
   if (!Array.isArray(zones)) {
     problems.error(property, `got ${show(zones)}; must be a list of zone names`);
-    return;
+    return undefined;
   }
-  if (zones.length === 0) {
-    problems.error(property, "none given; name at least one, better three");
-    return;
-  }
+  if (zones.length === 0) problems.error(property, "none given; name at least one, better three");
   const seen = new Map<string, string>();
   for (const zone of zones as readonly unknown[]) {
     if (typeof zone !== "string" || !/^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$/.test(zone)) {
@@ -99,16 +106,19 @@ function checkZones(problems: Problems, zones: readonly string[], property: stri
       );
     seen.set(zone.toLowerCase(), zone);
   }
+  return problems.isSound(property) ? [...zones].sort() : undefined;
 }
 
 function warnAboutMasters(problems: Problems, { masters, zones }: Shape): void {
-  const inOneZone = Math.ceil(masters / zones.length);
+  if (masters === undefined) return;
+  const among = zones?.length ?? 0;
+  const inOneZone = Math.ceil(masters / among);
   const odd = `use ${masters - 1} or ${masters + 1}`;
-  const crowded = zones.length > 2 && inOneZone * 2 >= masters;
+  const crowded = among > 2 && inOneZone * 2 >= masters;
   if (crowded) {
     problems.warn(
       "masters",
-      `${masters} on ${zones.length} zones puts ${inOneZone} of them in one zone, half of all: its loss leaves no majority, so nothing fails over; ${odd}`,
+      `${masters} on ${among} zones puts ${inOneZone} of them in one zone, half of all: its loss leaves no majority, so nothing fails over; ${odd}`,
     );
   } else if (masters % 2 === 0) {
     const majority = masters / 2 + 1;
@@ -120,22 +130,23 @@ function warnAboutMasters(problems: Problems, { masters, zones }: Shape): void {
 }
 
 function warnAboutZones(problems: Problems, { replicasPerMaster, zones }: Shape, property: string): void {
-  const nodes = replicasPerMaster + 1;
-  if (zones.length === 1)
+  if (zones?.length === 1)
     problems.warn(property, `only one ("${zones[0]}"): its loss takes the whole cluster; use three`);
-  if (zones.length === 2) {
+  if (zones?.length === 2) {
     problems.warn(
       property,
       "two: one of them always holds half of the masters or more, and its loss leaves no majority, so nothing fails over; use three",
     );
   }
+  if (replicasPerMaster === undefined) return;
   if (replicasPerMaster === 0) {
     problems.warn(
       "replicasPerMaster",
       "0: the loss of any one node loses its slots and the data in them; use 1 or more",
     );
   }
-  if (zones.length > 1 && nodes > zones.length) {
+  const nodes = replicasPerMaster + 1;
+  if (zones !== undefined && zones.length > 1 && nodes > zones.length) {
     problems.warn(
       "replicasPerMaster",
       `${replicasPerMaster} and the master are ${nodes} nodes, but there are ${zones.length} zones: some share a zone and are lost together; use ${zones.length - 1} or less, or more zones`,
@@ -144,8 +155,9 @@ function warnAboutZones(problems: Problems, { replicasPerMaster, zones }: Shape,
 }
 
 function checkCounts(problems: Problems, { masters, replicasPerMaster, zones }: Shape): void {
+  if (masters === undefined || replicasPerMaster === undefined) return;
   const nodes = masters * (replicasPerMaster + 1);
-  const sum = `${masters} masters with ${replicasPerMaster} ${replicasPerMaster === 1 ? "replica" : "replicas"} each are ${nodes} nodes`;
+  const sum = `${describeShape(masters, replicasPerMaster)} are ${nodes} nodes`;
   if (nodes > MOST_NODES)
     problems.error("masters", `${sum}; a cluster carries ${MOST_NODES} at most: use fewer, larger nodes`);
   else if (nodes > MANY_NODES)
@@ -153,29 +165,39 @@ function checkCounts(problems: Problems, { masters, replicasPerMaster, zones }: 
       "masters",
       `${sum}: gossip and failover slow down beyond about ${MANY_NODES}; consider fewer, larger nodes`,
     );
-  if (nodes < zones.length) problems.warn("masters", `${sum} for ${zones.length} zones: some zones stay empty`);
+  if (zones !== undefined && nodes < zones.length)
+    problems.warn("masters", `${sum} for ${zones.length} zones: some zones stay empty`);
+}
+
+/** `3 masters with 1 replica each` */
+export function describeShape(masters: number, replicasPerMaster: number): string {
+  return `${masters} masters with ${replicasPerMaster} ${replicasPerMaster === 1 ? "replica" : "replicas"} each`;
 }
 
 /** A node of each of these shards may be down at once, at worst a master: what is left has to be a majority. */
-export function checkRolling(problems: Problems, value: unknown, masters: number): number {
+export function checkRolling(problems: Problems, value: unknown, masters: number | undefined): number {
   const given: { [K in keyof RollingArgs]: unknown } = readObject(problems, "rolling", value);
   refuseUnknownKeys(problems, "rolling.", given, ["shardsAtOnce"]);
-  const most = Math.floor((masters - 1) / 2);
-  return readInteger(problems, "rolling.shardsAtOnce", given.shardsAtOnce, DEFAULTS.shardsAtOnce, {
-    least: 1,
-    use: "use 1 (one shard after the other) or more",
-    most,
-    useLess: `with ${masters} masters use ${most} or less, so that a majority of ${Math.floor(masters / 2) + 1} runs at every moment`,
-  });
+  const rule = { least: 1, use: "use 1 (one shard after the other) or more" };
+  const most = masters === undefined ? undefined : Math.floor((masters - 1) / 2);
+  return readInteger(
+    problems,
+    "rolling.shardsAtOnce",
+    given.shardsAtOnce,
+    DEFAULTS.shardsAtOnce,
+    masters === undefined || most === undefined
+      ? rule
+      : {
+          ...rule,
+          most,
+          useLess: `with ${masters} masters use ${most} or less, so that a majority of ${Math.floor(masters / 2) + 1} runs at every moment`,
+        },
+  );
 }
 
-function checkNodeNames(
-  problems: Problems,
-  name: string,
-  { masters, replicasPerMaster, zones }: Shape,
-  property: string,
-): void {
-  const second = Math.ceil((replicasPerMaster + 1) / zones.length);
+function checkNodeNames(problems: Problems, name: string, { masters, replicasPerMaster, zones }: Shape): void {
+  if (masters === undefined || replicasPerMaster === undefined || zones === undefined) return;
+  const second = nodesInOneZone(replicasPerMaster, zones);
   const suffix = second > 1 ? `-${second}` : "";
   const longest = zones.reduce((a, b) => (b.length > a.length ? b : a), "");
   const nodeName = `${name}-${masters - 1}-${longest}${suffix}`;
@@ -185,8 +207,12 @@ function checkNodeNames(
       `makes node names like "${nodeName}" of ${nodeName.length} characters; a host name's label has ${LONGEST_NODE_NAME} at most: use a shorter name or shorter zone names`,
     );
   }
-  if (second < 2) return;
-  // "a" with a second node in it, and a zone "a-2", would give two nodes one name.
+}
+
+/** "a" with a second node in it, and a zone "a-2", would give two nodes one name. */
+function checkTwinNames(problems: Problems, { replicasPerMaster, zones }: Shape, property: string): void {
+  if (replicasPerMaster === undefined || zones === undefined) return;
+  const second = nodesInOneZone(replicasPerMaster, zones);
   for (const zone of zones) {
     const [, stem, number] = /^(.*)-(\d+)$/.exec(zone) ?? [];
     if (stem === undefined || !zones.includes(stem) || String(Number(number)) !== number) continue;
@@ -197,4 +223,9 @@ function checkNodeNames(
       );
     }
   }
+}
+
+/** How many nodes of a shard one zone holds at the most. */
+function nodesInOneZone(replicasPerMaster: number, zones: readonly string[]): number {
+  return Math.ceil((replicasPerMaster + 1) / zones.length);
 }

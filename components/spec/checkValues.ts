@@ -3,7 +3,7 @@ import { DEFAULTS } from "./defaults";
 import { maxmemoryFor } from "./memory";
 import { type Problems, readInteger, readObject, readText, readWord, refuseUnknownKeys, show } from "./reader";
 import { describeSize, formatSize, parseSize, SIZE_SYNTAX } from "./sizes";
-import type { Engine, EngineName, Persistence } from "./spec";
+import type { Engine, EngineName, Persistence, Problem } from "./spec";
 
 export const MAXMEMORY_POLICIES = [
   "noeviction",
@@ -21,32 +21,63 @@ const APPENDFSYNC = ["always", "everysec", "no"] as const;
 const ENGINES: readonly EngineName[] = ["redis", "valkey"];
 /** What this component can run at all. */
 const LEAST_VERSION: Readonly<Record<EngineName, readonly [number, number]>> = { redis: [7, 0], valkey: [7, 2] };
+/** Stands in where nobody knows which engine it is. */
+export const OLDEST_ENGINE: Engine = { name: "redis", version: "7.0" };
 /** What the component's tests run against real servers. */
 const VERIFIED: Readonly<Record<EngineName, readonly string[]>> = { redis: ["7.0", "8.0"], valkey: ["8.1", "9.1"] };
 
-export function checkEngine(problems: Problems, value: unknown, fallback: Engine): Engine {
+/** The engine as declared: what was not given is absent, and so is what was given wrong. */
+export type DeclaredEngine = Partial<Engine>;
+
+/**
+ * @param fallback what runs where none is declared; undefined where the platform could not tell
+ * @param judge whether the platform runs what is declared
+ * @returns undefined where it cannot be told which engine is meant
+ */
+export function checkEngine(
+  problems: Problems,
+  value: unknown,
+  fallback: Engine | undefined,
+  judge: (declared: DeclaredEngine) => readonly Problem[],
+): Engine | undefined {
   const given = readObject(problems, "engine", value);
   refuseUnknownKeys(problems, "engine.", given, ["name", "version"]);
-  const name = readWord(problems, "engine.name", given.name, fallback.name, ENGINES);
-  const version = readText(problems, "engine.version", given.version);
-  if (version === undefined) {
-    if (name !== fallback.name) {
-      problems.error(
-        "engine.version",
-        `missing for ${name} (this platform's own default is ${fallback.name} ${fallback.version}); give one, such as "${VERIFIED[name].at(-1)}"`,
-      );
-    }
-    return { name, version: fallback.version };
+  const word = given.name === undefined ? undefined : readWord(problems, "engine.name", given.name, "redis", ENGINES);
+  const named = problems.isSound("engine.name") ? word : undefined;
+  const name = problems.isSound("engine.name") ? (word ?? fallback?.name) : undefined;
+  const text = readText(problems, "engine.version", given.version);
+  if (text !== undefined) checkVersion(problems, name, text);
+  const version = problems.isSound("engine.version") ? text : undefined;
+  const readable = ["engine", "engine.name", "engine.version"].every((property) => problems.isSound(property));
+  const wrong = judge({
+    ...(named === undefined ? {} : { name: named }),
+    ...(version === undefined ? {} : { version }),
+  });
+  problems.list.push(...wrong);
+  if (!readable || name === undefined) return undefined;
+  if (version !== undefined) return { name, version };
+  if (name === fallback?.name) return fallback;
+  if (fallback !== undefined && wrong.length === 0) {
+    problems.error(
+      "engine.version",
+      `missing for ${name} (this platform's own default is ${fallback.name} ${fallback.version}); give one, such as "${VERIFIED[name].at(-1)}"`,
+    );
   }
+  return undefined;
+}
+
+function checkVersion(problems: Problems, name: EngineName | undefined, version: string): void {
   const [, major, minor] = /^(\d+)\.(\d+)(?:\.\d+)?$/.exec(version) ?? [];
-  const [leastMajor, leastMinor] = LEAST_VERSION[name];
   if (major === undefined || minor === undefined) {
     problems.error(
       "engine.version",
-      `${show(version)} is not a version; use two or three numbers, such as "${VERIFIED[name].at(-1)}"`,
+      `${show(version)} is not a version; use two or three numbers, such as "${VERIFIED[name ?? "redis"].at(-1)}"`,
     );
-    return { name, version: fallback.version };
+    return;
   }
+  // Which versions there are depends on the engine, which was reported as unknown.
+  if (name === undefined) return;
+  const [leastMajor, leastMinor] = LEAST_VERSION[name];
   if (Number(major) < leastMajor || (Number(major) === leastMajor && Number(minor) < leastMinor)) {
     problems.error("engine.version", `${name} ${version} is too old; use ${leastMajor}.${leastMinor} or later`);
   } else if (!VERIFIED[name].includes(`${Number(major)}.${Number(minor)}`)) {
@@ -55,10 +86,13 @@ export function checkEngine(problems: Problems, value: unknown, fallback: Engine
       `${name} ${version} is unverified: tests run against ${name} ${VERIFIED[name].join(" and ")}; try it on a stack of its own first`,
     );
   }
-  return { name, version };
 }
 
-export function checkPersistence(problems: Problems, value: unknown, replicasPerMaster: number): Persistence {
+export function checkPersistence(
+  problems: Problems,
+  value: unknown,
+  replicasPerMaster: number | undefined,
+): Persistence {
   const given: { [K in keyof PersistenceArgs]: unknown } = readObject(problems, "persistence", value);
   refuseUnknownKeys(problems, "persistence.", given, ["mode", "savePoints", "appendfsync"]);
   const mode = readWord(problems, "persistence.mode", given.mode, DEFAULTS.persistence.mode, PERSISTENCE_MODES);
@@ -81,7 +115,7 @@ export function checkPersistence(problems: Problems, value: unknown, replicasPer
       "persistence.savePoints",
       'none in mode "rdb" keeps nothing on disk; give one or more, or say mode "none"',
     );
-  if (mode === "none" && replicasPerMaster > 0) {
+  if (mode === "none" && (replicasPerMaster ?? 0) > 0) {
     problems.warn(
       "persistence.mode",
       '"none": a master that restarts before its replica took over comes back empty, and its replica then empties itself too; use "hybrid", or only for data that may be lost',
@@ -96,7 +130,8 @@ function checkSavePoints(problems: Problems, value: unknown): SavePointArgs[] {
     problems.error("persistence.savePoints", `got ${show(value)}; must be a list of { seconds, changes }`);
     return [...DEFAULTS.persistence.savePoints];
   }
-  return value.map((point: unknown, index) => {
+  // Not map, which leaves out what a list of plain JavaScript does not have.
+  return Array.from(value as unknown[], (point, index) => {
     const property = `persistence.savePoints[${index}]`;
     const before = problems.list.length;
     const { seconds, changes, ...others } = readObject(problems, property, point ?? null);
@@ -168,7 +203,8 @@ export function checkMemory(
       `0 is no limit: the system may kill a server that outgrows the node's ${describeSize(nodeBytes)}; leave it out to have ${formatSize(computed)} computed`,
     );
   }
-  if (maxmemoryBytes === 0 && maxmemoryPolicy !== "noeviction" && nodeBytes === undefined) {
+  const unlimited = args.maxmemory === undefined ? args.nodeMemory === undefined : given === 0;
+  if (unlimited && maxmemoryPolicy !== "noeviction" && nodeBytes === undefined) {
     problems.warn(
       "maxmemoryPolicy",
       `"${maxmemoryPolicy}" has no effect without a limit; give maxmemory or nodeMemory`,

@@ -8,6 +8,11 @@ export class Problems {
     this.list.push({ severity: "error", property, message });
   }
 
+  /** Whether nothing was wrong with a property so far: what else depends on it is judged only then. */
+  isSound(property: string): boolean {
+    return !this.list.some((problem) => problem.severity === "error" && problem.property === property);
+  }
+
   warn(property: string, message: string): void {
     this.list.push({ severity: "warning", property, message });
   }

@@ -1,11 +1,13 @@
 import type { RedisClusterArgs } from "./args";
 import { checkMigration } from "./checkMigration";
-import { checkRolling, checkShape, type Shape } from "./checkShape";
-import { checkEngine, checkMemory, checkPersistence } from "./checkValues";
+import { checkRolling, checkShape, describeShape, type Shape } from "./checkShape";
+import { checkEngine, checkMemory, checkPersistence, type DeclaredEngine, OLDEST_ENGINE } from "./checkValues";
 import { DEFAULTS, platformDefaults } from "./defaults";
+import { NODES_PER_SHARD, ordinalOf } from "./ordinals";
 import { Problems, readBoolean, readInteger, readObject, readWord, refuseUnknownKeys, show } from "./reader";
 import type { ClusterSpec, Engine, Problem } from "./spec";
 
+export type { DeclaredEngine } from "./checkValues";
 export { formatProblem, formatProblems } from "./formatProblems";
 
 /** What the platform knows and the arguments do not say. */
@@ -16,21 +18,30 @@ export interface PlatformFacts {
   readonly zones: readonly string[];
   /** The argument that zones come from, for messages. Default: `zones`. */
   readonly zonesProperty?: string;
-  /** What runs where the arguments name no engine. */
-  readonly defaultEngine: Engine;
+  /** What runs where the arguments name no engine; undefined where the platform could not tell, which is then among `problems`. */
+  readonly defaultEngine: Engine | undefined;
+  /** Judges what is declared of the engine: whether this platform runs it. Default: it runs any. */
+  readonly judgeEngine?: (declared: DeclaredEngine) => readonly Problem[];
   /** Memory of one node in bytes, where the platform knows it. */
   readonly nodeMemoryBytes?: number;
   /** Names of the arguments that this platform adds to the common ones. */
   readonly platformArguments?: readonly string[];
-  /** How many nodes share an address, and so count ports up from the first: for so many nodes on so many zones. Default: 1. */
-  readonly portsPerAddress?: (nodes: number, zones: number) => number;
-  /** Judges `redisConfig`, names in lower case, for this engine: unknown and managed directives. */
-  readonly checkRedisConfig: (redisConfig: Readonly<Record<string, string>>, engine: Engine) => readonly Problem[];
+  /** How many ports a cluster has, where each node's is the first one plus the node's number (`ordinalOf`). Default: all nodes have the same port. */
+  readonly numberedPorts?: number;
+  /** Judges `redisConfig`, names in lower case, for this engine: unknown and managed directives. Undefined: which engine is meant is not known. */
+  readonly checkRedisConfig: (
+    redisConfig: Readonly<Record<string, string>>,
+    engine: Engine | undefined,
+  ) => readonly Problem[];
+  /** What the platform found in its own arguments and around it, to be reported with the rest. */
+  readonly problems?: readonly Problem[];
 }
 
 export interface Validation {
   /** Absent where there is any error. */
   readonly spec: ClusterSpec | undefined;
+  /** The same with defaults in place of what is wrong, for further checks of what is not. */
+  readonly completed: ClusterSpec;
   /** Errors and warnings, in the order of the checks. */
   readonly problems: Problem[];
 }
@@ -65,18 +76,24 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
   const given: RedisClusterArgs = readObject(problems, "args", args);
   refuseUnknownKeys(problems, "", given, [...ARGUMENTS, ...(facts.platformArguments ?? [])]);
 
-  const shape = checkShape(problems, name, given, facts.zones, facts.zonesProperty ?? "zones");
-  const engine = checkEngine(problems, given.engine, facts.defaultEngine);
+  const shape = checkShape(problems, name, given, {
+    zones: facts.zones,
+    zonesProperty: facts.zonesProperty ?? "zones",
+    ordinals: facts.numberedPorts,
+  });
+  const engine = checkEngine(problems, given.engine, facts.defaultEngine, facts.judgeEngine ?? (() => []));
   const port = checkPort(problems, given.port, facts, shape);
   const persistence = checkPersistence(problems, given.persistence, shape.replicasPerMaster);
   const memory = checkMemory(problems, given, persistence.mode, facts.nodeMemoryBytes);
   const guarantees = checkGuarantees(problems, given, shape.replicasPerMaster);
   const redisConfig = checkRedisConfig(problems, given.redisConfig, engine, facts);
-  const spec: ClusterSpec = {
+  const completed: ClusterSpec = {
     name,
     platform: facts.platform,
-    engine,
-    ...shape,
+    engine: engine ?? facts.defaultEngine ?? OLDEST_ENGINE,
+    masters: shape.masters ?? DEFAULTS.masters,
+    replicasPerMaster: shape.replicasPerMaster ?? DEFAULTS.replicasPerMaster,
+    zones: shape.zones ?? [],
     port,
     ...memory,
     persistence,
@@ -92,8 +109,10 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
       ["keep", "delete"],
     ),
   };
-  const failed = problems.list.some(({ severity }) => severity === "error");
-  return { spec: failed ? undefined : spec, problems: problems.list };
+  problems.list.push(...(facts.problems ?? []));
+  // Which engine runs may be unknown only with a reason that was reported.
+  const failed = engine === undefined || problems.list.some(({ severity }) => severity === "error");
+  return { spec: failed ? undefined : completed, completed, problems: problems.list };
 }
 
 /** The bus port is this much above the client port. */
@@ -105,28 +124,37 @@ const EPHEMERAL_FROM = 32768;
 function checkPort(
   problems: Problems,
   value: unknown,
-  facts: PlatformFacts,
-  { masters, replicasPerMaster, zones }: Shape,
+  { platform, numberedPorts }: PlatformFacts,
+  { masters, replicasPerMaster }: Shape,
 ): number {
-  const { port: fallback } = platformDefaults(facts.platform);
+  const { port: fallback } = platformDefaults(platform);
+  // How far the last node's port is from the first; of a shape that is wrong itself only how far it may be.
+  const numbered = numberedPorts !== undefined && masters !== undefined && replicasPerMaster !== undefined;
+  const span = numbered ? ordinalOf(masters - 1, replicasPerMaster) : 0;
+  // On a machine of its own few connections go out; on a developer's one of them sits on a bus port sooner or later.
+  const strict = platform === "local";
+  const room = numbered ? span : (numberedPorts ?? 1) - 1;
+  const most = MOST_PORT - room;
+  const safe = EPHEMERAL_FROM - 1 - BUS_OFFSET - room;
+  const allowed = strict ? safe : most;
   const port = readInteger(problems, "port", value, fallback, {
     least: 1,
-    use: `use 1 to ${MOST_PORT}`,
+    use: `use 1 to ${allowed}`,
     most: MOST_PORT,
-    useLess: `use ${MOST_PORT} or less, since the bus port is ${BUS_OFFSET} above and ends at 65535`,
+    useLess: `use ${allowed} or less, since the bus port is ${BUS_OFFSET} above and ${strict ? `has to be below ${EPHEMERAL_FROM}, from where on the system gives ports to outgoing connections` : "ends at 65535"}`,
   });
-  const ports = facts.portsPerAddress?.(masters * (replicasPerMaster + 1), Math.max(1, zones.length)) ?? 1;
-  const last = port + ports - 1;
-  const named = ports > 1 ? `${port} makes the last of ${ports} ports on one address ${last}` : `${port}`;
-  const use = `use ${EPHEMERAL_FROM - BUS_OFFSET - ports} or less`;
+  const last = port + span;
+  const named =
+    span > 0 && numbered
+      ? `${port} makes the last node's port ${last} (${describeShape(masters, replicasPerMaster)}, ${NODES_PER_SHARD} ports a shard)`
+      : `${port}`;
   if (last > MOST_PORT) {
-    problems.error("port", `${named}, and its bus port would be above 65535; ${use}`);
+    problems.error("port", `${named}, and its bus port would be above 65535; use ${allowed} or less`);
   } else if (last + BUS_OFFSET >= EPHEMERAL_FROM) {
-    const message = `${named}, so its bus port is ${last + BUS_OFFSET}: the system gives ports from ${EPHEMERAL_FROM} on to outgoing connections; ${use}`;
-    // On a machine of its own few connections go out; on a developer's one of them sits there sooner or later.
-    if (facts.platform === "local") problems.error("port", message);
+    const message = `${named}, so its bus port is ${last + BUS_OFFSET}: the system gives ports from ${EPHEMERAL_FROM} on to outgoing connections; use ${safe} or less`;
+    if (strict) problems.error("port", message);
     else problems.warn("port", message);
-  } else if (port < 1024 && facts.platform === "local") {
+  } else if (port < 1024 && strict) {
     problems.warn("port", `${port} is below 1024, which only root may listen on; use 1024 or more`);
   }
   return port;
@@ -142,7 +170,7 @@ type Guarantees = Pick<
   | "replicaValidityFactor"
 >;
 
-function checkGuarantees(problems: Problems, args: RedisClusterArgs, replicas: number): Guarantees {
+function checkGuarantees(problems: Problems, args: RedisClusterArgs, replicas: number | undefined): Guarantees {
   const minReplicasToWrite = readInteger(
     problems,
     "minReplicasToWrite",
@@ -153,7 +181,9 @@ function checkGuarantees(problems: Problems, args: RedisClusterArgs, replicas: n
       use: "use 0 (off) or more",
     },
   );
-  if (minReplicasToWrite > replicas) {
+  if (replicas === undefined) {
+    // How many there are to be was reported as wrong, so whether these are too many cannot be said.
+  } else if (minReplicasToWrite > replicas) {
     problems.error(
       "minReplicasToWrite",
       `${minReplicasToWrite} is more than the ${replicas} ${replicas === 1 ? "replica" : "replicas"} of a master, so every write would be refused; use ${replicas} or less, or more replicas`,
@@ -232,7 +262,7 @@ function checkGuarantees(problems: Problems, args: RedisClusterArgs, replicas: n
 function checkRedisConfig(
   problems: Problems,
   value: unknown,
-  engine: Engine,
+  engine: Engine | undefined,
   facts: PlatformFacts,
 ): Record<string, string> {
   const config = new Map<string, string>();

@@ -19,7 +19,8 @@ import { ensurePackages, underNewerNode } from "./packages.mjs";
 import { foreground, PROJECT, say, Trouble, toolEnvironment } from "./project.mjs";
 import { ensureRedisServer, ensureTestServers, ServerUnavailable } from "./servers.mjs";
 import { smoke } from "./smoke.mjs";
-import { inventoryOf, stackCommand } from "./stack.mjs";
+import { stackCommand } from "./stack.mjs";
+import { statusArguments } from "./status.mjs";
 
 const tool = (...path) => join(PROJECT, "node_modules", ...path);
 const node = (file, args, env) => foreground(process.execPath, [file, ...args], { env: toolEnvironment(env) });
@@ -36,21 +37,15 @@ const COMMANDS = {
   cancel: (args) => compile().then(() => stackCommand("cancel", args)),
   async status(args) {
     await compile();
-    let target;
+    let options;
     try {
-      target = inventoryOf(args);
+      options = statusArguments(args);
     } catch (error) {
       if (!(error instanceof Trouble)) throw error;
       say(error.message);
       return COULD_NOT_TELL;
     }
-    const { file, rest } = target;
-    return node(join(PROJECT, "dist", "components", "operations", "cli", "main.js"), [
-      "status",
-      "--inventory",
-      file,
-      ...rest,
-    ]);
+    return node(join(PROJECT, "dist", "components", "operations", "cli", "main.js"), ["status", ...options]);
   },
   test: (args) => test(args, {}),
   "test:full": (args) => test(args, { FULL: "1" }),

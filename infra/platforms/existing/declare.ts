@@ -2,14 +2,14 @@ import * as pulumi from "@pulumi/pulumi";
 import { checkRedisConfig, clusterDirectives, normalizeSetting } from "../../../components/config";
 import { canonicalName } from "../../../components/config/directives";
 import type { ExistingHost } from "../../../components/formation/runner/existing";
-import type { RedisClusterArgs } from "../../../components/spec/args";
+import type { PersistenceArgs, RedisClusterArgs } from "../../../components/spec/args";
 import { DEFAULTS } from "../../../components/spec/defaults";
-import { Problems, readBoolean, readText, show } from "../../../components/spec/reader";
+import { Problems, readBoolean, readObject, readText, show } from "../../../components/spec/reader";
 import type { ClusterSpec, Engine, MigrationLimits, Problem } from "../../../components/spec/spec";
 import { formatProblems, validateSpec } from "../../../components/spec/validate";
 import { type HostWishes, tooFew } from "../../../components/topology/hosts";
 import type { ExistingRedisClusterArgs } from "./args";
-import { readNodes } from "./nodes";
+import { readNodes, zonesOf } from "./nodes";
 
 /** A declaration over given hosts that passed validation: only what was given, nothing completed by defaults. */
 export interface ExistingDeclaration {
@@ -36,13 +36,7 @@ const NOT_OURS = "somebody else provides these machines, and they are not replac
  */
 export function declareExisting(name: string, args: ExistingRedisClusterArgs): ExistingDeclaration {
   const { declaration, problems } = validateExisting(name, args);
-  if (!declaration)
-    throw new pulumi.RunError(
-      formatProblems(
-        name,
-        problems.filter((p) => p.severity === "error"),
-      ),
-    );
+  if (!declaration) throw new pulumi.RunError(formatProblems(name, problems));
   return declaration;
 }
 
@@ -51,13 +45,15 @@ export function validateExisting(
   args: ExistingRedisClusterArgs,
 ): { declaration: ExistingDeclaration | undefined; problems: readonly Problem[] } {
   const problems = new Problems();
-  const { nodes, rebalance, username, password, dataOnDestroy, ...common } = args ?? ({} as ExistingRedisClusterArgs);
+  const read: Partial<ExistingRedisClusterArgs> = readObject(problems, "args", args);
+  const { nodes, rebalance, username, password, dataOnDestroy, rolling, ...common } = read;
   const hosts = readNodes(problems, name, nodes, common.port);
-  const { spec, problems: found } = validateSpec(name, forHosts(common, hosts.length), {
+  const validation = validateSpec(name, forHosts(common, hosts.length), {
     platform: "existing",
-    zones: hosts.length > 0 ? [...new Set(hosts.map((h) => h.zone))] : ["all"],
+    zones: zonesOf(hosts),
     zonesProperty: "nodes",
     defaultEngine: ANY_ENGINE,
+    platformArguments: ["nodes", "rebalance", "username", "password"],
     checkRedisConfig: (redisConfig, engine) => judgeRedisConfig(redisConfig, engine, common.engine !== undefined),
   });
   const assumed = (p: Problem) =>
@@ -65,13 +61,15 @@ export function validateExisting(
     (SHAPE.includes(p.property) ||
       (p.property === "minReplicasToWrite" && common.replicasPerMaster === undefined) ||
       (p.property === "maxmemoryPolicy" && common.maxmemory === undefined && common.nodeMemory === undefined));
-  problems.list.push(...found.filter((p) => !assumed(p)));
-  if (spec && hosts.length > 0 && common.masters !== undefined)
+  problems.list.push(...validation.problems.filter((p) => !assumed(p)));
+  const shapely = ["masters", "replicasPerMaster"].every((property) => problems.isSound(property));
+  if (shapely && hosts.length > 0 && common.masters !== undefined)
     for (const problem of tooFew(hosts.length, common.masters, common.replicasPerMaster ?? 0))
       problems.error("nodes", `${problem}; add hosts, or ask for less`);
   if (dataOnDestroy !== undefined && dataOnDestroy !== "keep")
     problems.error("dataOnDestroy", `got ${show(dataOnDestroy)}; data on given hosts are never deleted: leave it out`);
-  if (common.rolling !== undefined) problems.error("rolling", `got ${show(common.rolling)}; ${NOT_OURS}: leave it out`);
+  if (rolling !== undefined) problems.error("rolling", `got ${show(rolling)}; ${NOT_OURS}: leave it out`);
+  checkPassword(problems, password);
   if (username !== undefined && password === undefined)
     problems.error("username", "is given without a password; give both, or neither");
   const user = readText(problems, "username", username);
@@ -80,10 +78,11 @@ export function validateExisting(
     ...(common.replicasPerMaster === undefined ? {} : { replicasPerMaster: common.replicasPerMaster }),
     rebalance: readBoolean(problems, "rebalance", rebalance, false),
   };
-  const settings = spec ? declaredSettings(problems, spec, common) : {};
+  const settings = declaredSettings(problems, validation.completed, common);
+  const { spec } = validation;
   if (!spec || problems.list.some((p) => p.severity === "error"))
     return { declaration: undefined, problems: problems.list };
-  const given = Object.entries(args).flatMap(([argument, value]) => (value === undefined ? [] : [argument]));
+  const given = Object.entries(read).flatMap(([argument, value]) => (value === undefined ? [] : [argument]));
   const engine = common.engine === undefined ? undefined : spec.engine;
   const warnings = problems.list;
   return {
@@ -105,12 +104,24 @@ export function validateExisting(
 function forHosts(args: RedisClusterArgs, hosts: number): RedisClusterArgs {
   const masters = typeof args.masters === "number" && args.masters > 0 ? args.masters : DEFAULTS.masters;
   const most = Math.max(1, Math.floor(hosts / masters) - 1);
-  return { ...args, masters: args.masters ?? DEFAULTS.masters, replicasPerMaster: args.replicasPerMaster ?? most };
+  // Nothing but undefined stands for "not given": null is a mistake, which has to be reported.
+  const { masters: declared = DEFAULTS.masters, replicasPerMaster = most } = args;
+  return { ...args, masters: declared, replicasPerMaster };
+}
+
+/** It may be a secret: what it is is said, not its value. */
+function checkPassword(problems: Problems, password: unknown): void {
+  const promised = typeof (password as { then?: unknown } | null | undefined)?.then === "function";
+  if (password === undefined || typeof password === "string" || promised || pulumi.Output.isInstance(password)) return;
+  problems.error(
+    "password",
+    `got ${password === null ? "null" : `a value of type ${typeof password}`}; must be a string, or an Output of one, such as config.requireSecret("password")`,
+  );
 }
 
 function judgeRedisConfig(
   redisConfig: Readonly<Record<string, string>>,
-  engine: Engine,
+  engine: Engine | undefined,
   declared: boolean,
 ): readonly Problem[] {
   if (Object.keys(redisConfig).length === 0) return [];
@@ -137,24 +148,34 @@ const DIRECTIVES: Partial<Record<keyof RedisClusterArgs, readonly string[]>> = {
   replicaValidityFactor: ["cluster-replica-validity-factor"],
 };
 
-/** What is declared and nothing else, as CONFIG GET prints it; what would take a restart is a problem. */
+/**
+ * What is declared and nothing else, as CONFIG GET prints it; what would take a restart is a problem.
+ * @param spec with defaults in place of what was reported already
+ */
 function declaredSettings(problems: Problems, spec: ClusterSpec, args: RedisClusterArgs): Record<string, string> {
   const declared = new Set<string>();
   for (const [argument, directives] of Object.entries(DIRECTIVES))
     if (args[argument as keyof RedisClusterArgs] !== undefined) for (const name of directives) declared.add(name);
-  const { mode, savePoints, appendfsync } = args.persistence ?? {};
+  const { mode, savePoints, appendfsync }: PersistenceArgs = readObject(
+    new Problems(),
+    "persistence",
+    args.persistence,
+  );
   if (mode !== undefined) for (const name of ["appendonly", "save", "aof-use-rdb-preamble"]) declared.add(name);
   if (savePoints !== undefined) declared.add("save");
   if (appendfsync !== undefined) declared.add("appendfsync");
-  const own = Object.keys(spec.redisConfig);
-  for (const name of own) declared.add(canonicalName(name));
-  const { boot, live } = clusterDirectives(spec);
+  // What a directive takes is known of a known engine only, and of one that was not reported already.
+  const engineKnown = ["engine", "engine.name", "engine.version", "redisConfig"].every((p) => problems.isSound(p));
+  const sound = ([name]: [string, string]) => engineKnown && problems.isSound(`redisConfig.${name}`);
+  const redisConfig = Object.fromEntries(Object.entries(spec.redisConfig).filter(sound));
+  for (const name of Object.keys(redisConfig)) declared.add(canonicalName(name));
+  const { boot, live } = clusterDirectives({ ...spec, redisConfig });
   for (const { name } of boot.filter((d) => declared.has(canonicalName(d.name))))
     problems.error(
       `redisConfig.${name}`,
       `takes effect by a restart only, and ${NOT_OURS}; set it in each host's own configuration file, restart them one by one, and leave it out here`,
     );
-  const limits = spec.redisConfig["client-output-buffer-limit"];
+  const limits = redisConfig["client-output-buffer-limit"];
   if (
     limits !== undefined &&
     !["normal", "replica", "pubsub"].every((c) => limits.replaceAll("slave", "replica").includes(c))

@@ -27,7 +27,10 @@ export function readNodes(problems: Problems, cluster: string, value: unknown, p
     );
     return [];
   }
-  const hosts = value.map((entry, index) => readNode(problems, `nodes[${index}]`, cluster, entry, port));
+  // Not map, which leaves out what a list of plain JavaScript does not have.
+  const hosts = Array.from(value as unknown[], (entry, index) =>
+    readNode(problems, `nodes[${index}]`, cluster, entry, port),
+  );
   if (value.length < FEWEST_NODES)
     problems.error(
       "nodes",
@@ -36,6 +39,13 @@ export function readNodes(problems: Problems, cluster: string, value: unknown, p
   checkZones(problems, value, hosts);
   checkTwins(problems, hosts);
   return hosts;
+}
+
+/** Zones of the hosts, once each, without those that were reported: what else is wrong can be said then. */
+export function zonesOf(hosts: readonly ExistingHost[]): string[] {
+  const zones = hosts.map(({ zone }) => zone).filter((zone) => WORD.test(zone));
+  const distinct = [...new Map(zones.map((zone) => [zone.toLowerCase(), zone])).values()];
+  return distinct.length > 0 ? distinct : [ONE_ZONE];
 }
 
 function readNode(problems: Problems, at: string, cluster: string, entry: unknown, commonPort: unknown): ExistingHost {

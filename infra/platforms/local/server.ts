@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import type { Engine } from "../../../components/spec/spec";
+import type { Engine, Problem } from "../../../components/spec/spec";
 import { projectFolder } from "./runner/folder";
 
 /** A server program of this machine, and what it says it is. */
@@ -10,12 +10,23 @@ export interface FoundServer {
   readonly engine: Engine;
 }
 
+/** There is no server to run; `problem` says where was looked and what to do. */
+export class NoServer extends Error {
+  readonly problem: Problem;
+
+  constructor(property: string, message: string) {
+    super(`${property}: ${message}`);
+    this.problem = { severity: "error", property, message };
+  }
+}
+
 const OLDEST_MAJOR = 7;
 const WHAT_TO_DO = `install redis-server or valkey-server ${OLDEST_MAJOR}.0 or newer, or set \`serverBinary\` or REDIS_SERVER to the path of one`;
 
 /**
  * Finds the server to run: as given, else REDIS_SERVER, else on PATH, else what the project's scripts unpacked. In the same
  * order as infra/toolchain/servers.mjs, so that `pulumi up` and `npm run up` agree.
+ * @throws NoServer
  */
 export function findServer(serverBinary?: string): FoundServer {
   for (const [source, given] of [
@@ -25,9 +36,9 @@ export function findServer(serverBinary?: string): FoundServer {
     if (!given) continue;
     const file = given.includes("/") ? path.resolve(projectFolder(), given) : onPath(given);
     const found = file ? inspect(file) : undefined;
-    if (!found) throw new Error(`${source}: "${given}" is not a server that answers --version; ${WHAT_TO_DO}`);
+    if (!found) throw new NoServer(source, `"${given}" is not a server that answers --version; ${WHAT_TO_DO}`);
     if (tooOld(found))
-      throw new Error(`${source}: "${given}" is version ${found.engine.version}, too old; ${WHAT_TO_DO}`);
+      throw new NoServer(source, `"${given}" is version ${found.engine.version}, too old; ${WHAT_TO_DO}`);
     return found;
   }
   const seen: string[] = [];
@@ -36,8 +47,9 @@ export function findServer(serverBinary?: string): FoundServer {
     if (found && !tooOld(found)) return found;
     if (found) seen.push(`${found.path} is version ${found.engine.version}`);
   }
-  throw new Error(
-    `no server to run${seen.length > 0 ? ` (${seen.join(", ")})` : ""}; ${WHAT_TO_DO}, or let \`npm run up\` of this project bring one`,
+  throw new NoServer(
+    "serverBinary",
+    `not given, and there is no server to run${seen.length > 0 ? ` (${seen.join(", ")})` : ""}; ${WHAT_TO_DO}, or let \`npm run up\` of this project bring one`,
   );
 }
 

@@ -1,6 +1,8 @@
+import * as pulumi from "@pulumi/pulumi";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ExistingRedisClusterArgs } from "../../../infra/platforms/existing/args";
-import { validateExisting } from "../../../infra/platforms/existing/declare";
+import { declareExisting, validateExisting } from "../../../infra/platforms/existing/declare";
 
 const node = (i: number, more = {}) => ({ address: `10.0.0.${i}`, zone: ["a", "b", "c"][i % 3] ?? "", ...more });
 const six = [1, 2, 3, 4, 5, 6].map((i) => node(i));
@@ -141,5 +143,82 @@ describe("settings", () => {
   test("nothing is warned about or refused only because of a default", () => {
     const args = { nodes: [...six, node(7), node(8), node(9)], minReplicasToWrite: 2, maxmemoryPolicy: "allkeys-lru" };
     expect(check(args).problems).toEqual([]);
+  });
+});
+
+describe("all together", () => {
+  const engine = { name: "redis", version: "7.0" };
+
+  test("one problem hides no other", () => {
+    const args = {
+      nodes: [...six.slice(1), node(1, { port: 0 })],
+      masters: 4,
+      nodeTimeoutMilliseconds: 100,
+      engine,
+      redisConfig: { databases: "2", bind: "::", hz: "x", "client-output-buffer-limit": "replica 1 1 1" },
+      maxmemoryPolicy: "lru-all",
+    };
+    expect(errors(args).map((line) => line.slice(0, 44))).toEqual([
+      "nodes[5].port: 0 is too low; use the client ",
+      'maxmemoryPolicy: "lru-all" is not known; use',
+      "nodeTimeoutMilliseconds: 100 is too low; use",
+      "redisConfig.bind: is managed by the componen",
+      'redisConfig.hz: "x" is not a whole number; u',
+      "redisConfig.databases: takes effect by a res",
+      'redisConfig.client-output-buffer-limit: "rep',
+    ]);
+    expect(errors({ ...args, masters: 5, replicasPerMaster: 1 })).toContainEqual(
+      expect.stringMatching(/^nodes: 6 hosts are too few for 5 masters with 1 replica each: 10 are needed/),
+    );
+  });
+
+  test.each([
+    ["three", 'args: got "three" (string); must be an object: { name: value }'],
+    [null, "args: got null; must be an object: { name: value }"],
+    [undefined, "nodes: got undefined; must be a plain list"],
+    [{ nodes: six, masters: null }, "masters: got null; must be a whole number"],
+    [{ nodes: six, replicasPerMaster: null }, "replicasPerMaster: got null; must be a whole number"],
+    [{ nodes: six, persistence: "aof" }, 'persistence: got "aof" (string); must be an object'],
+    [{ nodes: new Array(3) }, "nodes[2].address: is missing"],
+    [{ nodes: six, username: 5 }, "username: got 5 (number); must be a string"],
+    [{ nodes: six, passwords: "s" }, 'passwords: is not an argument; did you mean "password"?'],
+  ])("values of other types, and names, are problems (%#)", (args, line) => {
+    expect(errors(args)).toContainEqual(expect.stringContaining(line));
+  });
+
+  test("a password of another type is one, and its value is not shown; outputs and promises are none", () => {
+    expect(errors({ nodes: six, password: 31337 })).toEqual([
+      'password: got a value of type number; must be a string, or an Output of one, such as config.requireSecret("password")',
+    ]);
+    expect(errors({ nodes: six, password: null })).toHaveLength(1);
+    for (const password of ["s", pulumi.secret("s"), Promise.resolve("s")])
+      expect(errors({ nodes: six, password })).toEqual([]);
+  });
+
+  test("the error that stops a preview has the warnings too, but for those of defaults", () => {
+    const args = { nodes: six, masters: 2, nodeTimeoutMilliseconds: 1000, maxmemoryPolicy: "allkeys-lru" };
+    const stop = () => declareExisting("sessions", args);
+    expect(stop).toThrow(pulumi.RunError);
+    expect(stop).toThrow(
+      /^1 problem with "sessions":\n {2}masters: 2 is too few[^\n]*\n {2}warning: nodeTimeoutMilliseconds: 1000 is low:[^\n]*$/,
+    );
+  });
+
+  test("nothing throws, whatever is given", () => {
+    const keys = ["nodes", "masters", "replicasPerMaster", "engine", "persistence", "redisConfig", "rolling"];
+    const more = ["username", "password", "rebalance", "port", "maxmemory", "dataOnDestroy", "migration"];
+    const anything = fc.anything({ withNullPrototype: true, withBigInt: true, withDate: true });
+    const directives = fc.dictionary(
+      fc.constantFrom("hz", "databases", "bind", "save", "client-output-buffer-limit", "x"),
+      fc.string(),
+    );
+    const values = fc.oneof(anything, fc.constant(six), fc.constant(engine), directives);
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...keys, ...more), values), (args) => {
+        const { declaration, problems } = check(args);
+        expect(declaration === undefined).toBe(problems.some((p) => p.severity === "error"));
+      }),
+      { seed: Number(process.env.FC_SEED ?? 20240607), numRuns: 1000 },
+    );
   });
 });

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { ordinalOf } from "../../../components/spec/ordinals";
 import { formatProblems } from "../../../components/spec/validate";
 import { errors, facts, validate, warnings } from "./support";
 
@@ -185,11 +186,13 @@ describe("errors say what they got, what is allowed and what to do", () => {
       { persistence: { appendfsync: true } },
       ['persistence.appendfsync: got true (boolean); must be a word: one of "always", "everysec", "no"'],
     ],
-    ["a port out of range", { port: 0 }, ["port: 0 is too low; use 1 to 55535"]],
+    ["a port out of range", { port: 0 }, ["port: 0 is too low; use 1 to 22767"]],
     [
       "a bus port out of range",
       { port: 55536 },
-      ["port: 55536 is too high; use 55535 or less, since the bus port is 10000 above and ends at 65535"],
+      [
+        "port: 55536 is too high; use 22767 or less, since the bus port is 10000 above and has to be below 32768, from where on the system gives ports to outgoing connections",
+      ],
     ],
     [
       "a bus port in the ephemeral range",
@@ -345,13 +348,51 @@ describe("errors say what they got, what is allowed and what to do", () => {
     ]);
   });
 
-  test("several nodes on one address: the highest port counts", () => {
-    const portsPerAddress = (nodes: number, zones: number): number => Math.ceil(nodes / zones);
-    expect(errors({ port: 22766 }, { portsPerAddress })).toEqual([]);
-    expect(errors({ port: 22767 }, { portsPerAddress })).toEqual([
-      "port: 22767 makes the last of 2 ports on one address 22768, so its bus port is 32768: the system gives ports from 32768 on to outgoing connections; use 22766 or less",
-    ]);
-    expect(errors({ port: 55535 }, { portsPerAddress })[0]).toContain("would be above 65535");
+  describe("where every node has a port of its own, counted from the first", () => {
+    const numbered = { numberedPorts: 1000 };
+
+    test.each([
+      // The last node is number 8 · (masters - 1) + replicas.
+      [{}, 17, "3 masters with 1 replica each"],
+      [{ masters: 5, replicasPerMaster: 2 }, 34, "5 masters with 2 replicas each"],
+      [{ masters: 125, replicasPerMaster: 7 }, 999, "125 masters with 7 replicas each"],
+    ])("the port of the last one counts: %j", (shape, span, described) => {
+      const most = 22_767 - span;
+      expect(errors({ ...shape, port: most }, numbered)).toEqual([]);
+      expect(errors({ ...shape, port: most + 1 }, numbered)).toEqual([
+        `port: ${most + 1} makes the last node's port 22768 (${described}, 8 ports a shard), so its bus port is 32768: the system gives ports from 32768 on to outgoing connections; use ${most} or less`,
+      ]);
+      expect(errors({ ...shape, port: 0 }, numbered)).toEqual([`port: 0 is too low; use 1 to ${most}`]);
+      expect(errors({ ...shape, port: 60_000 }, numbered)[0]).toContain(`use ${most} or less`);
+      expect(errors({ ...shape, port: 55_536 - span }, { ...numbered, platform: "other" })).toEqual([
+        `port: ${55_536 - span} makes the last node's port 55536 (${described}, 8 ports a shard), and its bus port would be above 65535; use ${55_535 - span} or less`,
+      ]);
+    });
+
+    test("of a shape that is wrong itself the first port is judged, and the advice holds for any shape", () => {
+      expect(errors({ masters: 2, port: 22_760 }, numbered)).toHaveLength(1);
+      expect(errors({ masters: 2, port: 22_768 }, numbered)[1]).toMatch(
+        /^port: 22768, so its bus port is 32768: .*; use 21768 or less$/,
+      );
+    });
+
+    test("there are so many for a shard and so many in all; elsewhere no such bound holds", () => {
+      expect(errors({ replicasPerMaster: 7, masters: 125 }, numbered)).toEqual([]);
+      expect(errors({ replicasPerMaster: 8, masters: 126 }, numbered)).toEqual([
+        "masters: 126 is too high; use 125 or less, since a cluster has 1000 ports here, 8 for each shard",
+        "replicasPerMaster: 8 is too high; use 7 or less, since a shard has 8 ports here, its master's among them",
+      ]);
+      expect(errors({ replicasPerMaster: 8 })).toEqual([]);
+      expect(errors({ masters: 126 })).toEqual([]);
+    });
+
+    test("no two nodes of the largest shape have one number", () => {
+      const numbers = Array.from({ length: 125 }, (_, shard) =>
+        Array.from({ length: 8 }, (_, node) => ordinalOf(shard, node)),
+      ).flat();
+      expect(new Set(numbers).size).toBe(1000);
+      expect(Math.max(...numbers)).toBe(999);
+    });
   });
 
   test("memory beyond the machine's", () => {
@@ -508,7 +549,7 @@ describe("all together", () => {
     ).toEqual([
       '3 problems with "sessions":',
       "  masters: 2 is too few for a cluster; use 3 or more (odd)".slice(0, 45),
-      "  port: 70000 is too high; use 55535 or less, since".slice(0, 45),
+      "  port: 70000 is too high; use 22767 or less, since".slice(0, 45),
       '  maxmemoryPolicy: "lru-all" is not known; use one of'.slice(0, 45),
       "  warning: nodeTimeoutMilliseconds: 1000 is low:".slice(0, 45),
     ]);
@@ -519,6 +560,37 @@ describe("all together", () => {
       ),
     ).toMatch(/^1 warning with "x":\n {2}nodeTimeout/);
     expect(formatProblems("x", [])).toBe("");
+  });
+
+  test("what does not depend on a wrong argument is said beside it, what does is not", () => {
+    const said = (args: object, more = {}) =>
+      validate(args, more).problems.map(({ property, message }) => `${property}: ${message}`.slice(0, 36));
+    expect(said({ masters: 2, replicasPerMaster: 5, port: 700 })).toEqual([
+      "masters: 2 is too few for a cluster;",
+      "replicasPerMaster: 5 and the master ",
+      "port: 700 is below 1024, which only ",
+    ]);
+    // Nobody asked for 3 masters or for 1 replica: those defaults are no reason to refuse anything.
+    expect(said({ masters: 2, rolling: { shardsAtOnce: 2 } })).toEqual(["masters: 2 is too few for a cluster;"]);
+    expect(said({ masters: 2, rolling: { shardsAtOnce: 0 } })).toHaveLength(2);
+    expect(said({ replicasPerMaster: "3", minReplicasToWrite: 2, masters: 6 })).toEqual([
+      'replicasPerMaster: got "3" (string);',
+      "masters: 6 is even: a majority is 4,",
+    ]);
+    expect(said({ masters: 4, replicasPerMaster: 0 }, { zones: ["a", "b_"] })).toEqual([
+      'zones: "b_" cannot be used in host n',
+      "masters: 4 is even: a majority is 3,",
+      "replicasPerMaster: 0: the loss of an",
+    ]);
+    expect(said({ masters: 2, replicasPerMaster: 2 }, { zones: ["w", "w-2"] })).toEqual([
+      "masters: 2 is too few for a cluster;",
+      expect.stringMatching(/^zones: two: one of them/),
+      "replicasPerMaster: 2 and the master ",
+      'zones: "w-2" is also the name of nod',
+    ]);
+    expect(said({ maxmemory: "12xb", maxmemoryPolicy: "allkeys-lru" })).toEqual([
+      'maxmemory: "12xb" is not a size; use',
+    ]);
   });
 
   test("nothing throws, whatever is given, and a spec comes only without errors", () => {
