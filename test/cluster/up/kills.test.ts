@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { EXECUTOR_PREFIX } from "../../../components/formation/lock";
+import { until } from "../../support/formation";
 import { isRunning, Project, redisCliCheck, type Victim, withNode } from "../../support/project";
 import { testServers } from "../../support/servers";
 
@@ -86,11 +87,11 @@ describe.skipIf(!servers)("killed with SIGKILL", () => {
       const { ok, stdout, stderr } = await run.result;
       if (victim === "provider" && !ok) expect(`${stdout}${stderr}`).toMatch(/error/i);
       await project.workersGone();
-      // Whoever formed the cluster is gone from every node.
+      // Whoever formed the cluster is gone from every node, as soon as that has noticed.
       for (const { node } of project.servers()) {
         const { address, port } = project.endpoint(node);
-        const names = await withNode({ address, port }, (client) => client.client("LIST")).catch(() => "");
-        expect(names).not.toContain(EXECUTOR_PREFIX);
+        const names = () => withNode({ address, port }, (client) => client.client("LIST")).catch(() => "");
+        await until(`${node} has no executor`, async () => !String(await names()).includes(EXECUTOR_PREFIX));
       }
       await expectRecovery(project);
     },
