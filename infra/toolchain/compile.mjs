@@ -5,12 +5,17 @@ import { join } from "node:path";
 import { fingerprint, foreground, PROJECT, readJson, Trouble, writeFileAtomic } from "./project.mjs";
 
 const COMMON = ["tsconfig.json", "package.json", "package-lock.json"];
-const OUTPUTS = [
+/** Sources are what a config includes and what that imports; a test asks the compiler whether this is all. */
+export const OUTPUTS = [
   { config: "tsconfig.build.json", out: "dist", sources: ["components", "infra/platforms"] },
   {
     config: "tsconfig.tools.json",
     out: "build",
-    sources: ["test/engine", "test/bench", "components", "infra/platforms"],
+    sources: [
+      ...["test/engine", "test/bench", "test/chaos", "test/support"],
+      ...["test/unit/config/specs.ts", "test/unit/topology/support.ts"],
+      ...["components", "infra"],
+    ],
   },
 ];
 

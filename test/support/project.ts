@@ -234,7 +234,7 @@ export async function withNode<T>(
   }
 }
 
-function processes(): { pid: number; cwd: string }[] {
+export function processes(): { pid: number; cwd: string }[] {
   return readdirSync("/proc").flatMap((entry) => {
     if (!/^\d+$/.test(entry)) return [];
     try {
