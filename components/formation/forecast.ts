@@ -182,7 +182,7 @@ function asMaster(entry: NodeEntry, slots: NodeEntry["slots"]): NodeEntry {
   return { ...rest, role: "master", slots };
 }
 
-/** Gossip at its end: everybody in touch knows everybody, by their own word, and nobody is in doubt. */
+/** Gossip and copying at their end: everybody in touch knows everybody, by their own word, nobody is in doubt, and replicas hold what their masters do. */
 export function settle(observation: ClusterObservation): ClusterObservation {
   const alive = observation.nodes.filter((n) => n.answering);
   const groups = new Map<AnsweringNode, Set<AnsweringNode>>(alive.map((n) => [n, new Set([n])]));
@@ -212,11 +212,13 @@ export function settle(observation: ClusterObservation): ClusterObservation {
           openSlots: n === node ? self(n).openSlots : [],
         }),
       );
+      const master = [...group].find((n) => n.id === self(node).masterId);
       const covered = [...group].reduce((sum, n) => sum + countSlots(self(n).slots), 0) === SLOT_COUNT;
       return {
         ...node,
         view: [...view, ...others],
         state: covered ? "ok" : "fail",
+        keys: master?.keys ?? node.keys,
         replication: { ...node.replication, linkUp: true },
       };
     }),
