@@ -56,13 +56,13 @@ export function passphraseFromEnvironment(env: NodeJS.ProcessEnv): string {
 }
 
 /**
- * Deriving takes half a second of every run. For tests, whose passphrase is no secret, HERMETIC_ENGINE_KEYS names a folder that keeps
- * what was derived.
+ * Deriving takes half a second of every run. For tests, HERMETIC_ENGINE_KEYS names a folder that keeps what was derived, under names
+ * that are keyed by the test workspace's own mark: who gets the folder has nothing to try passphrases on but the slow way.
  */
 function derive(passphrase: string, salt: Buffer): Buffer {
-  const folder = process.env.HERMETIC_ENGINE_KEYS;
-  if (!folder) return crypto.pbkdf2Sync(passphrase, salt, 1_000_000, 32, "sha256");
-  const name = crypto.createHash("sha256").update(salt).update(passphrase).digest("hex");
+  const { HERMETIC_ENGINE_KEYS: folder, WORKSPACE_MARK: mark } = process.env;
+  if (!folder || !mark) return crypto.pbkdf2Sync(passphrase, salt, 1_000_000, 32, "sha256");
+  const name = crypto.createHmac("sha256", mark).update(salt).update(passphrase).digest("hex");
   const file = path.join(folder, name);
   try {
     return fs.readFileSync(file);

@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
+import * as os from "node:os";
 import * as path from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { type Bench, createBench } from "./lifecycle";
 import { Passphrase } from "./secrets";
 import { cliAvailable, createWorkspace } from "./workspace";
@@ -135,4 +136,25 @@ test("a secret written by the CLI can be read", () => {
   const salt = "v1:7NgP365YLmU=:v1:Set1yZygTyct8hpr:+xMVNELulNQR/LGEUm4g/bVQpI/b9w==";
   expect(Passphrase.open("x", salt).decrypt("v1:YAOoFWG+P1z/DTMS:UgaFiZvDO5IvfENZLO6mp0QuDRE=")).toBe("hush");
   expect(() => Passphrase.open("y", salt)).toThrow("incorrect passphrase");
+});
+
+test("what was derived is kept for a test workspace alone, under a name that tells nothing without its mark", () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "keys-"));
+  onTestFinished(() => {
+    vi.unstubAllEnvs();
+    fs.rmSync(folder, { recursive: true, force: true });
+  });
+  vi.stubEnv("HERMETIC_ENGINE_KEYS", folder);
+  vi.stubEnv("WORKSPACE_MARK", undefined);
+  const { salt } = Passphrase.create("x");
+  expect(fs.readdirSync(folder)).toEqual([]);
+  for (const mark of ["one", "another"]) {
+    vi.stubEnv("WORKSPACE_MARK", mark);
+    expect(Passphrase.open("x", salt).salt).toBe(salt);
+    // From the folder now.
+    expect(Passphrase.open("x", salt).salt).toBe(salt);
+    expect(() => Passphrase.open("y", salt)).toThrow("incorrect passphrase");
+  }
+  // Two passphrases, two marks.
+  expect(fs.readdirSync(folder)).toHaveLength(4);
 });

@@ -41,7 +41,8 @@ describe.skipIf(!servers || process.platform !== "linux")(
       for (const text of texts.slice(1)) expect(text).toBe(texts[0]);
       const text = normalize(texts[0] ?? "");
       const file = join(__dirname, `${name}.golden.txt`);
-      if (process.env.UPDATE_GOLDEN || !existsSync(file)) writeFileSync(file, text);
+      if (process.env.UPDATE_GOLDEN) writeFileSync(file, text);
+      expect(existsSync(file), `${file} is missing: UPDATE_GOLDEN=1 writes it`).toBe(true);
       expect(text).toBe(readFileSync(file, "utf8"));
       expect(text).toMatch(/survives(:| the loss of)/);
       expect(text).toContain("clients:");
