@@ -4,7 +4,7 @@ import { accessSync, constants, existsSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { npm } from "./packages.mjs";
-import { BIN, foreground, LOCAL, PROJECT, readJson, say, Trouble, writeFileAtomic } from "./project.mjs";
+import { BIN, bounded, LOCAL, PROJECT, readJson, say, Trouble, writeFileAtomic } from "./project.mjs";
 import { projectName } from "./settings.mjs";
 
 /** The CLI that npm's package `pulumi` downloads. */
@@ -138,23 +138,20 @@ async function download() {
   }
   if (!reason) {
     say(`No Pulumi CLI on PATH: npm's package pulumi@${CLI_VERSION} downloads it into ~/.pulumi (once).`);
-    const work = foreground(
+    const code = await bounded(
       npm().file,
       [...npm().args, "exec", "--yes", `--package=pulumi@${CLI_VERSION}`, "--", "pulumi", "version"],
-      {
-        stdio: ["ignore", 2, 2],
-      },
+      DOWNLOAD_MILLISECONDS,
+      { stdio: ["ignore", 2, 2] },
     );
-    const code = await Promise.race([
-      work,
-      new Promise((resolve) => setTimeout(resolve, DOWNLOAD_MILLISECONDS, -1).unref()),
-    ]);
     const file = downloaded();
     if (code === 0 && file) {
       rmSync(UNREACHABLE, { force: true });
       return { file };
     }
-    reason = code === -1 ? "the download took too long" : "the download failed";
+    // There was none before: what a download left that was ended may be half of one.
+    if (code === undefined && file) rmSync(file);
+    reason = code === undefined ? "the download took too long" : "the download failed";
   }
   writeFileAtomic(UNREACHABLE, JSON.stringify({ at: Date.now(), reason }));
   return { reason: `${reason} (install the CLI, or set PULUMI_CLI)` };

@@ -58,6 +58,40 @@ export function foreground(file, args, { env = toolEnvironment(), cwd = PROJECT,
   });
 }
 
+/**
+ * Runs a program for a bounded time, in a process group of its own: when the time has come, all of it ends.
+ * @returns its exit code, or undefined where it took too long
+ */
+export async function bounded(file, args, milliseconds, { stdio = "inherit" } = {}) {
+  const child = spawn(file, args, { cwd: PROJECT, env: toolEnvironment(), stdio, detached: true });
+  const ended = new Promise((resolve, reject) => {
+    child.once("error", (error) => reject(new Trouble(`${file} cannot be run: ${error.message}`)));
+    child.once("exit", (code, signal) => resolve(signal ? 1 : (code ?? 1)));
+  });
+  let late = false;
+  const end = (signal) => {
+    try {
+      process.kill(-child.pid, signal);
+    } catch (error) {
+      if (error.code !== "ESRCH") throw error;
+    }
+  };
+  // The terminal does not reach another group by itself.
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
+  for (const signal of signals) process.on(signal, end);
+  const timer = setTimeout(() => {
+    late = true;
+    end("SIGKILL");
+  }, milliseconds);
+  try {
+    const code = await ended;
+    return late ? undefined : code;
+  } finally {
+    clearTimeout(timer);
+    for (const signal of signals) process.off(signal, end);
+  }
+}
+
 /** Runs a program and answers with what it wrote; undefined where it fails. */
 export function capture(file, args, { env = toolEnvironment(), timeout } = {}) {
   return new Promise((resolve) => {
