@@ -89,6 +89,8 @@ async function handOver(work: GuardWork, node: AnsweringNode, consented: boolean
   const heir = replicas
     .filter((r) => r.replication.linkUp && !r.replication.syncing && holdsCopyOf(node, r))
     .sort((a, b) => b.replication.offset - a.replication.offset)[0];
+  if (heir && !(await votersKnow(node, heir, work.connections)))
+    return `${inputs.node} owns ${slots} slots; its replica at ${heir.endpoint.address}:${heir.endpoint.port} is in sync, and the masters that have to vote for it have not heard that it is one; it stays. Run \`up\` again.`;
   if (heir) {
     const { address, port } = heir.endpoint;
     console.log(`${inputs.cluster}: ${inputs.node} hands ${slots} slots to its replica at ${address}:${port}`);
@@ -108,6 +110,22 @@ async function handOver(work: GuardWork, node: AnsweringNode, consented: boolean
   if (inputs.replicasPerMaster === 0) return pause(inputs, node);
   const copying = replicas.flatMap((r) => r.replication.progress ?? []).join(", ");
   return `${inputs.node} owns ${slots} slots and has no replica in sync to take them${copying && ` (one is copying: ${copying})`}; it stays. Wait until its replica is in sync, or mend that first, and run \`up\` again; to end a destroy that was interrupted, run \`up\` and then destroy.`;
+}
+
+/**
+ * Would a majority of the masters vote for this replica? One that has only just joined is a master of its own to those that no ping
+ * has told otherwise; they ignore it, and a replica that was not elected does not ask again for four node timeouts.
+ */
+async function votersKnow(master: AnsweringNode, heir: AnsweringNode, connections: Connections): Promise<boolean> {
+  const others = master.view.filter((e) => e.role === "master" && e.slots.length > 0 && !e.myself);
+  const votes = await Promise.all(
+    others.map(async ({ id, address, port, busPort }) => {
+      const voter = await observeNode(id, { address, port, busPort }, [], connections);
+      return voter.answering && voter.view.some((e) => e.id === heir.id && e.masterId === master.id);
+    }),
+  );
+  // The master itself votes too.
+  return (1 + votes.filter(Boolean).length) * 2 > 1 + others.length;
 }
 
 /** A shard declared without replicas can only pause, with its data on disk. */
