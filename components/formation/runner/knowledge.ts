@@ -51,6 +51,8 @@ function heardOf(cluster: string): Heard {
 
 export function markDeclared(cluster: string): void {
   const heard = heardOf(cluster);
+  // Every node of the cluster comes by here; the refresh has ended before the first of them.
+  if (heard.declared) return;
   heard.declared = true;
   for (const line of takeFromReader(cluster, "nodes")) {
     const [node, endpoint] = JSON.parse(line) as [string, NodeEndpoint];

@@ -1,5 +1,4 @@
 import { setTimeout } from "node:timers/promises";
-import type { NodeEndpoint } from "../../config/types";
 import type { NodeEntry } from "../clusterNodes";
 import { type AnsweringNode, holdsCopyOf, isBlank, self } from "../observation";
 import { observeNode } from "../observe";
@@ -8,7 +7,7 @@ import type { Connections } from "../wire";
 import { comeBack, SYNC_PATIENCE_MILLISECONDS } from "./comeBack";
 import { leaveIfOrphaned } from "./engineWatch";
 import type { GuardInputs, GuardWork } from "./guard";
-import { goesOn, madeFor, noteLeader, noteNode } from "./knowledge";
+import { goesOn, madeFor, noteLeader, noteNode, type Revived } from "./knowledge";
 import { Patience } from "./patience";
 import { peersOf } from "./peers";
 import { Revival } from "./revival";
@@ -44,10 +43,7 @@ export async function letGo(work: GuardWork): Promise<void> {
 }
 
 /** Of the machines that were started again, those of this shard: one that lost its data is joined again. @returns what went wrong */
-async function fellowsInSync(
-  work: GuardWork,
-  started: readonly { readonly name: string; readonly endpoint: NodeEndpoint }[],
-): Promise<string> {
+async function fellowsInSync(work: GuardWork, started: Revived["started"]): Promise<string> {
   const { cluster, node } = work.inputs;
   const shard = madeFor(cluster, node)?.shard;
   const fellows = started.filter(({ name }) => name !== node && madeFor(cluster, name)?.shard === shard);

@@ -1,5 +1,4 @@
-import type { NodeEndpoint } from "../../config/types";
-import { reviveMachines } from "./knowledge";
+import { type Revived, reviveMachines } from "./knowledge";
 
 /** What passes by itself passes within this; what lasts longer may be due to a machine that died. */
 const PASSING_MILLISECONDS = 1_000;
@@ -19,7 +18,7 @@ export class Revival {
   }
 
   /** @returns those that were started, with where they are; mostly none */
-  async attempt(): Promise<readonly { readonly name: string; readonly endpoint: NodeEndpoint }[]> {
+  async attempt(): Promise<Revived["started"]> {
     if (this.#tried || Date.now() - this.#began < PASSING_MILLISECONDS) return [];
     this.#tried = true;
     const { started, failures } = await reviveMachines(this.#cluster);
