@@ -1,7 +1,7 @@
 import type { PlannedShard, SlotRange } from "../topology/plan";
 import type { FormationGoal } from "./goal";
 import { type AnsweringNode, answering, type ClusterObservation, self } from "./observation";
-import { expandSlots, formatRanges, rangesWhere, tally, toRanges } from "./slots";
+import { expandSlots, formatRanges, slotsHeld, toRanges } from "./slots";
 
 /** A shard as it is: who leads and who follows, by the nodes' own word. */
 export interface ShardLayout {
@@ -111,8 +111,8 @@ export function crowdedZones(goal: FormationGoal, layout: readonly ShardLayout[]
 /** Slots that no node claims for itself, and slots that two or more claim. */
 export function claims(observation: ClusterObservation): { unowned: SlotRange[]; contested: SlotRange[] } {
   const masters = answering(observation).filter((node) => self(node).role === "master");
-  const owners = tally(masters.map((node) => self(node).slots));
-  return { unowned: rangesWhere(owners, (n) => n === 0), contested: rangesWhere(owners, (n) => n > 1) };
+  const owned = masters.map((node) => self(node).slots);
+  return { unowned: slotsHeld(owned, (n) => n === 0), contested: slotsHeld(owned, (n) => n > 1) };
 }
 
 /**

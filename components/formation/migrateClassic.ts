@@ -2,9 +2,10 @@ import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
 import { compareTwins } from "./migrateConflicts";
 import { insist, type MigrationContext, type Moved, MoveRefused, RoundInterrupted, sourceOf } from "./migrateContext";
-import { groupSlots, nextGo, OPEN_AT_ONCE, Pace, type SizedKey } from "./migratePace";
+import { groupSlots, nextGo, nextSlots, OPEN_AT_ONCE, Pace, type SizedKey } from "./migratePace";
 import { Probe, refuseWithoutRoom } from "./migrateProbe";
 import { waitWhile } from "./migrateRate";
+import { moveByScript, movedByScript } from "./migrateScript";
 import { SlotSetter } from "./migrateSetSlots";
 import { dataSetOf, type LargeKey, largeKeysIn, lookCommand, needsLooking, refuseTooBig } from "./migrateSizes";
 import type { MigrateSlots } from "./rebalance";
@@ -46,6 +47,8 @@ class ClassicRound {
   #typical = 0;
   /** The slots that are open have more keys than may wait together: their goes wait one by one. */
   #wait = false;
+  /** The source lists and moves by itself. Not after it failed to in this round, nor before it has logged in at the target. */
+  #scripts: boolean;
   #slots = 0;
   #keys = 0;
   #bytes = 0;
@@ -55,6 +58,7 @@ class ClassicRound {
     this.#context = context;
     this.#source = sourceOf(step, context);
     this.#setter = new SlotSetter(context, [step.node, step.to]);
+    this.#scripts = context.connections.migrateAuth.length === 0;
   }
 
   async run(): Promise<Moved> {
@@ -109,9 +113,13 @@ class ClassicRound {
       refuseAll(this.#step, looks[i] ?? [], seen, this.#context.nodeTimeoutMilliseconds);
       if (!(await this.#turnComes(group.reduce((sum, slot) => sum + keysOf(slot), 0)))) return;
       const large = seen.flatMap(largeKeysIn);
-      const answers = await this.#turn(group, looksAt(looks[i + 1] ?? []));
+      const byScript = this.#scripts && this.#average === 0 && !this.#wait;
+      const contents = group.map(byScript ? countCommand : listCommand);
+      const answers = await this.#turn(group, [...contents, ...looksAt(looks[i + 1] ?? [])]);
       seen = answers.slice(group.length);
-      await this.#empty(group, answers.slice(0, group.length), large);
+      const found = answers.slice(0, group.length);
+      if (byScript) await this.#emptyByScript(group, found);
+      else await this.#empty(group, found, large);
       this.#emptied = group;
       this.#slots += group.length;
     }
@@ -130,32 +138,55 @@ class ClassicRound {
   }
 
   async #counts(slots: readonly number[]): Promise<Map<number, number>> {
-    const answers = await this.#ask(slots.map((slot) => ["CLUSTER", "COUNTKEYSINSLOT", slot]));
+    const answers = await this.#ask(slots.map(countCommand));
     return new Map(slots.map((slot, i) => [slot, numberIn(answers[i])]));
   }
 
   /**
    * Closes the slots that are empty and opens the next. The target always comes first: it imports before the source sends
    * anybody there, and owns before the source gives up.
-   * @returns the first keys of each slot that was opened, then what `looks` answered
+   * @returns what the source answered to `questions`, with the slots open: from there on they gain no key
    */
-  async #turn(opening: readonly number[], looks: readonly Command[]): Promise<Answer[]> {
+  async #turn(opening: readonly number[], questions: readonly Command[]): Promise<Answer[]> {
     const { nodeId, to, toId, toEndpoint, node } = this.#step;
     const closed = this.#emptied.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "NODE", toId]);
     const importing = opening.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "IMPORTING", nodeId]);
     const migrating = opening.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "MIGRATING", toId]);
-    const lists = opening.map((slot): Command => ["CLUSTER", "GETKEYSINSLOT", slot, KEYS_A_LIST]);
     await this.#setter.set(toEndpoint, to, [...closed, ...importing], { done: /already the owner/i });
     const answers = await this.#setter.set(
       this.#source,
       node,
       [...closed, ...migrating],
       { binary: true, done: /not the owner/i, expected: /script/i },
-      [...lists, ...looks],
+      questions,
     );
     this.#closed.push(...this.#emptied);
     this.#emptied = [];
     return answers;
+  }
+
+  /** The same as `#empty`, to which it leaves whatever does not go as it should. */
+  async #emptyByScript(group: readonly number[], counts: readonly Answer[]): Promise<void> {
+    let open = group.map((slot, i) => ({ slot, left: numberIn(counts[i]) })).filter(({ left }) => left > 0);
+    const stuck: number[] = [];
+    while (open.length > 0) {
+      if (this.#pace.restMilliseconds > 0) await setTimeout(this.#pace.restMilliseconds);
+      const go = nextSlots(open, this.#pace.keys);
+      const commands = go.map(({ slot, keys }) => moveByScript(this.#step, slot, keys, MIGRATE_TIMEOUT_MILLISECONDS));
+      const began = performance.now();
+      const answers = await insist(this.#context, this.#source, this.#step.node, commands, { expected: /^/ });
+      const results = go.map(({ slot }, i) => ({ slot, ...movedByScript(answers[i]) }));
+      const moved = results.reduce((sum, result) => sum + (result.moved ?? 0), 0);
+      this.#pace.moved(moved, performance.now() - began);
+      this.#keys += moved;
+      this.#bytes += moved * this.#typical;
+      if (answers.some((answer) => !answer.ok)) this.#scripts = false;
+      open = open.slice(go.length);
+      for (const { slot, moved = 0, left = 1 } of results) {
+        if (left > 0) moved > 0 ? open.unshift({ slot, left }) : stuck.push(slot);
+      }
+    }
+    if (stuck.length > 0) await this.#empty(stuck, await this.#ask(stuck.map(listCommand), true), []);
   }
 
   /** Moves keys until none is listed any more in any slot of the group. */
@@ -187,8 +218,10 @@ class ClassicRound {
 
   /** Moves these keys in goes of the pace's size. @returns a new listing of these slots and their large keys, after the last go */
   async #moveAll(keys: readonly SizedKey[], slots: readonly number[]): Promise<Answer[]> {
-    const lists = slots.map((slot): Command => ["CLUSTER", "GETKEYSINSLOT", slot, KEYS_A_LIST]);
-    const again = [...lists, ...(this.#average > 0 ? slots.map((slot) => lookCommand(slot, KEYS_A_LIST)) : [])];
+    const again = [
+      ...slots.map(listCommand),
+      ...(this.#average > 0 ? slots.map((slot) => lookCommand(slot, KEYS_A_LIST)) : []),
+    ];
     for (let at = 0; at < keys.length; ) {
       if (this.#pace.restMilliseconds > 0) await setTimeout(this.#pace.restMilliseconds);
       const go = nextGo(keys, at, this.#pace);
@@ -273,6 +306,8 @@ function slotsOf(keys: readonly SizedKey[]): { slot: number; keys: SizedKey[] }[
   return found;
 }
 
+const countCommand = (slot: number): Command => ["CLUSTER", "COUNTKEYSINSLOT", slot];
+const listCommand = (slot: number): Command => ["CLUSTER", "GETKEYSINSLOT", slot, KEYS_A_LIST];
 const looksAt = (slots: readonly number[]) => slots.map((slot) => lookCommand(slot, LOOKED_AT));
 
 function refuseAll(step: MigrateSlots, slots: readonly number[], looked: readonly Answer[], timeout: number): void {

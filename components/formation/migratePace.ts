@@ -70,7 +70,7 @@ export class Pace {
 }
 
 /** Slots whose keys are few enough to be moved in one go may be many; of others no more than three are open at a time. */
-export const OPEN_AT_ONCE = { slots: 3, fewKeys: 400, mostSlots: 256 } as const;
+export const OPEN_AT_ONCE = { slots: 3, fewKeys: 1_000, mostSlots: 256 } as const;
 
 /**
  * Slots that are opened together, in order. Slots without keys cost one round trip a group, not one each; slots with keys
@@ -131,6 +131,22 @@ export function nextGo(
 }
 
 const LEFT_OVER = 1.3;
+
+/** The same by counts, where the source picks the keys by itself: the next slots and how many keys of each. */
+export function nextSlots(
+  open: readonly { readonly slot: number; readonly left: number }[],
+  most: number,
+): { slot: number; keys: number }[] {
+  const go: { slot: number; keys: number }[] = [];
+  let keys = 0;
+  for (const { slot, left } of open) {
+    const whole = left <= most * LEFT_OVER;
+    if (go.length > 0 && (!whole || keys + left > most)) break;
+    go.push({ slot, keys: whole ? left : most });
+    keys += left;
+  }
+  return go;
+}
 
 function slotFrom(keys: readonly SizedKey[], from: number): SizedKey[] {
   const end = keys.findIndex((k, i) => i > from && k.slot !== keys[from]?.slot);

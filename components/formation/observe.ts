@@ -69,19 +69,14 @@ export async function observeNode(
   ];
   const answers = await connections.send(endpoint, commands, { withinMilliseconds: LOOK_MILLISECONDS });
   const info = answers[3];
-  if (info?.ok) {
-    const fields = parseInfo(String(info.value));
-    // Without cluster mode every CLUSTER command fails; that is an answer too, and a finding of its own.
-    if (fields["cluster_enabled"] === "0") return withoutCluster(name, endpoint, fields);
-  }
+  const fields = parseInfo(info?.ok ? String(info.value) : "");
+  // Without cluster mode every CLUSTER command fails; that is an answer too, and a finding of its own.
+  if (fields["cluster_enabled"] === "0") return withoutCluster(name, endpoint, fields);
   const failed = answers.find((a) => !a.ok);
-  if (failed && !failed.ok) {
-    const loaded = info?.ok ? loadedSoFar(parseInfo(String(info.value))) : "";
-    return { answering: false, name, endpoint, reason: reasonOf(failed.error) + loaded };
-  }
-  const [id, view, clusterInfo, serverInfo, keys, config] = answers.map((a: Answer) => (a.ok ? a.value : undefined));
+  if (failed && !failed.ok)
+    return { answering: false, name, endpoint, reason: reasonOf(failed.error) + loadedSoFar(fields) };
+  const [id, view, clusterInfo, , keys, config] = answers.map((a: Answer) => (a.ok ? a.value : undefined));
   const cluster = parseInfo(String(clusterInfo));
-  const fields = parseInfo(String(serverInfo));
   return {
     ...basics(name, endpoint, fields),
     id: String(id),

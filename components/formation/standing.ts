@@ -3,7 +3,7 @@ import type { FormationGoal, History } from "./goal";
 import { claims } from "./layout";
 import { type AnsweringNode, answering, type ClusterObservation, isBlank, self } from "./observation";
 import { namedOwners } from "./rebalance";
-import { expandSlots, rangesWhere, sameRanges, tally, toRanges } from "./slots";
+import { expandSlots, sameRanges, slotsHeld, toRanges } from "./slots";
 
 /** Where in its life the cluster stands, derived from what is observed and from the durable member list. */
 export interface Standing {
@@ -119,8 +119,10 @@ export function knows(node: AnsweringNode, other: AnsweringNode): boolean {
 }
 
 function freeInEveryView(alive: readonly AnsweringNode[]): SlotRange[] {
-  const taken = tally(alive.flatMap((n) => n.view.map((e) => e.slots)));
-  return rangesWhere(taken, (count) => count === 0);
+  return slotsHeld(
+    alive.flatMap((n) => n.view.map((e) => e.slots)),
+    (holders) => holders === 0,
+  );
 }
 
 /** Unclaimed slots whose last known owner is not there to claim them again, and has no replica left that could take over. */

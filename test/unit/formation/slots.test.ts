@@ -7,6 +7,7 @@ import {
   mergeRanges,
   SLOT_COUNT,
   sameRanges,
+  slotsHeld,
   toRanges,
 } from "../../../components/formation/slots";
 
@@ -30,6 +31,23 @@ test("ranges and slots are two ways to write the same set", () => {
     }),
     { seed },
   );
+});
+
+test("slots held by none, by one, by several are what counting each slot says", () => {
+  fc.assert(
+    fc.property(fc.array(slots, { maxLength: 5 }), (sets) => {
+      const all = Array.from({ length: SLOT_COUNT }, (_, slot) => slot);
+      for (const passes of [(n: number) => n === 0, (n: number) => n === 1, (n: number) => n > 1])
+        expect(slotsHeld(sets.map(toRanges), passes)).toEqual(
+          toRanges(all.filter((slot) => passes(sets.filter((set) => set.includes(slot)).length))),
+        );
+    }),
+    { seed, numRuns: 50 },
+  );
+  const everything = [{ start: 0, end: SLOT_COUNT - 1 }];
+  expect(slotsHeld([], (n) => n === 0)).toEqual(everything);
+  expect(slotsHeld([everything], (n) => n === 0)).toEqual([]);
+  expect(slotsHeld([everything], (n) => n === 1)).toEqual(everything);
 });
 
 test("written as CLUSTER NODES writes them", () => {
