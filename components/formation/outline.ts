@@ -53,7 +53,10 @@ export function outlineChange(
 ): string[] {
   const declared = declaredChanges(before, goal);
   const { observation, unfinished } = evidence;
-  const again = unfinished === "" ? [] : [indent(`the last run stopped: ${unfinished.split("\n")[0]}`)];
+  const again = [
+    ...(unfinished === "" ? [] : [indent(`the last run stopped: ${unfinished.split("\n")[0]}`)]),
+    ...joinedUnrecorded(history),
+  ];
   const silent = observation?.nodes.filter((n) => !n.answering) ?? [];
   if (!observation || silent.length === observation.nodes.length) {
     const { recordedAt } = evidence;
@@ -66,7 +69,7 @@ export function outlineChange(
       ...again,
       ...shorten(recorded).map((f) => indent(`found: ${f}`)),
       ...declared.map((d) => indent(`change: ${d}`)),
-      ...nodeCounts(before, goal),
+      ...nodeCounts(before, goal, observation),
       ...(observation
         ? [...stepsAfterSilence(silent.length, goal), indent("clients: OUTAGE, no slot is served now")]
         : []),
@@ -80,7 +83,7 @@ export function outlineChange(
     ...again,
     ...shorten(findings).map((f) => indent(`found: ${f}`)),
     ...declared.map((d) => indent(`change: ${d}`)),
-    ...nodeCounts(before, goal),
+    ...nodeCounts(before, goal, observation),
   ];
   if (silent.length > 0) {
     return [
@@ -112,6 +115,13 @@ export function outlineChange(
     ),
     ...afterwards(goal),
   ];
+}
+
+/** Nodes that a run added which could not record them, because it was killed. */
+function joinedUnrecorded({ members, recorded = members }: History): string[] {
+  const known = new Set(recorded.map((m) => m.id));
+  const joined = members.filter((m) => !known.has(m.id)).map((m) => m.name);
+  return joined.length > 0 ? [indent(`joined in a run that did not come to its end: ${joined.join(", ")}`)] : [];
 }
 
 /** That nobody owns the slots of silent nodes goes without saying. */
@@ -287,9 +297,10 @@ function groupSteps(goal: FormationGoal, steps: readonly Step[], observation: Cl
 }
 
 /** New nodes come before old ones go: how many machines that takes for a time. */
-function nodeCounts(before: FormationGoal, goal: FormationGoal): string[] {
+function nodeCounts(before: FormationGoal, goal: FormationGoal, observation: ClusterObservation | undefined): string[] {
   const names = (g: FormationGoal) => g.plan.shards.flatMap((s) => s.nodes.map((n) => n.name));
-  const [was, is] = [names(before), names(goal)];
+  const was = [...new Set([...names(before), ...(observation?.nodes.map((n) => n.name) ?? [])])];
+  const is = names(goal);
   const most = new Set([...was, ...is]).size;
   if (most === was.length && most === is.length) return [];
   return [indent(`nodes: ${was.length} now, ${most} at most on the way, ${is.length} afterwards`)];
