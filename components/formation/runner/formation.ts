@@ -11,7 +11,7 @@ import { FormationFailed, type Reconciled, reconcile, rememberMembers } from "..
 import { formatRange } from "../slots";
 import { type Access, Connections } from "../wire";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
-import { markCreated, markDeclared, markDismantled, notedMachines } from "./knowledge";
+import { isRolling, markCreated, markDeclared, markDismantled, notedMachines } from "./knowledge";
 import { handOver, lastSeen, remember } from "./lastSeen";
 import { partialFailure, withoutUndefined } from "./partialFailure";
 import { hasUnknown } from "./unknowns";
@@ -85,6 +85,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
         recordedAt: olds.verifiedAt,
         ...(news.migration ? { migration: news.migration } : {}),
         shardsAtOnce: news.shardsAtOnce ?? 1,
+        rolls: isRolling(news.cluster),
       };
       print(outlineChange(goalOf(olds), goalOf(news), history, evidence));
     }
