@@ -5,6 +5,8 @@ import type { NodeEntry, OpenSlot } from "./clusterNodes";
 export interface ClusterObservation {
   /** In the order of the plan. */
   readonly nodes: readonly NodeObservation[];
+  /** As a refresh asks them: nodes in the views of these that it has no name for (here their address). Default: not asked for. */
+  readonly strangers?: readonly NodeObservation[];
 }
 
 export type NodeObservation = AnsweringNode | SilentNode;

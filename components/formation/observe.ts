@@ -1,7 +1,7 @@
 import type { NodeEndpoint } from "../config/types";
 import { parseClusterNodes } from "./clusterNodes";
 import type { FormationGoal, Machine, Member } from "./goal";
-import type { AnsweringNode, ClusterObservation, NodeObservation } from "./observation";
+import { type AnsweringNode, answering, type ClusterObservation, type NodeObservation } from "./observation";
 import type { Answer, Command, Connections } from "./wire";
 
 /** Asks every node of the goal, and every member that is to leave, all at once. Sends reading commands only. */
@@ -48,6 +48,25 @@ function isUnrelated(node: NodeObservation, unrecorded: readonly Machine[], all:
         node.answering ? !e.handshake && e.id === node.id : e.address === address && e.port === port,
       ),
   );
+}
+
+/** Asks those too that are in the views of these nodes and that nobody has named: a run that was killed may have added them. */
+export async function observeStrangers(
+  goal: FormationGoal,
+  members: readonly Member[],
+  { nodes }: ClusterObservation,
+  connections: Connections,
+): Promise<NodeObservation[]> {
+  const alive = answering({ nodes });
+  const place = ({ address, port }: { address: string; port: number }) => `${address}:${port}`;
+  const ours = new Set([...alive, ...members].map(({ id }) => id));
+  const asked = new Set(nodes.map((n) => place(n.endpoint)));
+  const strange = alive
+    .flatMap((n) => n.view)
+    .filter((e) => !e.handshake && !e.noaddr && !ours.has(e.id) && !asked.has(place(e)));
+  const places = new Map(strange.map((e) => [place(e), { address: e.address, port: e.port, busPort: e.busPort }]));
+  const settings = Object.keys(goal.settings).sort();
+  return Promise.all([...places].map(([name, endpoint]) => observeNode(name, endpoint, settings, connections)));
 }
 
 /** A node that hangs must not hold up the look at the others. */

@@ -42,6 +42,8 @@ export interface Evidence {
   readonly migration?: MigrationLimits;
   /** How many shards roll at the same time. Default: 1. */
   readonly shardsAtOnce?: number;
+  /** Machines restart, each in its turn, before formation's own steps. Default: false. */
+  readonly rolls?: boolean;
 }
 
 /** What a reader sees of a change: what differs, then the steps, grouped by shard. Empty where nothing is to be done. */
@@ -52,8 +54,11 @@ export function outlineChange(
   evidence: Evidence,
 ): string[] {
   const declared = declaredChanges(before, goal);
-  const { observation, unfinished } = evidence;
-  const again = unfinished === "" ? [] : [indent(`the last run stopped: ${unfinished.split("\n")[0]}`)];
+  const { observation, unfinished, rolls = false } = evidence;
+  const again = [
+    ...(unfinished === "" ? [] : [indent(`the last run stopped: ${unfinished.split("\n")[0]}`)]),
+    ...joinedUnrecorded(history),
+  ];
   const silent = observation?.nodes.filter((n) => !n.answering) ?? [];
   if (!observation || silent.length === observation.nodes.length) {
     const { recordedAt } = evidence;
@@ -66,9 +71,10 @@ export function outlineChange(
       ...again,
       ...shorten(recorded).map((f) => indent(`found: ${f}`)),
       ...declared.map((d) => indent(`change: ${d}`)),
-      ...nodeCounts(before, goal),
+      ...nodeCounts(before, goal, observation),
+      ...rolling(before, goal, evidence.shardsAtOnce ?? 1),
       ...(observation
-        ? [...stepsAfterSilence(silent.length, goal), indent("clients: OUTAGE, no slot is served now")]
+        ? [...stepsAfterSilence(silent.length, goal, rolls), indent("clients: OUTAGE, no slot is served now")]
         : []),
       ...afterwards(goal),
     ];
@@ -80,13 +86,14 @@ export function outlineChange(
     ...again,
     ...shorten(findings).map((f) => indent(`found: ${f}`)),
     ...declared.map((d) => indent(`change: ${d}`)),
-    ...nodeCounts(before, goal),
+    ...nodeCounts(before, goal, observation),
   ];
   if (silent.length > 0) {
     return [
       ...lines,
-      ...stepsAfterSilence(silent.length, goal),
-      ...effectOfSilence(goal, observation).map(indent),
+      ...rolling(before, goal, evidence.shardsAtOnce ?? 1),
+      ...stepsAfterSilence(silent.length, goal, rolls),
+      ...effectOfSilence(goal, observation, rolls).map(indent),
       ...afterwards(goal),
     ];
   }
@@ -114,6 +121,13 @@ export function outlineChange(
   ];
 }
 
+/** Nodes that a run added which could not record them, because it was killed. */
+function joinedUnrecorded({ members, recorded = members }: History): string[] {
+  const known = new Set(recorded.map((m) => m.id));
+  const joined = members.filter((m) => !known.has(m.id)).map((m) => m.name);
+  return joined.length > 0 ? [indent(`joined in a run that did not come to its end: ${joined.join(", ")}`)] : [];
+}
+
 /** That nobody owns the slots of silent nodes goes without saying. */
 function whatSilenceMeans(before: FormationGoal, history: History, observation: ClusterObservation): string[] {
   return assess(before, history.members, observation).flatMap((f) =>
@@ -130,12 +144,13 @@ function summarize(findings: readonly string[], declared: readonly string[]): st
 }
 
 /** Whoever runs the machines mends them first: formation starts nothing. */
-function stepsAfterSilence(silent: number, goal: FormationGoal): string[] {
-  const nodes = silent === 1 ? "the silent node" : `the ${silent} silent nodes`;
+function stepsAfterSilence(silent: number, goal: FormationGoal, rolls: boolean): string[] {
+  const [nodes, them] = silent === 1 ? ["the silent node", "it"] : [`the ${silent} silent nodes`, "them"];
+  const starts = rolls
+    ? `${nodes} first: \`up\` starts ${them} again as before, with the data kept, ahead of any restart that needs ${them} (as a replica, or for a majority) · then every node restarts in its turn; one that is not back in sync stops the roll`
+    : `${nodes} first: a resource that is to be updated below starts its server again, with the data it kept · wait for the answer; without any progress for ${Math.round(defaultPatience(goal) / 1000)} s, stop and change nothing else`;
   return [
-    indent(
-      `steps: ${nodes} first: a resource that is to be updated below starts its server again, with the data it kept · wait for the answer; without any progress for ${Math.round(defaultPatience(goal) / 1000)} s, stop and change nothing else`,
-    ),
+    indent(`steps: ${starts}`),
     indent(
       "then, as far as needed: rejoin, leadership back over the zones, settings, and the changes above once all nodes answer · verify full coverage from every node, a write and a read in every shard",
     ),
@@ -178,7 +193,7 @@ function effectOfSteps(goal: FormationGoal, steps: readonly Step[]): string {
 }
 
 /** What applications notice of nodes that do not answer, and what is at risk until they do. */
-function effectOfSilence(goal: FormationGoal, observation: ClusterObservation): string[] {
+function effectOfSilence(goal: FormationGoal, observation: ClusterObservation, rolls: boolean): string[] {
   const { unowned } = claims(observation);
   const failing = answering(observation).filter((n) => n.state !== "ok").length;
   const now =
@@ -186,7 +201,9 @@ function effectOfSilence(goal: FormationGoal, observation: ClusterObservation): 
       ? `nobody serves ${countSlots(unowned)} slots now: ${formatRanges(unowned)}${failing > 0 ? `; ${count(failing, "node")} that answer${failing === 1 ? "s" : ""} refuse${failing === 1 ? "s" : ""} all other requests too (cluster_state:fail)` : ""}`
       : failing > 0
         ? `${count(failing, "node")} refuse${failing === 1 ? "s" : ""} requests now (cluster_state:fail)`
-        : "every slot is served now and stays so; where leadership moves back to another zone, writes to that shard wait for milliseconds";
+        : rolls
+          ? "every slot is served now and stays so, but for the pauses of the roll, as said above"
+          : "every slot is served now and stays so; where leadership moves back to another zone, writes to that shard wait for milliseconds";
   const alone = layoutOf(goal, observation).filter(
     ({ planned, leader, replicas }) =>
       planned.nodes.length > 1 && leader && !replicas.some((r) => r.replication.linkUp),
@@ -287,9 +304,10 @@ function groupSteps(goal: FormationGoal, steps: readonly Step[], observation: Cl
 }
 
 /** New nodes come before old ones go: how many machines that takes for a time. */
-function nodeCounts(before: FormationGoal, goal: FormationGoal): string[] {
+function nodeCounts(before: FormationGoal, goal: FormationGoal, observation: ClusterObservation | undefined): string[] {
   const names = (g: FormationGoal) => g.plan.shards.flatMap((s) => s.nodes.map((n) => n.name));
-  const [was, is] = [names(before), names(goal)];
+  const was = [...new Set([...names(before), ...(observation?.nodes.map((n) => n.name) ?? [])])];
+  const is = names(goal);
   const most = new Set([...was, ...is]).size;
   if (most === was.length && most === is.length) return [];
   return [indent(`nodes: ${was.length} now, ${most} at most on the way, ${is.length} afterwards`)];

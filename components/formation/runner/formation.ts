@@ -4,14 +4,14 @@ import type { MigrationLimits } from "../../spec/spec";
 import { describeDrift } from "../drift";
 import type { FormationGoal, History, Member } from "../goal";
 import { layoutOf, type ShardLayout } from "../layout";
-import { answering } from "../observation";
-import { observe } from "../observe";
+import { answering, type ClusterObservation, type NodeObservation } from "../observation";
+import { observe, observeStrangers } from "../observe";
 import { declaredChanges, outlineChange, outlineNew } from "../outline";
-import { FormationFailed, type Reconciled, reconcile } from "../reconcile";
+import { FormationFailed, type Reconciled, reconcile, rememberMembers } from "../reconcile";
 import { formatRange } from "../slots";
 import { type Access, Connections } from "../wire";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
-import { markCreated, markDeclared, markDismantled, notedMachines } from "./knowledge";
+import { isRolling, markCreated, markDeclared, markDismantled, notedMachines } from "./knowledge";
 import { handOver, lastSeen, remember } from "./lastSeen";
 import { partialFailure, withoutUndefined } from "./partialFailure";
 import { hasUnknown } from "./unknowns";
@@ -77,15 +77,17 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
       JSON.stringify(sorted(goalOf(olds))) !== JSON.stringify(sorted(goalOf(news)));
     const changes = changed || olds.issues.length > 0 || olds.unfinished !== "";
     if (changes && planned.has(news.cluster)) {
+      const { observation, history } = whatIsKnown(olds, goalOf(news));
       const evidence = {
-        observation: lastSeen(olds.cluster),
+        observation,
         unfinished: olds.unfinished,
         recorded: olds.issues,
         recordedAt: olds.verifiedAt,
         ...(news.migration ? { migration: news.migration } : {}),
         shardsAtOnce: news.shardsAtOnce ?? 1,
+        rolls: isRolling(news.cluster),
       };
-      print(outlineChange(goalOf(olds), goalOf(news), historyOf(olds), evidence));
+      print(outlineChange(goalOf(olds), goalOf(news), history, evidence));
     }
     // Never a replacement: whatever changes, the cluster is brought there alive.
     return { changes, replaces: [] };
@@ -101,15 +103,16 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     const props = complete(recorded);
     const connections = new Connections("pulumi-redis-cluster:reader", props.access);
     try {
-      const observation = await observe(goalOf(props), connections, props.members);
-      handOver(props.cluster, observation);
-      const issues = describeDrift(goalOf(props), props.members, observation);
+      const goal = goalOf(props);
+      const observation = await observe(goal, connections, props.members);
+      // Given hosts are all declared; whoever else is in their views is somebody else's.
+      const strangers = goal.given ? [] : await observeStrangers(goal, props.members, observation, connections);
+      handOver(props.cluster, { ...observation, strangers });
+      const issues = describeDrift(goal, props.members, observation);
       const alive = answering(observation);
       // Silence says nothing about roles; then the last known layout stays.
       const shards =
-        alive.length === observation.nodes.length
-          ? inventoryShards(goalOf(props), layoutOf(goalOf(props), observation))
-          : props.shards;
+        alive.length === observation.nodes.length ? inventoryShards(goal, layoutOf(goal, observation)) : props.shards;
       return { id, props: withoutUndefined({ ...props, issues, shards }) };
     } finally {
       connections.close();
@@ -126,6 +129,35 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     markDismantled(props.cluster);
   },
 };
+
+/**
+ * What refresh saw and the state recorded. A run that was killed recorded nothing of the machines that it added to the
+ * cluster; `up` knows them by the stack's guards, and so does its preview.
+ */
+function whatIsKnown(
+  olds: FormationOutputs,
+  goal: FormationGoal,
+): { observation: ClusterObservation | undefined; history: History } {
+  const observation = lastSeen(olds.cluster);
+  const history = historyOf(olds);
+  const planned = new Set(goal.plan.shards.flatMap((s) => s.nodes.map((n) => n.name)));
+  const asked = new Set(observation?.nodes.map((n) => n.name));
+  const others = notedMachines(olds.cluster).filter((m) => !asked.has(m.name));
+  const machines = others.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const joined = machines.flatMap(({ name, shard, zone, endpoint: { address, port } }): NodeObservation[] => {
+    const seen = observation?.strangers?.find((s) => s.endpoint.address === address && s.endpoint.port === port);
+    return seen ? [{ ...seen, name, ...(planned.has(name) ? {} : { leaving: { shard, zone } }) }] : [];
+  });
+  if (!observation || joined.length === 0) return { observation, history };
+  return {
+    observation: { nodes: [...observation.nodes, ...joined] },
+    history: {
+      ...history,
+      members: rememberMembers(goal, history.members, { nodes: joined }),
+      recorded: history.members,
+    },
+  };
+}
 
 async function run(
   id: string,

@@ -8,7 +8,7 @@ import type { Step } from "../steps";
 import { type Access, Connections } from "../wire";
 import { comeBack } from "./comeBack";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
-import { isDismantled, markDeclared, noteGuarded, noteRecorded } from "./knowledge";
+import { isDismantled, markDeclared, markRolling, noteGuarded, noteRecorded } from "./knowledge";
 import { letGo } from "./letGo";
 import { withoutUndefined } from "./partialFailure";
 import { hasUnknown, isUnknown } from "./unknowns";
@@ -47,6 +47,7 @@ export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
     // Of a chain that rolls, this comes before the guard is checked. In a refresh nothing differs here.
     if (replaced) {
       markDeclared(olds.cluster);
+      markRolling(olds.cluster);
       noteGuarded(olds.cluster, olds.node);
     }
     const changes = replaced || hasUnknown(news) || JSON.stringify(facts(olds)) !== JSON.stringify(facts(news));

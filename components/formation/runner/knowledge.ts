@@ -19,6 +19,8 @@ interface Heard {
   readonly leaders: Map<string, string>;
   /** Nodes that had a guard before this command. */
   readonly guarded: Set<string>;
+  /** Machines are to be replaced, each by its successor. */
+  rolls: boolean;
   /** How to start machines that died. */
   revive?: Revive;
   reviving?: Promise<Revived> | undefined;
@@ -44,6 +46,7 @@ function heardOf(cluster: string): Heard {
     nodes: new Map(),
     leaders: new Map(),
     guarded: new Set(),
+    rolls: false,
   };
   clusters.set(cluster, heard);
   return heard;
@@ -129,6 +132,15 @@ export function noteGuarded(cluster: string, node: string): void {
 
 export function wasGuarded(cluster: string, node: string): boolean {
   return heardOf(cluster).guarded.has(node);
+}
+
+export function markRolling(cluster: string): void {
+  heardOf(cluster).rolls = true;
+}
+
+/** Of use to formation, whose plan comes after those of all guards. */
+export function isRolling(cluster: string): boolean {
+  return heardOf(cluster).rolls;
 }
 
 export function noteLeader(cluster: string, node: string, leaderId: string): void {

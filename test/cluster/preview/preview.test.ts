@@ -94,6 +94,12 @@ describe.skipIf(!servers || process.platform !== "linux")(
       expect(await expectGolden("dead-servers")).not.toMatch(/LocalVolume|NodeGuard|credentials/);
     });
 
+    test("of a setting that takes a restart, while these two are dead: they are started again before their turn", async () => {
+      project.declare({ port, redisConfig: { ...live, "tcp-backlog": "600" } });
+      expect(await expectGolden("roll-dead-servers")).not.toMatch(/LocalVolume|credentials/);
+      project.declare({ port, redisConfig: live });
+    });
+
     test("of a cluster whose servers all died", async () => {
       for (const { pid } of project.servers()) process.kill(pid, "SIGKILL");
       expect(await expectGolden("all-dead")).not.toMatch(/LocalVolume|NodeGuard|credentials/);
