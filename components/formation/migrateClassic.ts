@@ -47,7 +47,7 @@ class ClassicRound {
   #typical = 0;
   /** The slots that are open have more keys than may wait together: their goes wait one by one. */
   #wait = false;
-  /** The source lists and moves by itself. Not after it failed to in this round, nor before it has logged in at the target. */
+  /** The source lists and moves by itself. Not where it has to log in at the target, nor after it failed to in this round. */
   #scripts: boolean;
   #slots = 0;
   #keys = 0;
@@ -113,7 +113,7 @@ class ClassicRound {
       refuseAll(this.#step, looks[i] ?? [], seen, this.#context.nodeTimeoutMilliseconds);
       if (!(await this.#turnComes(group.reduce((sum, slot) => sum + keysOf(slot), 0)))) return;
       const large = seen.flatMap(largeKeysIn);
-      const byScript = this.#scripts && this.#average === 0 && !this.#wait;
+      const byScript = this.#scripts && this.#average === 0;
       const contents = group.map(byScript ? countCommand : listCommand);
       const answers = await this.#turn(group, [...contents, ...looksAt(looks[i + 1] ?? [])]);
       seen = answers.slice(group.length);
@@ -170,8 +170,8 @@ class ClassicRound {
     let open = group.map((slot, i) => ({ slot, left: numberIn(counts[i]) })).filter(({ left }) => left > 0);
     const stuck: number[] = [];
     while (open.length > 0) {
-      if (this.#pace.restMilliseconds > 0) await setTimeout(this.#pace.restMilliseconds);
       const go = nextSlots(open, this.#pace.keys);
+      await this.#rest(go.reduce((sum, { keys }) => sum + keys, 0));
       const commands = go.map(({ slot, keys }) => moveByScript(this.#step, slot, keys, MIGRATE_TIMEOUT_MILLISECONDS));
       const began = performance.now();
       const answers = await insist(this.#context, this.#source, this.#step.node, commands, { expected: /^/ });
@@ -223,9 +223,8 @@ class ClassicRound {
       ...(this.#average > 0 ? slots.map((slot) => lookCommand(slot, KEYS_A_LIST)) : []),
     ];
     for (let at = 0; at < keys.length; ) {
-      if (this.#pace.restMilliseconds > 0) await setTimeout(this.#pace.restMilliseconds);
       const go = nextGo(keys, at, this.#pace);
-      if (this.#wait) await waitWhile(this.#context.rate.reserve(go.length), () => !this.#context.stopReason());
+      await this.#rest(go.length);
       at += go.length;
       const last = at >= keys.length;
       const bySlot = slotsOf(go);
@@ -256,6 +255,12 @@ class ClassicRound {
       if (last) return settled ? await this.#ask(again, true) : answers.slice(bySlot.length);
     }
     return [];
+  }
+
+  /** Leaves the servers alone for as long as they need it, and as the rate asks before so many keys. */
+  async #rest(keys: number): Promise<void> {
+    if (this.#pace.restMilliseconds > 0) await setTimeout(this.#pace.restMilliseconds);
+    if (this.#wait) await waitWhile(this.#context.rate.reserve(keys), () => !this.#context.stopReason());
   }
 
   #migrate(keys: readonly Buffer[], replace = false): Command {

@@ -74,7 +74,8 @@ describe.each(SERVERS)("a move on %s", (server) => {
       const answers = [];
       for (const command of commands) {
         answers.push(...(await send.call(this, endpoint, [command], options)));
-        if (/^(CLUSTER SETSLOT|MIGRATE) /.test(`${command.slice(0, 2).join(" ")} `) || command[0] === "MIGRATE")
+        const [name, what] = command;
+        if (name === "MIGRATE" || name === "EVAL" || (name === "CLUSTER" && what === "SETSLOT"))
           if (++count === k) await act();
       }
       return answers;
@@ -172,6 +173,32 @@ describe.each(SERVERS)("a move on %s", (server) => {
       `NODE on ${source}`,
       `NODE on ${other}`,
     ]);
+  });
+
+  test.for([
+    ["a source lists and moves keys by itself", []],
+    ["a source that runs no scripts is told which", ['rename-command EVAL ""']],
+  ] as const)("%s; replicas of both ends follow", async ([, lines], context) => {
+    const shape = { masters: 3, replicas: 1, zones: 3 };
+    const cluster = await ChangingCluster.start(await programFor(context, server), shape, { lines });
+    context.onTestFinished(() => cluster.stop());
+    const uneven = new Uneven(cluster);
+    await uneven.fill(await uneven.unbalance(), "keys");
+    // More than one script takes.
+    const [slot = 0] = await uneven.plannedSlots();
+    const client = cluster.client();
+    await client.mset(Object.fromEntries(Array.from({ length: 1_500 }, (_, i) => [keyIn(slot, 10 + i), "value"])));
+    client.disconnect();
+    const [, source = ""] = await cluster.leaders();
+    await cluster.call(source, "CONFIG", "RESETSTAT");
+    await cluster.reconcile({ way: "classic" });
+    const stats = String(await cluster.call(source, "INFO", "commandstats"));
+    expect(/cmdstat_eval:/.test(stats)).toBe(lines.length === 0);
+    for (const shard of cluster.goal.plan.shards) {
+      const sizes = () => Promise.all(shard.nodes.map(({ name }) => cluster.call(name, "DBSIZE")));
+      await until("the replica has what its master has", async () => new Set(await sizes()).size === 1);
+    }
+    expect([await cluster.faults(), await uneven.missing()]).toEqual([[], []]);
   });
 
   test("a key on both ends: equal copies become one, different ones are named and kept", async (context) => {

@@ -29,6 +29,14 @@ const COMMANDS: Readonly<Record<string, Handler>> = {
   INFO: (cluster, node) => info(cluster, node),
   FUNCTION: () => [],
   EVAL_RO: () => [],
+  // The one script that changes something: lists keys of a slot and moves them.
+  EVAL: (cluster, node, [, , slot, most, address = "", port = ""]) => {
+    const held = node.keysIn(Number(slot));
+    const keys = [...held].slice(0, Number(most));
+    if (keys.length === 0) return [0, 0];
+    const answer = COMMANDS["MIGRATE"]?.(cluster, node, [address, port, "", "0", "0", "KEYS", ...keys]);
+    return [answer === "OK" ? keys.length : 0, held.size];
+  },
   CONFIG: (_, node, [sub = "", ...rest]) => {
     if (sub === "GET") return rest.flatMap((name) => [name, node.settings.get(name) ?? ""]);
     if (sub === "SET") for (let i = 0; i + 1 < rest.length; i += 2) node.settings.set(rest[i] ?? "", rest[i + 1] ?? "");

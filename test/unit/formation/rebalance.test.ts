@@ -1,7 +1,14 @@
 import { describe, expect, test } from "vitest";
 import type { NodeEntry, OpenSlot } from "../../../components/formation/clusterNodes";
 import type { Member } from "../../../components/formation/goal";
-import { groupSlots, KEYS_AT_ONCE, nextGo, OPEN_AT_ONCE, Pace } from "../../../components/formation/migratePace";
+import {
+  groupSlots,
+  KEYS_AT_ONCE,
+  nextGo,
+  nextSlots,
+  OPEN_AT_ONCE,
+  Pace,
+} from "../../../components/formation/migratePace";
 import { KeyRate } from "../../../components/formation/migrateRate";
 import { needsLooking, tooBig } from "../../../components/formation/migrateSizes";
 import { wayFor } from "../../../components/formation/migrateWay";
@@ -255,6 +262,16 @@ describe("how much at once", () => {
     expect(goes(sized([1, 500, 1], [1, 1]), { keys: 20, bytes: 100 })).toEqual([3, 2]);
     // What is left of a slot is a whole one again.
     expect(goes(sized([90, 90, 90]), { keys: 20, bytes: 100 })).toEqual([1, 2]);
+  });
+
+  test("the same by counts: whole slots, and of one with more keys only as many as a go may have", () => {
+    const open = (...lefts: number[]) => lefts.map((left, slot) => ({ slot, left }));
+    const counts = (lefts: readonly number[], most: number) => nextSlots(open(...lefts), most).map(({ keys }) => keys);
+    expect(counts([61, 61, 61], 130)).toEqual([61, 61]);
+    expect(counts([25, 1], 20)).toEqual([25]);
+    expect(counts([50, 1], 20)).toEqual([20]);
+    expect(counts([10, 50], 20)).toEqual([10]);
+    expect(counts([], 20)).toEqual([]);
   });
 
   test("the pace shrinks while nodes answer slowly, rests, and grows again", () => {
