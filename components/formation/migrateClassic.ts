@@ -104,7 +104,7 @@ class ClassicRound {
   async #moveSlots(slots: readonly number[], probe: Probe): Promise<void> {
     const counts = await this.#counts(slots);
     const keysOf = (slot: number) => counts.get(slot) ?? 0;
-    const groups = groupSlots(slots, keysOf, this.#setter.mostAtOnce);
+    const groups = groupSlots(slots, keysOf);
     const looks = groups.map((group) => (this.#average > 0 ? group.filter((slot) => keysOf(slot) > 0) : []));
     let seen = await this.#ask(looksAt(looks[0] ?? []), true);
     for (const [i, group] of groups.entries()) {

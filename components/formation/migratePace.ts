@@ -69,24 +69,25 @@ export class Pace {
   }
 }
 
-/** Slots whose keys are few enough to be moved in one go may be many; of others no more than three are open at a time. */
-export const OPEN_AT_ONCE = { slots: 3, fewKeys: 1_000, mostSlots: 256 } as const;
+/**
+ * Slots that are open at a time: three, or more where they have few keys in all. A command with several keys, of which some
+ * do not exist yet, waits on an open slot until that is closed, so even of slots without keys not too many.
+ */
+export const OPEN_AT_ONCE = { slots: 3, fewKeys: 1_000, mostSlots: 64 } as const;
 
 /**
  * Slots that are opened together, in order. Slots without keys cost one round trip a group, not one each; slots with keys
  * are open for as long as it takes to empty all of their group, and a multi-key command on one that is half moved has to wait.
  */
-export function groupSlots(
-  slots: readonly number[],
-  keysOf: (slot: number) => number,
-  mostSlots: number = OPEN_AT_ONCE.mostSlots,
-): number[][] {
+export function groupSlots(slots: readonly number[], keysOf: (slot: number) => number): number[][] {
   const groups: number[][] = [];
   let group: number[] = [];
   let keys = 0;
   for (const slot of slots) {
     const more = keysOf(slot);
-    const fits = group.length < mostSlots && (group.length < OPEN_AT_ONCE.slots || keys + more <= OPEN_AT_ONCE.fewKeys);
+    const fits =
+      group.length < OPEN_AT_ONCE.mostSlots &&
+      (group.length < OPEN_AT_ONCE.slots || keys + more <= OPEN_AT_ONCE.fewKeys);
     if (!fits) {
       groups.push(group);
       group = [];

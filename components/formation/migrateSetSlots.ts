@@ -1,14 +1,12 @@
 import type { NodeEndpoint } from "../config/types";
 import { parseClusterNodes } from "./clusterNodes";
 import { type Insistence, insist, type MigrationContext } from "./migrateContext";
-import { OPEN_AT_ONCE } from "./migratePace";
 import type { AnsweringNode } from "./observation";
 import { expandSlots } from "./slots";
 import type { Answer, Command, Connections } from "./wire";
 
-/** Where SETSLOT waits for replicas: how many wait at the same time, and one after the other. */
+/** Where SETSLOT waits for replicas: how many wait at the same time. */
 const LANES = 8;
-const SLOTS_A_LANE = 8;
 
 /**
  * Sends CLUSTER SETSLOT. From Valkey 8 on each one blocks its connection until the replicas have it too, so there they are
@@ -22,11 +20,6 @@ export class SlotSetter {
     this.#context = context;
     const blocks = nodes.some((node) => waitsForReplicas(context.servers[node]));
     this.#lanes = blocks ? Array.from({ length: LANES }, () => context.connections.another()) : [];
-  }
-
-  /** Slots that are worth being opened together. */
-  get mostAtOnce(): number {
-    return this.#lanes.length > 0 ? LANES * SLOTS_A_LANE : OPEN_AT_ONCE.mostSlots;
   }
 
   /** Sends what sets slots, in any order, then what comes after it. @returns what the latter answered */

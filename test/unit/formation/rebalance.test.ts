@@ -231,8 +231,8 @@ describe("a round of moves", () => {
 
 describe("how much at once", () => {
   const slots = Array.from({ length: 1_000 }, (_, i) => i);
-  test("slots without keys are opened hundreds at a time, slots with many keys three, small ones up to a handful of keys", () => {
-    expect(groupSlots(slots, () => 0).map((g) => g.length)).toEqual([256, 256, 256, 232]);
+  test("slots without keys are opened dozens at a time, slots with many keys three, small ones up to a handful of keys", () => {
+    expect(groupSlots(slots.slice(0, 150), () => 0).map((g) => g.length)).toEqual([64, 64, 22]);
     expect(
       new Set(
         groupSlots(slots, () => 10_000)
