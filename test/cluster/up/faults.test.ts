@@ -80,7 +80,7 @@ describe.skipIf(!servers)(
         const text = await failing({ port });
         expect(text).toMatch(
           new RegExp(
-            `sessions-0-zone-b: cluster bus port ${port + 1 + 10_000} of 127\\.0\\.2\\.1 is in use by .*pid ${process.pid}.*free it, or choose another`,
+            `sessions-0-zone-b: cluster bus port 127\\.0\\.2\\.1:${port + 1 + 10_000} is in use by .*pid ${process.pid}.*free it, or choose another`,
           ),
         );
       } finally {
