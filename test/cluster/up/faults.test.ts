@@ -1,13 +1,16 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EXECUTOR_PREFIX } from "../../../components/formation/lock";
+import { GatedServer } from "../../support/gate";
 import { Project, redisCliCheck, withNode } from "../../support/project";
 import { freePort, startServer, testServers } from "../../support/servers";
+import { takeTurn } from "../../support/turns";
 
 const servers = await testServers();
 const LINUX_ROOT = process.platform === "linux" && process.getuid?.() === 0;
@@ -26,6 +29,14 @@ async function pictureOf(node: { address: string; port: number }): Promise<strin
       "\n",
     );
   });
+}
+
+function answers(node: { address: string; port: number } | undefined): Promise<boolean> {
+  if (!node) throw new Error("no node");
+  return withNode(node, (client) => client.ping()).then(
+    () => true,
+    () => false,
+  );
 }
 
 describe.skipIf(!servers)(
@@ -80,7 +91,7 @@ describe.skipIf(!servers)(
         const text = await failing({ port });
         expect(text).toMatch(
           new RegExp(
-            `sessions-0-zone-b: cluster bus port ${port + 1 + 10_000} of 127\\.0\\.2\\.1 is in use by .*pid ${process.pid}.*free it, or choose another`,
+            `sessions-0-zone-b: cluster bus port 127\\.0\\.2\\.1:${port + 1 + 10_000} is in use by .*pid ${process.pid}.*free it, or choose another`,
           ),
         );
       } finally {
@@ -188,6 +199,39 @@ describe.skipIf(!servers)("a fault while the cluster is made", () => {
       }
     },
   );
+
+  test("two stacks that choose the same ports at the same moment: both ups end well, and the next ones find nothing to do", async ({
+    onTestFinished,
+  }) => {
+    if (!server) throw new Error("no server");
+    const folders = [0, 1].map(() => mkdtempSync(join(tmpdir(), "prc-gate-")));
+    const gates = await Promise.all(folders.map((folder) => GatedServer.create(folder, server.path)));
+    const projects = await Promise.all(gates.map((gate) => Project.create({}, gate)));
+    onTestFinished(() => {
+      for (const project of projects) project.dispose();
+      for (const folder of folders) rmSync(folder, { recursive: true });
+    });
+    // The turn is for both: either would wait for the other one's.
+    const end = await takeTurn();
+    try {
+      const ups = projects.map((project) => project.engine.up());
+      await Promise.all(gates.map((gate) => gate.reached()));
+      const [first, second] = projects.map((project) => project.endpoint(project.servers()[0]?.node ?? ""));
+      expect([first?.address, first?.port]).toEqual([second?.address, second?.port]);
+      // One after the other, so that the first one's server answers where the second run looks for its own.
+      await gates[0]?.open();
+      while (!(await answers(first))) await setTimeout(20);
+      await gates[1]?.open();
+      for (const up of ups) expect(await up).toMatchObject({ ok: true });
+    } finally {
+      end();
+    }
+    const all = await Promise.all(projects.map((project) => project.nodes()));
+    expect(new Set(all.flat().map(({ address, port }) => `${address}:${port}`)).size).toBe(12);
+    for (const { address, port } of all.flat())
+      expect(redisCliCheck(server.cliPath ?? "", address, port)).toMatchObject({ ok: true });
+    for (const project of projects) expect((await project.mustUp()).stdout).toMatch(/21 unchanged/);
+  });
 
   test("two ups at once: the second is told who has the stack, the first is not disturbed", async ({
     onTestFinished,

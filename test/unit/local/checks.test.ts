@@ -110,7 +110,7 @@ describe("what a server's last words mean", () => {
     ],
     [
       "1:M # Warning: Could not create server TCP listening socket 127.0.1.1:7000: bind: Address already in use\n1:M # Failed listening on port 7000 (TCP), aborting.",
-      /port .*7000 of 127.0.1.1 is in use/,
+      /did not start: port 127\.0\.1\.1:7000 is in use by another process; .* free this one, then run `up` again$/,
     ],
     [
       "Sorry, the cluster configuration file nodes.conf is already used by a different Redis Cluster node.",

@@ -1,4 +1,5 @@
 import * as fs from "node:fs";
+import { inUse } from "./ports";
 
 const KNOWN: readonly { pattern: RegExp; explain: (match: RegExpExecArray, context: FailureContext) => string }[] = [
   {
@@ -11,10 +12,6 @@ const KNOWN: readonly { pattern: RegExp; explain: (match: RegExpExecArray, conte
       /FATAL CONFIG FILE ERROR[^\n]*\n(?:Reading the configuration file, at line (\d+)\n)?>>> '([^\n]*)'\n([^\n]*)/,
     explain: (match, { server }) =>
       `the server does not take this line of its configuration: "${match[2]}" (${match[3]?.trim()}); correct it in the cluster's arguments, or use a version of ${server} that knows it`,
-  },
-  {
-    pattern: /Failed listening on port (\d+)|Could not create server TCP listening socket ([^:\n]+:\d+)[^\n]*in use/i,
-    explain: (match, { address }) => `port ${match[1] ?? match[2]} of ${address} is in use by another process`,
   },
   {
     pattern: /already used by a different (?:Redis|Valkey) Cluster node/i,
@@ -32,6 +29,30 @@ const KNOWN: readonly { pattern: RegExp; explain: (match: RegExpExecArray, conte
   },
 ];
 
+const TAKEN = /Could not create server TCP listening socket \S*:(\d+): [^\n]*in use/i;
+
+/** Somebody else listens where a node should. */
+export class PortTaken extends Error {
+  override name = "PortTaken";
+  readonly #node: string;
+  readonly #problem: string;
+
+  constructor(
+    node: string,
+    problem: string,
+    remedy = "it may hold data and be known to others by its ports, so it keeps them: free this one, then run `up` again",
+  ) {
+    super(`${node} did not start: ${problem}; ${remedy}`);
+    this.#node = node;
+    this.#problem = problem;
+  }
+
+  /** The same where something else is to be done. */
+  withRemedy(remedy: string): PortTaken {
+    return new PortTaken(this.#node, this.#problem, remedy);
+  }
+}
+
 export interface FailureContext {
   readonly node: string;
   readonly folder: string;
@@ -42,6 +63,8 @@ export interface FailureContext {
 
 /** Makes an error that a reader can act on of what the server wrote last. */
 export function startFailure(context: FailureContext, written: string, ending: string): Error {
+  const taken = TAKEN.exec(written);
+  if (taken) return new PortTaken(context.node, inUse("port", context.address, Number(taken[1])));
   for (const { pattern, explain } of KNOWN) {
     const match = pattern.exec(written);
     if (match) return new Error(`${context.node} did not start: ${explain(match, context)}. Log: ${context.log}`);

@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { parseClusterNodes } from "../../../../components/formation/clusterNodes";
+import { type NodeEntry, parseClusterNodes } from "../../../../components/formation/clusterNodes";
 import { type AnsweringNode, self } from "../../../../components/formation/observation";
 import { observeNode } from "../../../../components/formation/observe";
 import { Connections } from "../../../../components/formation/wire";
@@ -103,11 +103,21 @@ function mentions(sibling: string, { address, port }: Place): boolean {
   return readNodesConf(sibling).includes(` ${address}:${port}@`);
 }
 
-function followsOnDisk(sibling: string, { address, port }: Place): boolean {
-  const lines = readNodesConf(sibling)
+/** Was a node never of a cluster? Nothing is in its folder but itself, and no other node of its cluster knows it by its address. */
+export function isBlank(folder: string, place: Place): boolean {
+  if (hasData(folder) || siblings(folder).some((sibling) => mentions(sibling, place))) return false;
+  return viewOnDisk(folder).every(({ myself, slots }) => myself && slots.length === 0);
+}
+
+function viewOnDisk(folder: string): NodeEntry[] {
+  const lines = readNodesConf(folder)
     .split("\n")
     .filter((line) => line !== "" && !line.startsWith("vars "));
-  const view = parseClusterNodes(lines.join("\n"));
+  return parseClusterNodes(lines.join("\n"));
+}
+
+function followsOnDisk(sibling: string, { address, port }: Place): boolean {
+  const view = viewOnDisk(sibling);
   const master = view.find((e) => e.id === view.find((own) => own.myself)?.masterId);
   return master?.address === address && master.port === port;
 }

@@ -5,7 +5,7 @@ import type { ResourceRunner } from "../../../../components/cluster/shim";
 import { upgradeProblem } from "../../../../components/config";
 import { noteRevive } from "../../../../components/formation/runner/knowledge";
 import { fingerprint, writeConfigFile } from "./configFile";
-import { systemFailure } from "./failures";
+import { PortTaken, systemFailure } from "./failures";
 import {
   deriveToken,
   FILES,
@@ -15,14 +15,14 @@ import {
   resolveVolume,
   writeInstanceRecord,
 } from "./folder";
-import { hasData, letReplicaLead } from "./lastCopy";
+import { hasData, isBlank, letReplicaLead } from "./lastCopy";
 import { choosePlace, NoPort, type Place } from "./place";
 import { portProblem } from "./ports";
 import { startDead } from "./revive";
 import { sayWhyItRolls } from "./rollText";
 import { say } from "./say";
-import { recordOf, serverOf, startServer, stopServer, whileStopping } from "./server";
-import type { NodeDeclaration, NodeInputs, NodeOutputs } from "./types";
+import { comesToListen, recordOf, serverOf, startServer, stopServer, whileStopping } from "./server";
+import { type NodeDeclaration, type NodeInputs, type NodeOutputs, PORT_STRIDE } from "./types";
 import { hasUnknown, same } from "./unknown";
 
 type Runner = Omit<ResourceRunner<NodeInputs, NodeOutputs>, "check"> & {
@@ -66,6 +66,9 @@ export const LocalNode: Runner = {
     const folder = resolveVolume(news.volume.path);
     noteRevive(news.cluster, () => startDead(path.dirname(folder), news.serverPath));
     const record = readInstanceRecord(folder);
+    // Where a new node had to take other ports than it was given, its record alone tells them to the next run.
+    const had =
+      record && record.instance === olds.instance ? { ...olds, address: record.address, port: record.port } : olds;
     let place: Place;
     try {
       const interrupted =
@@ -76,7 +79,7 @@ export const LocalNode: Runner = {
         folder,
         news.zone,
         hints,
-        olds.instance === undefined ? interrupted : sameZone(olds, news) ? olds : undefined,
+        olds.instance === undefined ? interrupted : sameZone(olds, news) ? had : undefined,
       );
     } catch (error) {
       if (!(error instanceof NoPort)) throw error;
@@ -89,7 +92,7 @@ export const LocalNode: Runner = {
     const instance =
       olds.instance === undefined
         ? deriveToken(news.volume.path, record?.instance)
-        : rolledBy(olds, placed).length > 0
+        : rolledBy(had, placed).length > 0
           ? deriveToken(olds.instance, rollingParts(placed))
           : olds.instance;
     return { inputs: { ...placed, instance }, failures: [] };
@@ -106,8 +109,16 @@ export const LocalNode: Runner = {
   },
 
   async create(inputs) {
-    await ensureRunning(inputs, "new");
-    return { id: `${inputs.name}-${inputs.instance}`, outs: { ...inputs, running: true } };
+    let node = inputs;
+    for (;;) {
+      try {
+        await ensureRunning(node, "new");
+        return { id: `${node.name}-${node.instance}`, outs: { ...node, running: true } };
+      } catch (error) {
+        if (!(error instanceof PortTaken)) throw error;
+        node = await withOtherPorts(node, error);
+      }
+    }
   },
 
   async read(id, props) {
@@ -179,9 +190,9 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
     log: path.join(folder, FILES.log),
   };
   await letReplicaLead(folder, node);
-  const problem = await lastingPortProblem(node);
-  if (problem) throw new Error(`${node.name} did not start: ${problem}; end that process, then run again`);
   try {
+    const problem = await lastingPortProblem(node);
+    if (problem) throw new PortTaken(node.name, problem);
     if (file === "new" || !fs.existsSync(config)) writeConfigFile(folder, node);
     await startServer(folder, { name: node.name, serverPath: node.serverPath, record: recordOf(node) });
   } catch (error) {
@@ -189,6 +200,28 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
     // A run that was thought dead may have started the same server meanwhile, and won.
     if (await adopt(folder, node)) return;
     throw error;
+  }
+}
+
+/**
+ * Other ports for a new node whose own were taken between choice and start, as by another stack that chose at the same moment.
+ * @throws PortTaken where the node has to have these: known to others, asked for by the user, or no others free
+ */
+async function withOtherPorts(node: NodeInputs, taken: PortTaken): Promise<NodeInputs> {
+  const { name, zone, address, port } = node;
+  const folder = resolveVolume(node.volume.path);
+  if (!isBlank(folder, node) || serverOf(folder)) throw taken;
+  // What is not written down is chosen anew by the next run, whatever becomes of this one.
+  removeInstanceRecord(folder);
+  if (node.portBase !== 0) throw taken.withRemedy("free it, or choose another `port`, then run `up` again");
+  const hints = { address, addressPerZone: false, firstPort: port + PORT_STRIDE, fixedPorts: false, offset: 0 };
+  try {
+    const place = await choosePlace(folder, zone, hints, { address });
+    say(name, "ports were taken since they were chosen, so it gets others", { taken: port, now: place.port });
+    return { ...node, ...place };
+  } catch (error) {
+    if (!(error instanceof NoPort)) throw error;
+    throw taken.withRemedy(`there is ${error.message}, or free that one, then run \`up\` again`);
   }
 }
 
@@ -221,6 +254,7 @@ async function adopt(folder: string, node: NodeInputs): Promise<boolean> {
     );
   }
   if (readInstanceRecord(folder)?.fingerprint === fingerprint(node)) {
+    if (!(await comesToListen(node, server))) return false;
     writeInstanceRecord(folder, recordOf(node, server));
     return true;
   }

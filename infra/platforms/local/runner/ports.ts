@@ -48,8 +48,12 @@ export async function portProblem(address: string, port: number): Promise<string
     ["cluster bus port", port + BUS_PORT_OFFSET],
   ] as const) {
     if (await portIsFree(address, wanted)) continue;
-    const holder = describeListener(address, wanted);
-    return `${kind} ${wanted} of ${address} is in use${holder ? ` by ${holder}` : " by another process"}`;
+    return inUse(kind, address, wanted);
   }
   return undefined;
+}
+
+/** Names a port that is taken, and who listens there as far as this user may see it. */
+export function inUse(kind: string, address: string, port: number): string {
+  return `${kind} ${address}:${port} is in use by ${describeListener(address, port) ?? "another process"}`;
 }

@@ -21,11 +21,8 @@ export function startTime(pid: number): string | undefined {
     const match = /^(\S+)\s+(.+)$/.exec(line);
     return match && !match[1]?.startsWith("Z") ? match[2] : undefined;
   }
-  const stat = readProc(pid, "stat");
-  if (stat === undefined) return undefined;
-  // The command's name stands in brackets and may hold blanks and brackets itself.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  if (fields[0] === "Z" || fields[0] === "X") return undefined;
+  const fields = statOf(pid);
+  if (!fields || fields[0] === "Z" || fields[0] === "X") return undefined;
   return `${bootId()}:${fields[19]}`;
 }
 
@@ -67,20 +64,42 @@ export function describeListener(address: string, port: number): string | undefi
   }
   const inodes = listeningInodes(address, port);
   if (inodes.size === 0) return undefined;
-  for (const pid of pids()) {
-    try {
-      for (const descriptor of fs.readdirSync(`/proc/${pid}/fd`)) {
-        const inode = /^socket:\[(\d+)\]$/.exec(fs.readlinkSync(`/proc/${pid}/fd/${descriptor}`))?.[1];
-        if (inode && inodes.has(inode)) return `"${commandOf(pid) || readProc(pid, "comm")?.trim()}" (pid ${pid})`;
-      }
-    } catch {
-      // another user's process, or gone meanwhile
-    }
-  }
-  return undefined;
+  const pid = pids().find((candidate) => holds(candidate, inodes));
+  return pid === undefined ? undefined : `"${commandOf(pid) || readProc(pid, "comm")?.trim()}" (pid ${pid})`;
 }
 
-function listeningInodes(address: string, port: number): Set<string> {
+/** Does a process itself listen on a port of an address, or one of the group that it leads, as a script that started the server does? */
+export function listens(pid: number, address: string, port: number): boolean {
+  if (!LINUX) {
+    const there = ["-nP", "-t", "-a", `-iTCP@${address}:${port}`, "-sTCP:LISTEN"];
+    return [["-p", pid] as const, ["-g", pid] as const].some(
+      ([by, id]) => run("lsof", [...there, by, String(id)]).trim() !== "",
+    );
+  }
+  const inodes = listeningInodes(address, port, pid);
+  if (inodes.size === 0) return false;
+  return holds(pid, inodes) || pids().some((other) => groupOf(other) === pid && holds(other, inodes));
+}
+
+function holds(pid: number, inodes: Set<string>): boolean {
+  try {
+    return fs.readdirSync(`/proc/${pid}/fd`).some((descriptor) => {
+      const inode = /^socket:\[(\d+)\]$/.exec(fs.readlinkSync(`/proc/${pid}/fd/${descriptor}`))?.[1];
+      return inode !== undefined && inodes.has(inode);
+    });
+  } catch {
+    // another user's process, or gone meanwhile
+    return false;
+  }
+}
+
+function groupOf(pid: number): number | undefined {
+  const fields = statOf(pid);
+  return fields && Number(fields[2]);
+}
+
+/** @param viewer whose network it is: a process may have gone to a namespace of its own */
+function listeningInodes(address: string, port: number, viewer: number | "self" = "self"): Set<string> {
   const inodes = new Set<string>();
   const bytes = address.split(".").map(Number).reverse();
   const own = bytes
@@ -91,7 +110,7 @@ function listeningInodes(address: string, port: number): Set<string> {
   for (const table of ["tcp", "tcp6"]) {
     let text = "";
     try {
-      text = fs.readFileSync(`/proc/net/${table}`, "utf8");
+      text = fs.readFileSync(`/proc/${viewer}/net/${table}`, "utf8");
     } catch {
       continue;
     }
@@ -124,6 +143,12 @@ function pids(): number[] {
 
 function commandOf(pid: number): string {
   return (readProc(pid, "cmdline") ?? "").replace(/\0+/g, " ").trim();
+}
+
+/** Fields of a process's state from the third on: the command's name before them stands in brackets, and may hold blanks and brackets itself. */
+function statOf(pid: number): string[] | undefined {
+  const stat = readProc(pid, "stat");
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 function readProc(pid: number, file: string): string | undefined {

@@ -4,9 +4,10 @@ import * as net from "node:net";
 import * as path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fingerprint } from "./configFile";
-import { type FailureContext, logSince, startFailure, systemFailure } from "./failures";
+import { type FailureContext, logSince, PortTaken, startFailure, systemFailure } from "./failures";
 import { FILES, type InstanceRecord, readInstanceRecord, writeInstanceRecord } from "./folder";
-import { findMarked, isAlive, type ProcessName, processMark, startTime } from "./processes";
+import { portProblem } from "./ports";
+import { findMarked, isAlive, listens, type ProcessName, processMark, startTime } from "./processes";
 import { say } from "./say";
 import type { NodeInputs } from "./types";
 
@@ -42,8 +43,9 @@ export interface Startable {
 }
 
 /**
- * Starts the server and waits until it answers. It lives in a session of its own, so that neither the end of `pulumi`
- * nor Ctrl-C in its terminal ends it, and gets a bare environment: ours may hold passphrases.
+ * Starts the server and waits until it answers, itself and nobody else who listens there. It lives in a session of its own,
+ * so that neither the end of `pulumi` nor Ctrl-C in its terminal ends it, and gets a bare environment: ours may hold passphrases.
+ * @throws PortTaken where somebody else listens on its address
  */
 export async function startServer(folder: string, { name, serverPath, record }: Startable): Promise<void> {
   const { pid: _, startTime: __, ...written } = record;
@@ -82,9 +84,14 @@ export async function startServer(folder: string, { name, serverPath, record }: 
     await delay(attempt < 20 ? 5 : 50);
     if (refused) throw systemFailure(context, refused);
     if (ending) throw startFailure(context, logSince(log, offset), ending);
-    if (await answers(address, port)) break;
+    // In this order: who listens there is who answers. Where somebody else does, the server ends and its log says so.
+    if (child.pid !== undefined && listens(child.pid, address, port) && (await answers(address, port))) break;
     if (Date.now() > deadline) {
+      const listening = child.pid !== undefined && listens(child.pid, address, port);
+      const taken = listening ? undefined : await portProblem(address, port);
       child.kill("SIGKILL");
+      for (let wait = 0; !ending && wait < 100; wait++) await delay(50);
+      if (taken) throw new PortTaken(name, taken);
       throw startFailure(
         context,
         logSince(log, offset),
@@ -92,6 +99,21 @@ export async function startServer(folder: string, { name, serverPath, record }: 
       );
     }
   }
+}
+
+/**
+ * Waits until a server that another run started listens where it should: it may be about to end because somebody else does.
+ * @returns false where it ended
+ */
+export async function comesToListen({ name, address, port }: NodeInputs, server: ProcessName): Promise<boolean> {
+  for (const deadline = Date.now() + START_MILLISECONDS; isAlive(server); await delay(50)) {
+    if (listens(server.pid, address, port)) return true;
+    if (Date.now() > deadline)
+      throw new Error(
+        `${name}: its server (pid ${server.pid}) runs, but does not listen on ${address}:${port}; end it, then run \`up\` again`,
+      );
+  }
+  return false;
 }
 
 /** Folders whose server is being ended on purpose: gone before that is written down. */
