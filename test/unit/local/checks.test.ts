@@ -109,6 +109,10 @@ describe("what a server's last words mean", () => {
       /line of its configuration: "foo bar" \(Bad directive/,
     ],
     [
+      "1:M # Unresolved Configuration(s) Detected:\n1:M # >>> 'foo bar'\n",
+      /line of its configuration: "foo bar" \(neither it nor a module knows it\)/,
+    ],
+    [
       "1:M # Warning: Could not create server TCP listening socket 127.0.1.1:7000: bind: Address already in use\n1:M # Failed listening on port 7000 (TCP), aborting.",
       /did not start: port 127\.0\.1\.1:7000 is in use by another process; .* free this one, then run `up` again$/,
     ],

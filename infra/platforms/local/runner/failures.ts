@@ -14,6 +14,12 @@ const KNOWN: readonly { pattern: RegExp; explain: (match: RegExpExecArray, conte
       `the server does not take this line of its configuration: "${match[2]}" (${match[3]?.trim()}); correct it in the cluster's arguments, or use a version of ${server} that knows it`,
   },
   {
+    // Redis 8 and later, which asks its modules too.
+    pattern: /Unresolved Configuration\(s\) Detected:[^\n]*\n[^\n]*>>> '([^\n]*)'/,
+    explain: (match, { server }) =>
+      `the server does not take this line of its configuration: "${match[1]}" (neither it nor a module knows it); correct it in the cluster's arguments, or use a version of ${server} that knows it`,
+  },
+  {
     pattern: /already used by a different (?:Redis|Valkey) Cluster node/i,
     explain: (_, { folder }) => `another server already runs on the data in ${folder}`,
   },
