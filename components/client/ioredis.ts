@@ -23,21 +23,30 @@ export const ioredisOptions = {
   slotsRefreshTimeout: 2000,
 } as const;
 
-/** What `handleAsking` needs of ioredis's Cluster and of its connection to one node. */
-interface AskingNode {
+/** What `handleChanges` needs of ioredis's Cluster and of its connections to single nodes. */
+interface LookingNode {
+  // biome-ignore lint/suspicious/noExplicitAny: a method of many overloads, handed on as it is
+  cluster: (...args: any[]) => any;
+}
+interface ClusterNode {
   asking(): Promise<unknown>;
+  duplicate(...how: never[]): LookingNode;
 }
-interface AskingClient {
-  on(event: "+node", listener: (node: AskingNode) => void): unknown;
+interface ClusterClient {
+  on(event: "+node", listener: (node: ClusterNode) => void): unknown;
 }
+type SlotsCallback = (error: Error | null | undefined, slots?: unknown) => void;
 
 /**
- * To be called on every ioredis Cluster right after it was made. Where a slot is on its way, ioredis sends ASKING before a
- * command, and nobody looks at the answer; when that connection closes first, as that to a master which owns no slot yet
- * does whenever slots are looked up, the rejection is nobody's and Node ends the process. The command itself is repeated.
+ * To be called on every ioredis Cluster right after it was made: two things that ioredis does not expect of a cluster whose nodes
+ * come and go. While a slot is on its way it sends ASKING before a command, and nobody looks at the answer; when that
+ * connection closes first, as that to a master which owns no slot yet does whenever slots are looked up, the rejection is
+ * nobody's and Node ends the process. The command itself is repeated. And when a node that has just left the cluster is
+ * the one that it asks for the slots, it believes that there are none, drops all its connections and begins anew; here such a node
+ * counts as one that did not answer, and another one is asked.
  * @returns the same client
  */
-export function handleAsking<Client extends AskingClient>(client: Client): Client {
+export function handleChanges<Client extends ClusterClient>(client: Client): Client {
   client.on("+node", (node) => {
     const asking = node.asking.bind(node);
     node.asking = () => {
@@ -45,8 +54,23 @@ export function handleAsking<Client extends AskingClient>(client: Client): Clien
       answer.catch(() => {});
       return answer;
     };
+    const duplicate = node.duplicate.bind(node);
+    node.duplicate = (...how) => refusingNoSlots(duplicate(...how));
   });
   return client;
+}
+
+/** ioredis asks for slots on a connection of its own, with a callback. */
+function refusingNoSlots(looking: LookingNode): LookingNode {
+  const cluster = looking.cluster.bind(looking);
+  looking.cluster = (...args) => {
+    const callback: unknown = args.at(-1);
+    if (String(args[0]).toUpperCase() !== "SLOTS" || typeof callback !== "function") return cluster(...args);
+    const answered: SlotsCallback = (error, slots) =>
+      callback(Array.isArray(slots) && slots.length === 0 ? new Error("this node is in no cluster") : error, slots);
+    return cluster(...args.slice(0, -1), answered);
+  };
+  return looking;
 }
 
 /** What `transact` needs of ioredis's Cluster. */

@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { Cluster } from "ioredis";
-import { handleAsking, ioredisOptions } from "../../components/client";
+import { handleChanges, ioredisOptions } from "../../components/client";
 import { Ledger, type LossWindow } from "./ledger";
 import { confirmedWrite, FIELDS_AT_ONCE, fieldName, Workload } from "./workload";
 
@@ -230,7 +230,7 @@ export class CheckedLoad {
 
 function openClient(seeds: readonly Seed[]): Cluster {
   const nodes = seeds.map(({ address, port }) => ({ host: address, port }));
-  const client = handleAsking(new Cluster(nodes, ioredisOptions));
+  const client = handleChanges(new Cluster(nodes, ioredisOptions));
   // Told to whoever waits for a command; without a listener ioredis prints it.
   client.on("error", () => {});
   return client;

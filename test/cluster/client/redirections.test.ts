@@ -1,6 +1,6 @@
 import { Cluster } from "ioredis";
-import { expect, test } from "vitest";
-import { handleAsking, ioredisOptions, transact } from "../../../components/client";
+import { expect, test, vi } from "vitest";
+import { handleChanges, ioredisOptions, transact } from "../../../components/client";
 import { programFor, until } from "../../support/formation";
 import { ChangingCluster, keyIn } from "../scale/support";
 
@@ -17,7 +17,7 @@ test.for(["redis-7.0", "valkey-9.1"] as const)(
     });
     context.onTestFinished(() => cluster.stop());
     const seeds = Object.values(cluster.goal.endpoints).map(({ address, port }) => ({ host: address, port }));
-    const client = handleAsking(new Cluster(seeds, ioredisOptions));
+    const client = handleChanges(new Cluster(seeds, ioredisOptions));
     client.on("error", () => {});
     context.onTestFinished(() => client.disconnect());
     // On the side that moves away, so that a transaction over it and a new key is on neither side as a whole.
@@ -70,3 +70,35 @@ test.for(["redis-7.0", "valkey-9.1"] as const)(
     expect(await client.mget(...keys)).toEqual(["newer", "newer", "new", "new", "new", "new"]);
   },
 );
+
+test("a node that has just left the cluster is asked for the slots: the client keeps its connections", async (context) => {
+  const cluster = await ChangingCluster.start(await programFor(context, "redis-7.0"), {
+    masters: 3,
+    replicas: 1,
+    zones: 3,
+  });
+  context.onTestFinished(() => cluster.stop());
+  const seeds = Object.values(cluster.goal.endpoints).map(({ address, port }) => ({ host: address, port }));
+  const client = handleChanges(new Cluster(seeds, ioredisOptions));
+  context.onTestFinished(() => client.disconnect());
+  await until("all nodes are known", () => client.nodes("all").length === 6);
+  let begunAnew = 0;
+  client.on("close", () => begunAnew++);
+  const [first] = client.nodes("all");
+  const left = cluster.names.find((name) => cluster.endpoint(name).port === first?.options.port) ?? "";
+  await cluster.call(left, "CLUSTER", "RESET", "HARD");
+  expect(await cluster.call(left, "CLUSTER", "SLOTS")).toEqual([]);
+  // ioredis shuffles whom it asks; like this they stay in order.
+  const random = vi.spyOn(Math, "random").mockReturnValue(0.999_999);
+  try {
+    await new Promise<void>((resolve, reject) =>
+      client.refreshSlotsCache((error) => (error ? reject(error) : resolve())),
+    );
+  } finally {
+    random.mockRestore();
+  }
+  expect(client.nodes("all").length).toBeGreaterThanOrEqual(5);
+  const other = cluster.goal.plan.shards.find((shard) => shard.nodes.every(({ name }) => name !== left));
+  expect(await client.get(keyIn(other?.slots[0]?.start ?? 0))).toBe(null);
+  expect(begunAnew).toBe(0);
+});

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ClusterOptions } from "ioredis";
 import { describe, expect, test } from "vitest";
-import { handleAsking, ioredisOptions, mayRepeat, transact } from "../../../components/client";
+import { handleChanges, ioredisOptions, mayRepeat, transact } from "../../../components/client";
 
 /** An error as ioredis gives it for a transaction. */
 function failure(message: string, ...previous: string[]): Error {
@@ -21,12 +21,30 @@ describe("client options", () => {
 });
 
 test("a rejected ASKING is handled, and still told to whoever waits for it", async () => {
-  const client = handleAsking(new EventEmitter());
-  const node = { asking: () => Promise.reject<unknown>(new Error("Connection is closed.")) };
+  const client = handleChanges(new EventEmitter());
+  const asking = () => Promise.reject<unknown>(new Error("Connection is closed."));
+  const node = { asking, duplicate: () => ({ cluster: () => {} }) };
   client.emit("+node", node);
   // Unhandled, it would fail this run.
   void node.asking();
   await expect(node.asking()).rejects.toThrow("Connection is closed.");
+});
+
+test("a node without slots counts as one that did not answer; any other answer is handed on", () => {
+  const client = handleChanges(new EventEmitter());
+  const ask = (error: Error | null, slots?: unknown, subcommand = "SLOTS") => {
+    const cluster = (_: string, callback: (...answer: unknown[]) => void) => callback(error, slots);
+    const node = { asking: async () => "OK", duplicate: () => ({ cluster }) };
+    client.emit("+node", node);
+    const seen: unknown[] = [];
+    node.duplicate().cluster(subcommand, (...answer) => seen.push(...answer));
+    return seen;
+  };
+  expect(ask(null, [])).toEqual([new Error("this node is in no cluster"), []]);
+  expect(ask(null, [[0, 16383]])).toEqual([null, [[0, 16383]]]);
+  expect(ask(null, [], "LINKS")).toEqual([null, []]);
+  const failed = new Error("Connection is closed.");
+  expect(ask(failed)).toEqual([failed, undefined]);
 });
 
 describe("a transaction may be repeated", () => {
