@@ -34,6 +34,7 @@ interface ClusterNode {
 }
 interface ClusterClient {
   on(event: "+node", listener: (node: ClusterNode) => void): unknown;
+  nodes(): unknown[];
 }
 type SlotsCallback = (error: Error | null | undefined, slots?: unknown) => void;
 
@@ -47,6 +48,7 @@ type SlotsCallback = (error: Error | null | undefined, slots?: unknown) => void;
  * @returns the same client
  */
 export function handleChanges<Client extends ClusterClient>(client: Client): Client {
+  const gone = new WeakSet<object>();
   client.on("+node", (node) => {
     const asking = node.asking.bind(node);
     node.asking = () => {
@@ -55,19 +57,27 @@ export function handleChanges<Client extends ClusterClient>(client: Client): Cli
       return answer;
     };
     const duplicate = node.duplicate.bind(node);
-    node.duplicate = (...how) => refusingNoSlots(duplicate(...how));
+    node.duplicate = (...how) =>
+      refusingNoSlots(duplicate(...how), (none) => {
+        none ? gone.add(node) : gone.delete(node);
+        // Where all have left, beginning anew from the seeds is right.
+        return none && !client.nodes().every((each) => gone.has(each as object));
+      });
   });
   return client;
 }
 
 /** ioredis asks for slots on a connection of its own, with a callback. */
-function refusingNoSlots(looking: LookingNode): LookingNode {
+function refusingNoSlots(looking: LookingNode, refuses: (none: boolean) => boolean): LookingNode {
   const cluster = looking.cluster.bind(looking);
   looking.cluster = (...args) => {
     const callback: unknown = args.at(-1);
     if (String(args[0]).toUpperCase() !== "SLOTS" || typeof callback !== "function") return cluster(...args);
     const answered: SlotsCallback = (error, slots) =>
-      callback(Array.isArray(slots) && slots.length === 0 ? new Error("this node is in no cluster") : error, slots);
+      callback(
+        Array.isArray(slots) && refuses(slots.length === 0) ? new Error("this node is in no cluster") : error,
+        slots,
+      );
     return cluster(...args.slice(0, -1), answered);
   };
   return looking;

@@ -5,9 +5,17 @@ import { insist, type MigrationContext, type Moved, MoveRefused, RoundInterrupte
 import { groupSlots, nextGo, nextSlots, OPEN_AT_ONCE, Pace, type SizedKey } from "./migratePace";
 import { Probe, refuseWithoutRoom } from "./migrateProbe";
 import { waitWhile } from "./migrateRate";
-import { moveByScript, movedByScript } from "./migrateScript";
+import { MOST_KEYS_BY_SCRIPT, moveByScript, resultOfScript } from "./migrateScript";
 import { SlotSetter } from "./migrateSetSlots";
-import { dataSetOf, type LargeKey, largeKeysIn, lookCommand, needsLooking, refuseTooBig } from "./migrateSizes";
+import {
+  dataSetOf,
+  type LargeKey,
+  LOOK_FAILS,
+  largeKeysIn,
+  lookCommand,
+  needsLooking,
+  refuseTooBig,
+} from "./migrateSizes";
 import type { MigrateSlots } from "./rebalance";
 import { expandSlots } from "./slots";
 import type { Answer, Command } from "./wire";
@@ -17,7 +25,8 @@ const COUNTED_AT_ONCE = 1_024;
 const LOOKED_AT = 10_000;
 /** Keys that are listed at a time while a slot is emptied. */
 const KEYS_A_LIST = 1_000;
-const MIGRATE_TIMEOUT_MILLISECONDS = 10_000;
+/** The source serves nobody while it waits for a target that hangs: no longer than until others would take it for failed. */
+const MOST_MIGRATE_TIMEOUT_MILLISECONDS = 10_000;
 /** Listings in a row that gain nothing: keys are listed that MIGRATE does not take away. */
 const FRUITLESS_LISTINGS = 200;
 
@@ -37,6 +46,8 @@ class ClassicRound {
   readonly #context: MigrationContext;
   readonly #source: NodeEndpoint;
   readonly #pace = new Pace();
+  /** Of one MIGRATE, in milliseconds. */
+  readonly #timeout: number;
   readonly #setter: SlotSetter;
   readonly #closed: number[] = [];
   /** Slots that are open still and hold no key any more: closing them shares its trips with opening the next. */
@@ -57,6 +68,7 @@ class ClassicRound {
     this.#step = step;
     this.#context = context;
     this.#source = sourceOf(step, context);
+    this.#timeout = Math.min(MOST_MIGRATE_TIMEOUT_MILLISECONDS, Math.ceil(context.nodeTimeoutMilliseconds / 2));
     this.#setter = new SlotSetter(context, [step.node, step.to]);
     this.#scripts = context.connections.migrateAuth.length === 0;
   }
@@ -157,7 +169,7 @@ class ClassicRound {
       this.#source,
       node,
       [...closed, ...migrating],
-      { binary: true, done: /not the owner/i, expected: /script/i },
+      { binary: true, done: /not the owner/i, expected: LOOK_FAILS },
       questions,
     );
     this.#closed.push(...this.#emptied);
@@ -167,23 +179,27 @@ class ClassicRound {
 
   /** The same as `#empty`, to which it leaves whatever does not go as it should. */
   async #emptyByScript(group: readonly number[], counts: readonly Answer[]): Promise<void> {
-    let open = group.map((slot, i) => ({ slot, left: numberIn(counts[i]) })).filter(({ left }) => left > 0);
-    const stuck: number[] = [];
+    const found = group.map((slot, i) => ({ slot, left: numberIn(counts[i]) }));
+    let open = found.filter(({ left }) => left > 0 && left <= MOST_KEYS_BY_SCRIPT);
+    const stuck = found.filter(({ left }) => left > MOST_KEYS_BY_SCRIPT).map(({ slot }) => slot);
     while (open.length > 0) {
       const go = nextSlots(open, this.#pace.keys);
       await this.#rest(go.reduce((sum, { keys }) => sum + keys, 0));
-      const commands = go.map(({ slot, keys }) => moveByScript(this.#step, slot, keys, MIGRATE_TIMEOUT_MILLISECONDS));
+      const commands = go.map(({ slot, keys }) => moveByScript(this.#step, slot, keys, this.#timeout));
       const began = performance.now();
-      const answers = await insist(this.#context, this.#source, this.#step.node, commands, { expected: /^/ });
-      const results = go.map(({ slot }, i) => ({ slot, ...movedByScript(answers[i]) }));
-      const moved = results.reduce((sum, result) => sum + (result.moved ?? 0), 0);
+      const expected = { EVAL: /^/ };
+      const answers = await insist(this.#context, this.#source, this.#step.node, commands, { expected });
+      const results = go.map(({ slot }, i) => ({ slot, ...resultOfScript(answers[i]) }));
+      const moved = results.reduce((sum, result) => sum + result.moved, 0);
       this.#pace.moved(moved, performance.now() - began);
       this.#keys += moved;
       this.#bytes += moved * this.#typical;
-      if (answers.some((answer) => !answer.ok)) this.#scripts = false;
       open = open.slice(go.length);
-      for (const { slot, moved = 0, left = 1 } of results) {
-        if (left > 0) moved > 0 ? open.unshift({ slot, left }) : stuck.push(slot);
+      for (const { slot, moved, left, failed } of results) {
+        if (failed) this.#scripts = false;
+        if (left === 0) continue;
+        if (failed || moved === 0 || left === undefined) stuck.push(slot);
+        else open.unshift({ slot, left });
       }
     }
     if (stuck.length > 0) await this.#empty(stuck, await this.#ask(stuck.map(listCommand), true), []);
@@ -235,7 +251,7 @@ class ClassicRound {
       const began = performance.now();
       const answers = await insist(this.#context, this.#source, this.#step.node, commands, {
         binary: true,
-        expected: /BUSYKEY|OOM|script/i,
+        expected: { ...LOOK_FAILS, MIGRATE: /BUSYKEY|OOM/ },
       });
       this.#pace.moved(go.length, performance.now() - began);
       let settled = false;
@@ -272,7 +288,7 @@ class ClassicRound {
       port,
       "",
       0,
-      MIGRATE_TIMEOUT_MILLISECONDS,
+      this.#timeout,
       ...(replace ? ["REPLACE"] : []),
       ...migrateAuth,
       "KEYS",
@@ -287,7 +303,9 @@ class ClassicRound {
       ...(same.length > 0 ? [this.#migrate(same, true)] : []),
       ...(single.length > 0 ? [this.#migrate(single)] : []),
     ];
-    await insist(this.#context, this.#source, this.#step.node, commands, { expected: /BUSYKEY/ });
+    await insist(this.#context, this.#source, this.#step.node, commands, {
+      expected: { MIGRATE: /BUSYKEY/ },
+    });
   }
 
   #count(keys: readonly SizedKey[]): void {
@@ -296,7 +314,7 @@ class ClassicRound {
   }
 
   #ask(commands: readonly Command[], binary = false): Promise<Answer[]> {
-    return insist(this.#context, this.#source, this.#step.node, commands, { binary, expected: /script/i });
+    return insist(this.#context, this.#source, this.#step.node, commands, { binary, expected: LOOK_FAILS });
   }
 }
 
@@ -319,6 +337,11 @@ function refuseAll(step: MigrateSlots, slots: readonly number[], looked: readonl
   for (const [i, slot] of slots.entries()) refuseTooBig(step, slot, largeKeysIn(looked[i]), timeout);
 }
 
-const numberIn = (answer: Answer | undefined): number => (answer?.ok ? Number(answer.value) : 0);
-const keysIn = (answer: Answer | undefined): Buffer[] =>
-  answer?.ok && Array.isArray(answer.value) ? (answer.value as Buffer[]) : [];
+/** A slot is empty only where its owner said so. */
+const numberIn = (answer: Answer | undefined): number => Number(contentOf(answer));
+const keysIn = (answer: Answer | undefined): Buffer[] => contentOf(answer) as Buffer[];
+
+function contentOf(answer: Answer | undefined): unknown {
+  if (answer?.ok) return answer.value;
+  throw new RoundInterrupted(answer?.error.message ?? "no answer");
+}

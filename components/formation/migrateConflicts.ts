@@ -28,7 +28,7 @@ export async function compareTwins(
     source,
     step.node,
     keys.map((key): Command => ["DUMP", key]),
-    { binary: true, expected: /^ASK / },
+    { binary: true, expected: { DUMP: /^ASK / } },
   );
   // ASKING holds for one command only, so it must not be sent again by itself.
   const there = await context.connections.send(

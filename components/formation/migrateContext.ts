@@ -72,8 +72,8 @@ export interface Insistence {
   readonly binary?: boolean;
   /** Errors that mean it was done before. */
   readonly done?: RegExp;
-  /** Errors that the caller deals with. */
-  readonly expected?: RegExp;
+  /** By command, errors that the caller deals with. Those that pass by themselves are never among them. */
+  readonly expected?: Readonly<Record<string, RegExp>>;
 }
 
 /**
@@ -102,10 +102,11 @@ export async function insist(
       answers[i] = answer;
       if (answer.ok) return false;
       const { message, name } = answer.error;
-      if (how.done?.test(message) || how.expected?.test(message)) return false;
       if (name !== "ReplyError") throw new RoundInterrupted(`${node} does not answer: ${message}`);
+      if (how.done?.test(message)) return false;
       last = message;
       if (PASSES.test(message)) return true;
+      if (how.expected?.[commands[i]?.[0] ?? ""]?.test(message)) return false;
       if (LOOK_AGAIN.test(message)) throw new RoundInterrupted(`${node}: ${message}`);
       throw new Error(`${node} refused ${commands[i]?.slice(0, 2).join(" ")}: ${message}`);
     });

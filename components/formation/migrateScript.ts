@@ -6,25 +6,37 @@ import type { Answer, Command } from "./wire";
  * much as the move does. To the server it is the same MIGRATE: the source deletes what the target has confirmed, and its
  * replicas and its AOF get the same DEL. A password is no argument of it, since scripts' arguments are in the slow log.
  */
-const MOVE = `local keys = redis.call('CLUSTER', 'GETKEYSINSLOT', ARGV[1], ARGV[2])
-if #keys == 0 then return {0, 0} end
+const MOVE = `local function left() return redis.call('CLUSTER', 'COUNTKEYSINSLOT', ARGV[1]) end
+local before = left()
+local keys = redis.call('CLUSTER', 'GETKEYSINSLOT', ARGV[1], ARGV[2])
+if #keys == 0 then return {0, before, ''} end
 local answer = redis.pcall('MIGRATE', ARGV[3], ARGV[4], '', 0, ARGV[5], 'KEYS', unpack(keys))
-if answer.err then return answer end
-local moved = #keys
-if answer.ok == 'NOKEY' then moved = 0 end
-return {moved, redis.call('CLUSTER', 'COUNTKEYSINSLOT', ARGV[1])}`;
+local after = left()
+return {before - after, after, answer.err or ''}`;
+
+/** Listing the first keys of a larger slot takes the server longer each time that keys before them are gone. */
+export const MOST_KEYS_BY_SCRIPT = 100_000;
 
 /** What `unpack` puts on the stack of a script at the most. */
-export const MOST_KEYS_A_SCRIPT = 5_000;
+const MOST_KEYS_A_SCRIPT = 5_000;
 
 export function moveByScript(step: MigrateSlots, slot: number, most: number, timeoutMilliseconds: number): Command {
   const { address, port } = step.toEndpoint;
   return ["EVAL", MOVE, 0, slot, Math.min(most, MOST_KEYS_A_SCRIPT), address, port, timeoutMilliseconds];
 }
 
-/** Keys that were moved and keys that the slot holds still; undefined where the script did not run or did not get through. */
-export function movedByScript(answer: Answer | undefined): { moved: number; left: number } | undefined {
-  if (!answer?.ok || !Array.isArray(answer.value)) return undefined;
-  const [moved, left] = answer.value.map(Number);
-  return moved === undefined || left === undefined ? undefined : { moved, left };
+/** What one script came to. */
+export interface ScriptResult {
+  /** Keys that were moved, or that had expired. */
+  readonly moved: number;
+  /** Keys that the slot holds still; undefined where the script did not run, so that nobody knows. */
+  readonly left?: number;
+  /** It did not run, or MIGRATE failed: key by key it will turn out why. */
+  readonly failed: boolean;
+}
+
+export function resultOfScript(answer: Answer | undefined): ScriptResult {
+  if (!answer?.ok || !Array.isArray(answer.value)) return { moved: 0, failed: true };
+  const [moved, left, error] = answer.value;
+  return { moved: Number(moved), left: Number(left), failed: String(error) !== "" };
 }

@@ -201,6 +201,34 @@ describe.each(SERVERS)("a move on %s", (server) => {
     expect([await cluster.faults(), await uneven.missing()]).toEqual([[], []]);
   });
 
+  test.for(["before the move", "in the middle of it"] as const)(
+    "a long script of somebody else on the source, %s: waited for, and no key is lost",
+    async (when, context) => {
+      const uneven = await Uneven.start(context, server);
+      const { cluster } = uneven;
+      await uneven.fill(await uneven.unbalance(), "keys");
+      const [, source = ""] = await cluster.leaders();
+      await cluster.call(source, "CONFIG", "SET", "busy-reply-threshold", 50);
+      const client = cluster.connect(source);
+      context.onTestFinished(() => client.disconnect());
+      let script: Promise<unknown> | undefined;
+      const beBusy = async () => {
+        script = client.eval("for i = 1, 1e8 do end", 0);
+        const ask = () => cluster.call(source, "DBSIZE").then(String, String);
+        await until("the source says that it is busy", async () => /BUSY/.test(await ask()));
+      };
+      if (when === "before the move") {
+        await beBusy();
+        await cluster.reconcile({ way: "classic" });
+      } else {
+        // Two slots are open and empty by then.
+        await interrupt(8, beBusy, () => cluster.reconcile({ way: "classic" }));
+      }
+      await script;
+      expect([await cluster.faults(), await uneven.missing()]).toEqual([[], []]);
+    },
+  );
+
   test("a key on both ends: equal copies become one, different ones are named and kept", async (context) => {
     const uneven = await Uneven.start(context, server);
     const { cluster } = uneven;

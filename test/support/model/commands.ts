@@ -33,9 +33,9 @@ const COMMANDS: Readonly<Record<string, Handler>> = {
   EVAL: (cluster, node, [, , slot, most, address = "", port = ""]) => {
     const held = node.keysIn(Number(slot));
     const keys = [...held].slice(0, Number(most));
-    if (keys.length === 0) return [0, 0];
+    if (keys.length === 0) return [0, 0, ""];
     const answer = COMMANDS["MIGRATE"]?.(cluster, node, [address, port, "", "0", "0", "KEYS", ...keys]);
-    return [answer === "OK" ? keys.length : 0, held.size];
+    return [answer === "OK" ? keys.length : 0, held.size, ""];
   },
   CONFIG: (_, node, [sub = "", ...rest]) => {
     if (sub === "GET") return rest.flatMap((name) => [name, node.settings.get(name) ?? ""]);

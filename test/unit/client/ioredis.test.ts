@@ -21,7 +21,7 @@ describe("client options", () => {
 });
 
 test("a rejected ASKING is handled, and still told to whoever waits for it", async () => {
-  const client = handleChanges(new EventEmitter());
+  const client = handleChanges(Object.assign(new EventEmitter(), { nodes: () => [] }));
   const asking = () => Promise.reject<unknown>(new Error("Connection is closed."));
   const node = { asking, duplicate: () => ({ cluster: () => {} }) };
   client.emit("+node", node);
@@ -30,21 +30,28 @@ test("a rejected ASKING is handled, and still told to whoever waits for it", asy
   await expect(node.asking()).rejects.toThrow("Connection is closed.");
 });
 
-test("a node without slots counts as one that did not answer; any other answer is handed on", () => {
-  const client = handleChanges(new EventEmitter());
-  const ask = (error: Error | null, slots?: unknown, subcommand = "SLOTS") => {
+test("a node without slots counts as one that did not answer, unless there is no other; anything else is handed on", () => {
+  const nodes: { duplicate: () => { cluster: (...args: never[]) => void } }[] = [];
+  const client = handleChanges(Object.assign(new EventEmitter(), { nodes: () => nodes }));
+  const add = (error: Error | null, slots?: unknown) => {
     const cluster = (_: string, callback: (...answer: unknown[]) => void) => callback(error, slots);
     const node = { asking: async () => "OK", duplicate: () => ({ cluster }) };
+    nodes.push(node);
     client.emit("+node", node);
-    const seen: unknown[] = [];
-    node.duplicate().cluster(subcommand, (...answer) => seen.push(...answer));
-    return seen;
+    return (subcommand = "SLOTS") => {
+      const seen: unknown[] = [];
+      node.duplicate().cluster(subcommand, (...answer) => seen.push(...answer));
+      return seen;
+    };
   };
-  expect(ask(null, [])).toEqual([new Error("this node is in no cluster"), []]);
-  expect(ask(null, [[0, 16383]])).toEqual([null, [[0, 16383]]]);
-  expect(ask(null, [], "LINKS")).toEqual([null, []]);
   const failed = new Error("Connection is closed.");
-  expect(ask(failed)).toEqual([failed, undefined]);
+  const [left, serving, silent] = [add(null, []), add(null, [[0, 16383]]), add(failed)];
+  expect(left()).toEqual([new Error("this node is in no cluster"), []]);
+  expect(left("LINKS")).toEqual([null, []]);
+  expect(serving()).toEqual([null, [[0, 16383]]]);
+  expect(silent()).toEqual([failed, undefined]);
+  nodes.splice(1);
+  expect(left()).toEqual([null, []]);
 });
 
 describe("a transaction may be repeated", () => {
