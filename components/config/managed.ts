@@ -21,6 +21,7 @@ const MANAGED: Readonly<Record<string, string>> = {
     "it stays `no`, because the server's own migration of replicas ignores zones; leave it out",
   "cluster-replica-no-failover": "it would keep replicas from taking over; leave it out",
   "cluster-preferred-endpoint-type": "it follows from whether nodes have host names; leave it out",
+  "cluster-databases": "where slots move key by key, only keys of the first database move with them; leave it out",
   "cluster-port": "it follows from the port; leave it out",
   bind: "the platform knows where a node listens; leave it out",
   replicaof: "in a cluster, roles are set by formation; leave it out",

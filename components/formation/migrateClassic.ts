@@ -14,6 +14,7 @@ import {
   largeKeysIn,
   lookCommand,
   needsLooking,
+  refuseOtherDatabases,
   refuseTooBig,
 } from "./migrateSizes";
 import type { MigrateSlots } from "./rebalance";
@@ -79,6 +80,7 @@ class ClassicRound {
     try {
       await refuseWithoutRoom(this.#step, this.#context.connections);
       const data = await dataSetOf(this.#context, this.#source, this.#step.node);
+      refuseOtherDatabases(this.#step, data);
       this.#typical = data.bytes / Math.max(1, data.keys);
       if (needsLooking(data, this.#context.nodeTimeoutMilliseconds)) this.#average = this.#typical;
       probe.start();

@@ -29,6 +29,8 @@ const LARGE_BYTES = 16 * 1024;
 export interface DataSet {
   readonly bytes: number;
   readonly keys: number;
+  /** Databases with keys besides the first, as Valkey 9 may have them: `db1` and so on. */
+  readonly others: readonly string[];
   /** Bytes of a few keys, taken at random. */
   readonly samples: readonly number[];
 }
@@ -47,7 +49,10 @@ return sizes`;
  * Whether single keys have to be looked at, which costs a fifth of the move itself. Not where there is too little data, nor
  * where what the keys of a sample take on average accounts for all of it: a key that could stop a node would stand out.
  */
-export function needsLooking({ bytes, keys, samples }: DataSet, nodeTimeoutMilliseconds: number): boolean {
+export function needsLooking(
+  { bytes, keys, samples }: Omit<DataSet, "others">,
+  nodeTimeoutMilliseconds: number,
+): boolean {
   if (bytes <= HARMLESS_BYTES) return false;
   if (samples.length === 0 || samples.some((size) => size >= LARGE_BYTES)) return true;
   const average = samples.reduce((sum, size) => sum + size, 0) / samples.length;
@@ -75,10 +80,12 @@ export const LOOK_FAILS: Readonly<Record<string, RegExp>> = { EVAL_RO: /^/ };
 
 /** What one node holds. */
 export async function dataSetOf(context: MigrationContext, endpoint: NodeEndpoint, node: string): Promise<DataSet> {
-  const commands: Command[] = [["INFO", "memory"], ["DBSIZE"], ["EVAL_RO", SAMPLE, 0, SAMPLES]];
+  const commands: Command[] = [["INFO", "memory", "keyspace"], ["DBSIZE"], ["EVAL_RO", SAMPLE, 0, SAMPLES]];
   const [info, size, sample] = await insist(context, endpoint, node, commands, { expected: LOOK_FAILS });
   const fields = parseInfo(info?.ok ? String(info.value) : "");
+  const others = Object.keys(fields).filter((name) => /^db[1-9]\d*$/.test(name));
   return {
+    others,
     bytes: Number(fields["used_memory_dataset"] ?? 0),
     keys: size?.ok ? Number(size.value) : 0,
     samples: sample?.ok && Array.isArray(sample.value) ? sample.value.map(Number) : [],
@@ -114,6 +121,18 @@ export interface LargeKey {
 export function largeKeysIn(answer: Answer | undefined): LargeKey[] {
   if (!answer?.ok || !Array.isArray(answer.value)) return [];
   return (answer.value as [Buffer, number, Buffer][]).map(([key, bytes, type]) => ({ key, bytes, type: String(type) }));
+}
+
+/** @throws MoveRefused where there are keys in other databases: the commands that move keys see those of the first alone */
+export function refuseOtherDatabases(step: MigrateSlots, { others }: DataSet): void {
+  if (others.length === 0) return;
+  throw new MoveRefused({
+    kind: "other-databases",
+    subject: step.node,
+    message: `${step.node} has keys in ${others.join(", ")}, and key by key only those of db0 move with their slots`,
+    remedy:
+      "move those keys to db0 or delete them, or let the servers hand slots over by themselves (Valkey 9 at both ends, no `migration.maxKeysPerSecond`), and run `up` again",
+  });
 }
 
 /** @throws MoveRefused that names every key too big to be moved while the cluster serves */

@@ -28,6 +28,7 @@ export type RefusalKind =
   | "bus-port"
   | "no-memory"
   | "big-key"
+  | "other-databases"
   | "conflicting-keys";
 
 /** Reasons not to touch this cluster at all, checked before each batch of steps. All of them are reported together. */

@@ -358,3 +358,24 @@ describe.each(SERVERS)("a move on %s", (server) => {
     expect(toRanges(await uneven.plannedSlots())).toEqual([]);
   });
 });
+
+test("keys in other databases, which would not move with their slots: refused, and nothing is opened", async (context) => {
+  const program = await programFor(context, "valkey-9.1");
+  const cluster = await ChangingCluster.start(program, SHAPE, { lines: ["cluster-databases 4"] });
+  context.onTestFinished(() => cluster.stop());
+  const uneven = new Uneven(cluster);
+  await uneven.fill(await uneven.unbalance(), "keys");
+  const [, source = ""] = await cluster.leaders();
+  const [slot = 0] = await uneven.plannedSlots();
+  const client = cluster.connect(source);
+  await client.select(1);
+  await client.set(keyIn(slot, 0), "elsewhere");
+  const failure = await failureOf(cluster.reconcile({ way: "classic" }));
+  expect(failure.refusals.map((r) => [r.kind, r.subject])).toEqual([["other-databases", source]]);
+  expect(await client.get(keyIn(slot, 0))).toBe("elsewhere");
+  expect(String(await cluster.call(source, "CLUSTER", "NODES"))).not.toMatch(/\[\d+-[<>]-/);
+  await client.del(keyIn(slot, 0));
+  client.disconnect();
+  await cluster.reconcile({ way: "classic" });
+  expect([await cluster.faults(), await uneven.missing()]).toEqual([[], []]);
+});
