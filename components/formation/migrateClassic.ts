@@ -26,7 +26,6 @@ const COUNTED_AT_ONCE = 1_024;
 const LOOKED_AT = 10_000;
 /** Keys that are listed at a time while a slot is emptied. */
 const KEYS_A_LIST = 1_000;
-/** The source serves nobody while it waits for a target that hangs: no longer than until others would take it for failed. */
 const MOST_MIGRATE_TIMEOUT_MILLISECONDS = 10_000;
 /** Listings in a row that gain nothing: keys are listed that MIGRATE does not take away. */
 const FRUITLESS_LISTINGS = 200;
@@ -47,7 +46,7 @@ class ClassicRound {
   readonly #context: MigrationContext;
   readonly #source: NodeEndpoint;
   readonly #pace = new Pace();
-  /** Of one MIGRATE, in milliseconds. */
+  /** Of one MIGRATE, in milliseconds: the source serves nobody meanwhile, and others must not take it for failed. */
   readonly #timeout: number;
   readonly #setter: SlotSetter;
   readonly #closed: number[] = [];

@@ -1,10 +1,19 @@
 import { Cluster } from "ioredis";
-import { expect, test, vi } from "vitest";
+import { expect, type TestContext, test, vi } from "vitest";
 import { handleChanges, ioredisOptions, transact } from "../../../components/client";
 import { programFor, until } from "../../support/formation";
 import { ChangingCluster, keyIn } from "../scale/support";
 
 const SLOT = 100;
+
+/** As applications are told to make it. */
+function clientOf(cluster: ChangingCluster, context: TestContext): Cluster {
+  const seeds = Object.values(cluster.goal.endpoints).map(({ address, port }) => ({ host: address, port }));
+  const client = handleChanges(new Cluster(seeds, ioredisOptions));
+  client.on("error", () => {});
+  context.onTestFinished(() => client.disconnect());
+  return client;
+}
 
 /** A master that has just joined owns nothing yet, so that no client knows it: the hardest target of a redirection. */
 test.for(["redis-7.0", "valkey-9.1"] as const)(
@@ -16,10 +25,7 @@ test.for(["redis-7.0", "valkey-9.1"] as const)(
       zones: 3,
     });
     context.onTestFinished(() => cluster.stop());
-    const seeds = Object.values(cluster.goal.endpoints).map(({ address, port }) => ({ host: address, port }));
-    const client = handleChanges(new Cluster(seeds, ioredisOptions));
-    client.on("error", () => {});
-    context.onTestFinished(() => client.disconnect());
+    const client = clientOf(cluster, context);
     // On the side that moves away, so that a transaction over it and a new key is on neither side as a whole.
     await client.set(keyIn(SLOT, 0), "old");
 
@@ -78,9 +84,7 @@ test("a node that has just left the cluster is asked for the slots: the client k
     zones: 3,
   });
   context.onTestFinished(() => cluster.stop());
-  const seeds = Object.values(cluster.goal.endpoints).map(({ address, port }) => ({ host: address, port }));
-  const client = handleChanges(new Cluster(seeds, ioredisOptions));
-  context.onTestFinished(() => client.disconnect());
+  const client = clientOf(cluster, context);
   await until("all nodes are known", () => client.nodes("all").length === 6);
   let begunAnew = 0;
   client.on("close", () => begunAnew++);
