@@ -4,8 +4,30 @@ import { knows } from "./standing";
 import type { Step } from "./steps";
 
 /** Up to this many nodes, every pair meets at once; beyond, everybody meets a few and gossip does the rest. */
-const FULL_MESH_LIMIT = 30;
+export const FULL_MESH_LIMIT = 30;
 const HUBS = 4;
+
+/**
+ * Everybody with everybody, for nodes that exchange pings several times a second; one of each pair meets the other. A server
+ * answers a MEET of somebody it does not know with a handshake of its own, even with one under way: if both meet, every pair
+ * makes twice the connections, and dozens of nodes on one machine are busy with that alone. A replica meets its leader, as it is known
+ * soonest to who met; else the work is spread.
+ * Source: `clusterProcessPacket` (MEET), `clusterStartHandshake`.
+ */
+export function planMesh(goal: FormationGoal, alive: readonly AnsweringNode[]): Step[] {
+  const leaderOf = new Map(
+    goal.plan.shards.flatMap(({ nodes }) => nodes.map((n) => [n.name, nodes[0]?.name] as const)),
+  );
+  return alive.flatMap((a, i) =>
+    alive.slice(i + 1).flatMap((b, j) => {
+      if (reaches(a, b)) return reaches(b, a) ? [] : meet(b, a);
+      if (reaches(b, a)) return meet(a, b);
+      if (isShaking(a, b) || isShaking(b, a)) return [];
+      const first = leaderOf.get(b.name) === a.name || (leaderOf.get(a.name) !== b.name && j % 2 === 1);
+      return first ? meet(b, a) : meet(a, b);
+    }),
+  );
+}
 
 /**
  * Who has to meet whom, by address; both of a pair that does not know each other meet the other. One meeting is enough to
@@ -56,6 +78,9 @@ function reaches(a: AnsweringNode, b: AnsweringNode): boolean {
 
 function meet(a: AnsweringNode, b: AnsweringNode): Step[] {
   const { address, port, busPort } = b.endpoint;
-  const shaking = a.view.some((e) => e.handshake && e.address === address && e.port === port);
-  return shaking ? [] : [{ do: "meet", node: a.name, peer: b.name, address, port, busPort }];
+  return isShaking(a, b) ? [] : [{ do: "meet", node: a.name, peer: b.name, address, port, busPort }];
+}
+
+function isShaking(a: AnsweringNode, { endpoint: { address, port } }: AnsweringNode): boolean {
+  return a.view.some((e) => e.handshake && e.address === address && e.port === port);
 }

@@ -1,7 +1,7 @@
 import { assess, differingSettings, type FindingKind, knowsOf, servesElsewhere, staleMembers } from "./assess";
 import type { FormationGoal, History, Member } from "./goal";
 import { crowdedZones, layoutOf, type ShardLayout, zonesOf } from "./layout";
-import { planMeetings, planMeetingsWithinShards } from "./meetings";
+import { FULL_MESH_LIMIT, planMeetings, planMeetingsWithinShards, planMesh } from "./meetings";
 import {
   type AnsweringNode,
   answering,
@@ -78,24 +78,22 @@ export function plan(
 
   const alive = answering(observation);
   const layout = layoutOf(goal, observation);
-  // A new cluster joins shard by shard first: when everybody then meets everybody, each is introduced in its final role,
-  // and nothing is left to spread by pings afterwards.
-  const shardsFirst =
-    !options.insist &&
-    !standing.formed &&
-    standing.keyless &&
-    layout.some((s) => s.strays.some((n) => self(n).role === "master"));
-  const withinShards = shardsFirst ? planMeetingsWithinShards(goal, alive) : [];
-  // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
   const assigning = assignSlots(goal, layout, alive, standing);
+  const forming = !options.insist && !standing.formed && standing.keyless;
+  const mesh = forming && alive.length <= FULL_MESH_LIMIT && pingOften(alive, assigning);
+  // A new cluster that is large, or pings seldom, joins shard by shard first: when its nodes then meet, each is introduced
+  // in its final role, and nothing is left to spread by pings afterwards.
+  const shardsFirst = forming && !mesh && layout.some((s) => s.strays.some((n) => self(n).role === "master"));
+  const firstMeetings = mesh ? planMesh(goal, alive) : shardsFirst ? planMeetingsWithinShards(goal, alive) : [];
   const batches: [Phase, Step[]][] = [
     ["recover", takeOver(members, alive)],
     ["recover", standing.formed ? reclaimSlots(observation) : []],
     ["recover", standing.formed ? claimAll(layout) : []],
-    ["assign", assigning.length > 0 ? [...assigning, ...withinShards] : []],
-    ["join", withinShards],
+    // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
+    ["assign", assigning.length > 0 ? [...assigning, ...firstMeetings] : []],
+    ["join", firstMeetings],
     ["replicate", planReplicas(layout, alive)],
-    ["join", shardsFirst ? [] : planMeetings(goal, alive, options.insist ?? false)],
+    ["join", mesh || shardsFirst ? [] : planMeetings(goal, alive, options.insist ?? false)],
     ["retire", forgetStale(stale, alive, !standing.formed && standing.keyless)],
   ];
   for (const [phase, steps] of batches) if (steps.length > 0) return { kind: "act", phase, steps };
@@ -195,6 +193,13 @@ function assignSlots(
     if (missing.length > 0) steps.push({ do: "addSlotsRange", node: node.name, shard: planned.name, slots: missing });
   });
   return steps;
+}
+
+/** What a node learns no other way is pinged to it within a moment, on every node, once these steps are done. */
+function pingOften(alive: readonly AnsweringNode[], assigning: readonly Step[]): boolean {
+  const often = formingNodeTimeout(alive.length);
+  const lowered = new Set(assigning.flatMap((s) => (s.do === "setTemporary" ? [s.node] : [])));
+  return alive.every((n) => lowered.has(n.name) || Number(n.settings["cluster-node-timeout"]) <= often);
 }
 
 /**

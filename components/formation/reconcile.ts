@@ -206,9 +206,18 @@ async function converge(run: Run): Promise<ClusterObservation> {
       // One slot with millions of keys looks the same for many rounds.
       if (round.keys > 0) watch.note(Date.now());
     }
-    // Looking costs the servers as much as us: never look for longer than not.
-    await setTimeout(next.kind === "act" ? 0 : Math.min(200, Math.max(15, looked)));
+    await setTimeout(restAfter(next, looked));
   }
+}
+
+/** A server begins to shake hands with whom it was told to meet at its next tick, of which there are ten a second. */
+const TICK_MILLISECONDS = 100;
+
+/** How long there is nothing new to be seen, in milliseconds. */
+function restAfter(next: Plan, looked: number): number {
+  // Looking costs the servers as much as us: never look for longer than not.
+  if (next.kind !== "act") return Math.min(200, Math.max(15, looked));
+  return next.steps.some((s) => s.do === "meet") ? TICK_MILLISECONDS : 0;
 }
 
 async function waitedForJobs({ connections, options }: Run, observation: ClusterObservation): Promise<boolean> {
