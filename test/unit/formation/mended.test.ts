@@ -65,19 +65,51 @@ describe("a leader that is to leave and lost its nodes.conf", () => {
 });
 
 describe("a shard that is led by a node planned in another one", () => {
-  test.each([1, 2])("with %i replicas: is led by its own again, and the guest goes home", async (replicas) => {
-    const stack = await formed({ ...SHAPE, replicas });
+  /** A replica of the second shard that has `zone` in its name follows the first shard's leader, and takes over. */
+  async function ledByGuest(shape: ModelShape, zone: string): Promise<{ stack: ModelStack; guest: string }> {
+    const stack = await formed(shape);
     const [a, b] = await shardsOf(stack);
-    const guest = b?.replicas[0]?.name ?? "";
+    const guest = b?.replicas.find((n) => n.name.includes(zone))?.name ?? "";
     stack.model.call(stack.node(guest), ["CLUSTER", "REPLICATE", a?.leader?.id ?? ""]);
     stack.model.settle();
     stack.model.call(stack.node(guest), ["CLUSTER", "FAILOVER"]);
     stack.model.settle();
-    expect(await stack.converge()).toEqual(DONE);
+    return { stack, guest };
+  }
+
+  async function expectHome(stack: ModelStack, guest: string): Promise<void> {
     const [again, home] = await shardsOf(stack);
     expect(again?.planned.nodes.map((n) => n.name)).toContain(again?.leader?.name);
     expect(home?.replicas.map((n) => n.name)).toContain(guest);
     expect(keysOf(stack)).toBe(9);
+  }
+
+  test.each([1, 2])("with %i replicas: is led by its own again, and the guest goes home", async (replicas) => {
+    const { stack, guest } = await ledByGuest({ ...SHAPE, replicas }, "zone");
+    expect(await stack.converge()).toEqual(DONE);
+    await expectHome(stack, guest);
+  });
+
+  test("also where its own shard is in one zone alone meanwhile", async () => {
+    // The second shard has two nodes in zone-b, and this one.
+    const { stack, guest } = await ledByGuest({ masters: 3, replicas: 2, zones: 2 }, "zone-a");
+    expect(await stack.converge()).toEqual(DONE);
+    await expectHome(stack, guest);
+  });
+
+  test("before slots move, since that may take hours and the guest's shard lacks a copy meanwhile", async () => {
+    const { stack, guest } = await ledByGuest(SHAPE, "zone");
+    stack.declare({ ...SHAPE, masters: 4 });
+    let next: Plan;
+    do {
+      const look = await stack.look();
+      next = look.next;
+      if (next.kind === "act" && next.phase === "move") break;
+      await stack.carryOut(next, look.observation);
+      stack.model.settle();
+    } while (next.kind === "act");
+    expect(next).toMatchObject({ kind: "act", phase: "move" });
+    await expectHome(stack, guest);
   });
 });
 
