@@ -1,6 +1,6 @@
 import { assess, differingSettings, type FindingKind, knowsOf, servesElsewhere, staleMembers } from "./assess";
 import type { FormationGoal, History, Member } from "./goal";
-import { crowdedZones, layoutOf, type ShardLayout, zonesOf } from "./layout";
+import { crowdedZones, layoutOf, type ShardLayout, superseded, zonesOf } from "./layout";
 import { planMeetings, planMeetingsWithinShards } from "./meetings";
 import {
   type AnsweringNode,
@@ -98,7 +98,10 @@ export function plan(
     ["assign", assigning.length > 0 ? [...assigning, ...withinShards] : []],
     ["join", withinShards],
     ["replicate", planReplicas(layout, alive)],
-    ["join", shardsFirst ? [] : planMeetings(goal, alive, options.insist ?? false)],
+    [
+      "join",
+      shardsFirst ? [] : planMeetings(goal, standing.formed ? mayMeet(observation) : alive, options.insist ?? false),
+    ],
     ["retire", forgetStale(stale, alive, !standing.formed && standing.keyless)],
   ];
   for (const [phase, steps] of batches) if (steps.length > 0) return { kind: "act", phase, steps };
@@ -167,6 +170,19 @@ function claimAll(layout: readonly ShardLayout[]): Step[] {
       return missing.length > 0 ? [{ do: "addSlotsRange", node: stray.name, shard: planned.name, slots: missing }] : [];
     });
   });
+}
+
+/**
+ * Who may meet now. A node without its nodes.conf begins at epoch 0, as blank ones do, and of two masters with equal epochs one takes the
+ * greatest of all: a former leader that meets another such node before it hears of its successor could win its slots back, with old
+ * data. So each comes alone, and whoever else is new after it has heard.
+ */
+function mayMeet(observation: ClusterObservation): AnsweringNode[] {
+  const alive = answering(observation);
+  const former = superseded(observation);
+  if (former.length === 0) return alive;
+  const next = former.find((n) => n.view.length > 1) ?? former[0];
+  return alive.filter((n) => n.view.length > 1 || n === next);
 }
 
 /**

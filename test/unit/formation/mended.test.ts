@@ -64,6 +64,49 @@ describe("a leader that is to leave and lost its nodes.conf", () => {
   );
 });
 
+describe("a former leader that lost its nodes.conf, and whose successor was written to since", () => {
+  /** The second shard's leader, which the plan has as a replica, is back with old data; its successor has one key more. */
+  async function succeeded(shape: ModelShape): Promise<{ stack: ModelStack; successor: string }> {
+    const stack = await formed(shape);
+    const [, shard] = await shardsOf(stack);
+    const former = stack.node(shard?.replicas[0]?.name ?? "");
+    stack.model.call(former, ["CLUSTER", "FAILOVER"]);
+    stack.model.settle();
+    former.running = false;
+    stack.model.settle();
+    const successor = (await shardsOf(stack))[1]?.leader?.name ?? "";
+    stack
+      .node(successor)
+      .keysIn(stack.node(successor).owned[0] ?? 0)
+      .add("written since");
+    stack.model.replicate();
+    former.loseIdentity(stack.model.newId(), true);
+    former.running = true;
+    return { stack, successor };
+  }
+
+  test.each([4, 5, 6])("does not win its slots back while blank nodes join for %i masters", async (masters) => {
+    const { stack } = await succeeded(SHAPE);
+    // It is to leave, and so among the last that would meet the others.
+    stack.declare({ ...SHAPE, masters, replicas: 0 });
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(10);
+  });
+
+  test("does not lead in the layout, where a node of another shard has succeeded it", async () => {
+    const { stack, successor } = await succeeded({ ...SHAPE, replicas: 2 });
+    const [a] = await shardsOf(stack);
+    const guest = a?.replicas[0]?.name ?? "";
+    stack.model.call(stack.node(guest), ["CLUSTER", "REPLICATE", stack.node(successor).id]);
+    stack.model.settle();
+    stack.model.call(stack.node(guest), ["CLUSTER", "FAILOVER"]);
+    stack.model.settle();
+    expect((await shardsOf(stack)).map((s) => s.leader?.name)).toEqual([a?.leader?.name, guest, expect.any(String)]);
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(10);
+  });
+});
+
 describe("a shard that is led by a node planned in another one", () => {
   /** A replica of the second shard that has `zone` in its name follows the first shard's leader, and takes over. */
   async function ledByGuest(shape: ModelShape, zone: string): Promise<{ stack: ModelStack; guest: string }> {
