@@ -26,7 +26,7 @@ export function layoutOf(goal: FormationGoal, observation: ClusterObservation): 
     const leaving = alive.filter((n) => n.leaving?.shard === planned.name);
     return { planned, nodes: [...planned.nodes.flatMap((n) => byName.get(n.name) ?? []), ...leaving] };
   });
-  const guests = guestLeaders(own, alive, ownersIn);
+  const guests = guestLeaders([...own, ...undeclared(goal, alive)], alive, ownersIn);
   const lent = new Set(guests.values());
   return own.map(({ planned, nodes: all }) => {
     const guest = guests.get(planned.name);
@@ -43,6 +43,18 @@ export function layoutOf(goal: FormationGoal, observation: ClusterObservation): 
       slots: leader ? self(leader).slots : planned.slots,
     };
   });
+}
+
+/** Shards that the declaration no longer has, by the nodes of theirs that are still there. */
+function undeclared(goal: FormationGoal, alive: readonly AnsweringNode[]): ShardNodes[] {
+  const declared = new Set(goal.plan.shards.map((s) => s.name));
+  const names = new Set(alive.flatMap((n) => (n.leaving && !declared.has(n.leaving.shard) ? [n.leaving.shard] : [])));
+  return [...names].map((name) => ({ planned: { name }, nodes: alive.filter((n) => n.leaving?.shard === name) }));
+}
+
+interface ShardNodes {
+  readonly planned: Pick<PlannedShard, "name">;
+  readonly nodes: readonly AnsweringNode[];
 }
 
 /** A former leader that is just back may claim its slots still: the later election has the higher epoch. */
@@ -70,10 +82,11 @@ export function superseded(observation: ClusterObservation): AnsweringNode[] {
 
 /**
  * Shards that are led by a node planned in another shard: somebody had it follow their leader, and it was elected. Such a shard
- * has no owner among its own nodes, which follow the guest; and the guest's own shard has an owner without it. By shard name.
+ * has no owner among its own nodes, which follow the guest; and the guest's own shard has an owner without it. By shard name;
+ * among them shards that are no longer declared, whose guest is no leader of its own shard, whatever its epoch: it is drained.
  */
 function guestLeaders(
-  shards: readonly { planned: PlannedShard; nodes: readonly AnsweringNode[] }[],
+  shards: readonly ShardNodes[],
   alive: readonly AnsweringNode[],
   ownersIn: (nodes: readonly AnsweringNode[]) => AnsweringNode[],
 ): Map<string, AnsweringNode> {

@@ -44,6 +44,20 @@ describe("slots that were deleted in their owner's view", () => {
   });
 });
 
+describe("a slot that is open", () => {
+  test("keeps nobody from naming the owner of other slots, which were deleted in its view", async () => {
+    const stack = await formed({ ...SHAPE, replicas: 0 });
+    const [a, b, c] = (await shardsOf(stack)).map((s) => stack.node(s.leader?.name ?? ""));
+    if (!a || !b || !c) throw new Error("not formed");
+    stack.model.call(b, ["CLUSTER", "SETSLOT", b.owned[0] ?? 0, "MIGRATING", c.id]);
+    // The only other one that could tell does not know it any more.
+    stack.model.call(a, ["CLUSTER", "FORGET", c.id]);
+    stack.model.call(c, ["CLUSTER", "DELSLOTS", ...c.owned.slice(0, 2)]);
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(9);
+  });
+});
+
 describe("a leader that is to leave and lost its nodes.conf", () => {
   test.each(["before anybody missed it", "after its replica took over"])(
     "%s: its shard is drained all the same",
@@ -85,10 +99,22 @@ describe("a former leader that lost its nodes.conf, and whose successor was writ
     return { stack, successor };
   }
 
-  test.each([4, 5, 6])("does not win its slots back while blank nodes join for %i masters", async (masters) => {
+  test.each([4, 5])("meets the others before any of the blank nodes for %i masters does", async (masters) => {
     const { stack } = await succeeded(SHAPE);
+    const former = stack.model.nodes.find((n) => n.known.size === 1);
     // It is to leave, and so among the last that would meet the others.
     stack.declare({ ...SHAPE, masters, replicas: 0 });
+    const name = stack.names.find((n) => stack.node(n) === former);
+    for (;;) {
+      const { next, observation } = await stack.look();
+      if (next.kind !== "act") throw new Error(`it never joined: ${JSON.stringify(next)}`);
+      await stack.carryOut(next, observation);
+      stack.model.settle();
+      if (next.phase !== "join") continue;
+      expect(next.steps.filter((s) => s.do !== "meet" || (s.node !== name && s.peer !== name))).toEqual([]);
+      break;
+    }
+    expect(former?.self.role).toBe("replica");
     expect(await stack.converge()).toEqual(DONE);
     expect(keysOf(stack)).toBe(10);
   });
@@ -108,10 +134,11 @@ describe("a former leader that lost its nodes.conf, and whose successor was writ
 });
 
 describe("a shard that is led by a node planned in another one", () => {
-  /** A replica of the second shard that has `zone` in its name follows the first shard's leader, and takes over. */
-  async function ledByGuest(shape: ModelShape, zone: string): Promise<{ stack: ModelStack; guest: string }> {
+  /** A replica of the second shard that has `zone` in its name follows the first shard's leader, or that of another, and takes over. */
+  async function ledByGuest(shape: ModelShape, zone: string, shard = 0): Promise<{ stack: ModelStack; guest: string }> {
     const stack = await formed(shape);
-    const [a, b] = await shardsOf(stack);
+    const shards = await shardsOf(stack);
+    const [a, b] = [shards[shard], shards[1]];
     const guest = b?.replicas.find((n) => n.name.includes(zone))?.name ?? "";
     stack.model.call(stack.node(guest), ["CLUSTER", "REPLICATE", a?.leader?.id ?? ""]);
     stack.model.settle();
@@ -138,6 +165,17 @@ describe("a shard that is led by a node planned in another one", () => {
     const { stack, guest } = await ledByGuest({ masters: 3, replicas: 2, zones: 2 }, "zone-a");
     expect(await stack.converge()).toEqual(DONE);
     await expectHome(stack, guest);
+  });
+
+  test("where that shard is no longer declared: its slots move to those that stay", async () => {
+    const { stack, guest } = await ledByGuest({ ...SHAPE, masters: 4 }, "zone", 3);
+    const home = (await shardsOf(stack))[1]?.leader?.name;
+    stack.declare(SHAPE);
+    expect((await shardsOf(stack))[1]?.leader?.name).toBe(home);
+    expect(await stack.converge()).toEqual(DONE);
+    const [, again] = await shardsOf(stack);
+    expect([again?.leader?.name, again?.replicas.map((n) => n.name)]).toEqual([home, [guest]]);
+    expect(keysOf(stack)).toBe(12);
   });
 
   test("before slots move, since that may take hours and the guest's shard lacks a copy meanwhile", async () => {
