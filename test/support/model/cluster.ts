@@ -96,7 +96,10 @@ export class ModelCluster {
     if (said.role === "replica" && entry.role === "master") this.#disown(to, from.id);
     entry.role = said.role;
     entry.masterId = said.masterId;
-    if (said.role === "master") this.#claims(to, from, entry);
+    if (said.role === "master") {
+      this.#claims(to, from.id, entry.configEpoch, from.slots);
+      this.#update(to, from);
+    }
     // Equal epochs: the one with the smaller ID takes a new one.
     const own = to.self;
     if (own.role === "master" && said.role === "master" && own.configEpoch === said.configEpoch && from.id > to.id) {
@@ -136,24 +139,41 @@ export class ModelCluster {
   }
 
   /** clusterUpdateSlotsConfigWith: the greater epoch owns; who loses all its slots to one that took exactly these follows it. */
-  #claims(to: ModelNode, from: ModelNode, entry: Known): void {
+  #claims(to: ModelNode, id: string, configEpoch: number, owners: readonly (string | undefined)[]): void {
     const own = to.self;
     const current = own.role === "master" ? to.id : own.masterId;
     let [claimed, taken] = [0, 0];
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
-      if (from.slots[slot] !== from.id) continue;
+      if (owners[slot] !== id) continue;
       claimed++;
       const owner = to.slots[slot];
-      if (owner === from.id || to.importing.has(slot)) continue;
+      if (owner === id || to.importing.has(slot)) continue;
       const epoch = owner === undefined ? -1 : (to.known.get(owner)?.configEpoch ?? -1);
-      if (owner !== undefined && epoch >= entry.configEpoch) continue;
+      if (owner !== undefined && epoch >= configEpoch) continue;
       if (owner !== undefined && owner === current) taken++;
       // What a master holds of a slot that somebody else has got is dirty, and goes.
       if (owner === to.id) to.keys.delete(slot);
-      to.slots[slot] = from.id;
+      to.slots[slot] = id;
     }
     if (taken === 0 || current === undefined || to.ownedBy(current).length > 0 || claimed !== taken) return;
-    to.follow(from.id);
+    to.follow(id);
+  }
+
+  /** clusterSendUpdate: whoever claims a slot that the other knows a later owner of is told of that one, unless it has heard of its epoch. */
+  #update(to: ModelNode, from: ModelNode): void {
+    for (let slot = 0; slot < SLOT_COUNT; slot++) {
+      const owner = to.slots[slot];
+      if (from.slots[slot] !== from.id || owner === undefined || owner === from.id) continue;
+      const epoch = to.known.get(owner)?.configEpoch ?? -1;
+      if (epoch <= from.self.configEpoch) continue;
+      const entry = from.known.get(owner);
+      if (!entry || entry.configEpoch >= epoch) return;
+      entry.role = "master";
+      entry.masterId = undefined;
+      entry.configEpoch = epoch;
+      this.#claims(from, owner, epoch, to.slots);
+      return;
+    }
   }
 
   /** A majority of masters that do not reach a node call it failed. One without an address is never suspected. */
