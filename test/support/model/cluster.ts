@@ -97,8 +97,8 @@ export class ModelCluster {
     entry.role = said.role;
     entry.masterId = said.masterId;
     if (said.role === "master") {
-      this.#claims(to, from.id, entry.configEpoch, from.slots);
-      this.#update(to, from);
+      const later = this.#claims(to, from.id, entry.configEpoch, from.slots);
+      if (later) this.#update(from, to, later);
     }
     // Equal epochs: the one with the smaller ID takes a new one.
     const own = to.self;
@@ -138,42 +138,42 @@ export class ModelCluster {
     }
   }
 
-  /** clusterUpdateSlotsConfigWith: the greater epoch owns; who loses all its slots to one that took exactly these follows it. */
-  #claims(to: ModelNode, id: string, configEpoch: number, owners: readonly (string | undefined)[]): void {
+  /**
+   * clusterUpdateSlotsConfigWith: the greater epoch owns; who loses all its slots to one that took exactly these follows it.
+   * @returns a later owner of some slot, of whom the claimant has to hear
+   */
+  #claims(to: ModelNode, id: string, configEpoch: number, owners: readonly (string | undefined)[]): Known | undefined {
     const own = to.self;
     const current = own.role === "master" ? to.id : own.masterId;
     let [claimed, taken] = [0, 0];
+    const dirty: number[] = [];
+    let later: Known | undefined;
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
       if (owners[slot] !== id) continue;
       claimed++;
       const owner = to.slots[slot];
       if (owner === id || to.importing.has(slot)) continue;
-      const epoch = owner === undefined ? -1 : (to.known.get(owner)?.configEpoch ?? -1);
-      if (owner !== undefined && epoch >= configEpoch) continue;
+      const known = owner === undefined ? undefined : to.known.get(owner);
+      if (known && known.configEpoch > configEpoch) later ??= known;
+      if (owner !== undefined && (known?.configEpoch ?? -1) >= configEpoch) continue;
       if (owner !== undefined && owner === current) taken++;
-      // What a master holds of a slot that somebody else has got is dirty, and goes.
-      if (owner === to.id) to.keys.delete(slot);
+      if (owner === to.id) dirty.push(slot);
       to.slots[slot] = id;
     }
-    if (taken === 0 || current === undefined || to.ownedBy(current).length > 0 || claimed !== taken) return;
-    to.follow(id);
+    if (taken > 0 && current !== undefined && to.ownedBy(current).length === 0 && claimed === taken) to.follow(id);
+    // What a master that stays one holds of a slot that somebody else has got goes; one that follows now keeps it for its successor's data.
+    else for (const slot of dirty) to.keys.delete(slot);
+    return later;
   }
 
-  /** clusterSendUpdate: whoever claims a slot that the other knows a later owner of is told of that one, unless it has heard of its epoch. */
-  #update(to: ModelNode, from: ModelNode): void {
-    for (let slot = 0; slot < SLOT_COUNT; slot++) {
-      const owner = to.slots[slot];
-      if (from.slots[slot] !== from.id || owner === undefined || owner === from.id) continue;
-      const epoch = to.known.get(owner)?.configEpoch ?? -1;
-      if (epoch <= from.self.configEpoch) continue;
-      const entry = from.known.get(owner);
-      if (!entry || entry.configEpoch >= epoch) return;
-      entry.role = "master";
-      entry.masterId = undefined;
-      entry.configEpoch = epoch;
-      this.#claims(from, owner, epoch, to.slots);
-      return;
-    }
+  /** clusterSendUpdate: what a node knows of a slot's later owner. Who has heard of that one's epoch takes no notice. */
+  #update(to: ModelNode, from: ModelNode, { id, configEpoch }: Known): void {
+    const entry = to.known.get(id);
+    if (!entry || entry.configEpoch >= configEpoch) return;
+    entry.role = "master";
+    entry.masterId = undefined;
+    entry.configEpoch = configEpoch;
+    this.#claims(to, id, configEpoch, from.slots);
   }
 
   /** A majority of masters that do not reach a node call it failed. One without an address is never suspected. */
