@@ -128,9 +128,15 @@ export class ModelCluster {
     });
   }
 
-  /** A node that a known one speaks of is greeted, unless it was to be forgotten. */
+  /**
+   * A node that a known one speaks of is greeted, unless it was to be forgotten. One that a node looks for in vain is where
+   * others reach it.
+   */
   #hearsay(to: ModelNode, about: Known): void {
-    if (to.known.has(about.id) || to.forgotten.has(about.id) || about.noaddr || about.failed) return;
+    const entry = to.known.get(about.id);
+    const reached = !about.noaddr && !about.failed && this.at(about.endpoint) !== undefined;
+    if (entry && !entry.noaddr && reached && this.#misses(to, about.id)) entry.endpoint = about.endpoint;
+    if (entry || to.forgotten.has(about.id) || about.noaddr || about.failed) return;
     const there = this.at(about.endpoint);
     if (there && there.id === about.id && there !== to) {
       this.#introduce(to, there);
@@ -183,10 +189,16 @@ export class ModelCluster {
       for (const entry of node.known.values()) {
         if (entry.id === node.id || entry.noaddr || entry.failed || this.at(entry.endpoint)) continue;
         const masters = node.voters;
-        const agreeing = masters.filter((m) => m.id !== entry.id && this.byId(m.id)?.running);
+        const agreeing = masters.filter((m) => m.id !== entry.id && this.#misses(this.byId(m.id), entry.id));
         if (agreeing.length * 2 > masters.length) entry.failed = true;
       }
     }
+  }
+
+  /** Does a node that runs look for another one in vain? */
+  #misses(node: ModelNode | undefined, id: string): boolean {
+    const entry = node?.running ? node.known.get(id) : undefined;
+    return entry !== undefined && (entry.noaddr || !this.at(entry.endpoint));
   }
 
   /** A replica whose master failed, and that still reaches a majority of masters, takes its slots with a new epoch. */
