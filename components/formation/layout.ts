@@ -20,11 +20,13 @@ export function layoutOf(goal: FormationGoal, observation: ClusterObservation): 
   const alive = answering(observation);
   const byName = new Map(alive.map((n) => [n.name, n]));
   const complete = claims(observation).unowned.length === 0;
+  const former = superseded(observation);
+  const ownersIn = (nodes: readonly AnsweringNode[]) => ownersAmong(nodes.filter((n) => !former.includes(n)));
   const own = goal.plan.shards.map((planned) => {
     const leaving = alive.filter((n) => n.leaving?.shard === planned.name);
     return { planned, nodes: [...planned.nodes.flatMap((n) => byName.get(n.name) ?? []), ...leaving] };
   });
-  const guests = guestLeaders(own, alive);
+  const guests = guestLeaders([...own, ...undeclared(goal, alive)], alive, ownersIn);
   const lent = new Set(guests.values());
   return own.map(({ planned, nodes: all }) => {
     const guest = guests.get(planned.name);
@@ -43,20 +45,50 @@ export function layoutOf(goal: FormationGoal, observation: ClusterObservation): 
   });
 }
 
+/** Shards that the declaration no longer has, by the nodes of theirs that are still there. */
+function undeclared(goal: FormationGoal, alive: readonly AnsweringNode[]): ShardNodes[] {
+  const declared = new Set(goal.plan.shards.map((s) => s.name));
+  const names = new Set(alive.flatMap((n) => (n.leaving && !declared.has(n.leaving.shard) ? [n.leaving.shard] : [])));
+  return [...names].map((name) => ({ planned: { name }, nodes: alive.filter((n) => n.leaving?.shard === name) }));
+}
+
+interface ShardNodes {
+  readonly planned: Pick<PlannedShard, "name">;
+  readonly nodes: readonly AnsweringNode[];
+}
+
 /** A former leader that is just back may claim its slots still: the later election has the higher epoch. */
-function ownersIn(nodes: readonly AnsweringNode[]): AnsweringNode[] {
+function ownersAmong(nodes: readonly AnsweringNode[]): AnsweringNode[] {
   return nodes
     .filter((n) => self(n).role === "master" && self(n).slots.length > 0)
     .sort((a, b) => self(b).configEpoch - self(a).configEpoch);
 }
 
 /**
+ * Masters all of whose slots others claim by a later election, which is whom servers believe: a node that came back without its
+ * nodes.conf and claims what it has keys of, or that has not heard of its successor.
+ */
+export function superseded(observation: ClusterObservation): AnsweringNode[] {
+  const { contested } = claims(observation);
+  if (contested.length === 0) return [];
+  const masters = answering(observation).filter((n) => self(n).role === "master" && self(n).slots.length > 0);
+  const latest = new Map<number, number>();
+  for (const { slots, configEpoch } of masters.map(self))
+    for (const slot of expandSlots(slots)) latest.set(slot, Math.max(configEpoch, latest.get(slot) ?? 0));
+  return masters.filter((n) =>
+    expandSlots(self(n).slots).every((slot) => (latest.get(slot) ?? 0) > self(n).configEpoch),
+  );
+}
+
+/**
  * Shards that are led by a node planned in another shard: somebody had it follow their leader, and it was elected. Such a shard
- * has no owner among its own nodes, which follow the guest; and the guest's own shard has an owner without it. By shard name.
+ * has no owner among its own nodes, which follow the guest; and the guest's own shard has an owner without it. By shard name;
+ * among them shards that are no longer declared, whose guest is no leader of its own shard, whatever its epoch: it is drained.
  */
 function guestLeaders(
-  shards: readonly { planned: PlannedShard; nodes: readonly AnsweringNode[] }[],
+  shards: readonly ShardNodes[],
   alive: readonly AnsweringNode[],
+  ownersIn: (nodes: readonly AnsweringNode[]) => AnsweringNode[],
 ): Map<string, AnsweringNode> {
   const guests = new Map<string, AnsweringNode>();
   const orphaned = shards.filter(({ nodes }) => nodes.length > 0 && ownersIn(nodes).length === 0);

@@ -1,6 +1,6 @@
 import { assess, differingSettings, type FindingKind, knowsOf, servesElsewhere, staleMembers } from "./assess";
 import type { FormationGoal, History, Member } from "./goal";
-import { crowdedZones, layoutOf, type ShardLayout, zonesOf } from "./layout";
+import { crowdedZones, layoutOf, type ShardLayout, superseded, zonesOf } from "./layout";
 import { FULL_MESH_LIMIT, planMeetings, planMeetingsWithinShards, planMesh } from "./meetings";
 import {
   type AnsweringNode,
@@ -53,6 +53,9 @@ export interface PlanOptions {
 const MENDED_LATER: readonly FindingKind[] = [
   "setting-differs",
   "crowded-zone",
+  // All nodes of such a shard together span zones, and one that is silent or astray is a finding of its own: else one leads
+  // elsewhere, and comes home only after this.
+  "shard-in-one-zone",
   "open-slot",
   "uneven",
   "leaving-node",
@@ -61,7 +64,7 @@ const MENDED_LATER: readonly FindingKind[] = [
 
 /**
  * Decides the next batch of steps. Pure: the same goal, members and observation give the same plan, in the same order.
- * The order of the questions is the order of safety: refuse, join, assign, replicate, forget, settings, slots, zones, retire.
+ * The order of the questions is the order of safety: refuse, join, assign, replicate, forget, settings, guests, slots, zones, retire.
  */
 export function plan(
   goal: FormationGoal,
@@ -93,7 +96,10 @@ export function plan(
     ["assign", assigning.length > 0 ? [...assigning, ...firstMeetings] : []],
     ["join", firstMeetings],
     ["replicate", planReplicas(layout, alive)],
-    ["join", mesh || shardsFirst ? [] : planMeetings(goal, alive, options.insist ?? false)],
+    [
+      "join",
+      mesh || shardsFirst ? [] : planMeetings(goal, standing.formed ? mayMeet(observation) : alive, options.insist ?? false),
+    ],
     ["retire", forgetStale(stale, alive, !standing.formed && standing.keyless)],
   ];
   for (const [phase, steps] of batches) if (steps.length > 0) return { kind: "act", phase, steps };
@@ -114,7 +120,11 @@ export function plan(
         node.leaving ? [] : settingSteps(goal, node, history.verified || goal.given !== undefined),
       ),
     ],
-    ["move", open ? finishOpenSlots(observation, members, shardOf) : nextRound(planMoves(goal, observation), limit)],
+    ["move", open ? finishOpenSlots(observation, members, shardOf) : []],
+    // Before moves, which may take hours: meanwhile the guest's own shard would lack a copy, and maybe a zone.
+    ["balance", handOver(layout, ledByGuest)],
+    ["move", open ? [] : nextRound(planMoves(goal, observation), limit)],
+    ["balance", handOver(layout, ({ leader }) => leader?.leaving !== undefined)],
     ["balance", spreadLeaders(goal, layout, observation)],
     ["retire", retire(layout, observation)],
   ];
@@ -158,6 +168,19 @@ function claimAll(layout: readonly ShardLayout[]): Step[] {
       return missing.length > 0 ? [{ do: "addSlotsRange", node: stray.name, shard: planned.name, slots: missing }] : [];
     });
   });
+}
+
+/**
+ * Who may meet now. A node without its nodes.conf begins at epoch 0, as blank ones do, and of two masters with equal epochs one takes the
+ * greatest of all: a former leader that meets another such node before it hears of its successor could win its slots back, with old
+ * data. So each comes alone, and whoever else is new after it has heard.
+ */
+function mayMeet(observation: ClusterObservation): AnsweringNode[] {
+  const alive = answering(observation);
+  const former = superseded(observation);
+  if (former.length === 0) return alive;
+  const next = former.find((n) => n.view.length > 1) ?? former[0];
+  return alive.filter((n) => n.view.length > 1 || n === next);
 }
 
 /**
@@ -251,18 +274,25 @@ function settingSteps(goal: FormationGoal, node: AnsweringNode, persist: boolean
   return wrong.length === 0 ? [] : [{ do: "setConfig", node: node.name, settings: Object.fromEntries(wrong), persist }];
 }
 
-/**
- * One graceful failover: from a leader that is to leave, or is planned in another shard, to a replica that stays, else out of a crowded zone; preferably to
- * the node that the plan has in the lead.
- */
-function spreadLeaders(goal: FormationGoal, layout: readonly ShardLayout[], observation: ClusterObservation): Step[] {
-  for (const { planned, leader, replicas } of layout) {
-    if (!leader || (!leader.leaving && planned.nodes.some((n) => n.name === leader.name))) continue;
-    const heirs = replicas
+/** Is the shard led by a node that is planned in another one? */
+function ledByGuest({ planned, leader }: ShardLayout): boolean {
+  return leader !== undefined && !leader.leaving && !planned.nodes.some((n) => n.name === leader.name);
+}
+
+/** One graceful failover in the first of these shards, to a replica that stays; preferably to the node that the plan has in the lead. */
+function handOver(layout: readonly ShardLayout[], which: (shard: ShardLayout) => boolean): Step[] {
+  for (const { planned, leader, replicas } of layout.filter(which)) {
+    if (!leader) continue;
+    const [heir] = replicas
       .filter((r) => !r.leaving && r.replication.linkUp && holdsCopyOf(leader, r))
       .sort((a, b) => rank(planned, a) - rank(planned, b));
-    if (heirs[0]) return [{ do: "failover", node: heirs[0].name, shard: planned.name, from: leader.name }];
+    if (heir) return [{ do: "failover", node: heir.name, shard: planned.name, from: leader.name }];
   }
+  return [];
+}
+
+/** One graceful failover out of a crowded zone; preferably to the node that the plan has in the lead. */
+function spreadLeaders(goal: FormationGoal, layout: readonly ShardLayout[], observation: ClusterObservation): Step[] {
   if (!goal.plan.promises.mastersKeepMajority) return [];
   const zones = zonesOf(goal, observation);
   const crowded = crowdedZones(goal, layout)[0];

@@ -161,15 +161,19 @@ export function reclaimSlots(observation: ClusterObservation): Step[] {
 /** Of these slots, those whose owner most masters agree on and nobody doubts: slot → node ID. */
 export function namedOwners(observation: ClusterObservation, slots: readonly number[]): Map<number, string> {
   const wanted = new Set(slots);
+  const alive = answering(observation);
   // A node that imports a slot takes no news of it.
-  const telling = answering(observation).filter((n) => openSlotsOf(n).length === 0);
+  const importing = new Map(
+    alive.map((n) => [n, new Set(openSlotsOf(n).flatMap((o) => (o.direction === "importing" ? o.slot : [])))]),
+  );
+  const tells = (node: AnsweringNode, slot: number) => importing.get(node)?.has(slot) !== true;
   const namedBy = new Map<number, Map<string, AnsweringNode[]>>();
-  for (const node of telling) {
+  for (const node of alive) {
     for (const entry of node.view) {
       // Its own word is what is missing.
       if (entry.myself) continue;
       for (const slot of expandSlots(entry.slots)) {
-        if (!wanted.has(slot)) continue;
+        if (!wanted.has(slot) || !tells(node, slot)) continue;
         const named = namedBy.get(slot) ?? new Map<string, AnsweringNode[]>();
         named.set(entry.id, [...(named.get(entry.id) ?? []), node]);
         namedBy.set(slot, named);
@@ -182,7 +186,7 @@ export function namedOwners(observation: ClusterObservation, slots: readonly num
     if (!first || others.length > 0) continue;
     const [id, by] = first;
     // Who has lost its nodes.conf knows nobody, and has no say; nor have nodes without slots, where there are others.
-    const asked = telling.filter((n) => n.id !== id && n.view.some((e) => e.id === id));
+    const asked = alive.filter((n) => tells(n, slot) && n.id !== id && n.view.some((e) => e.id === id));
     const masters = asked.filter((n) => self(n).role === "master" && self(n).slots.length > 0);
     const electorate = masters.length > 0 ? masters : asked;
     if (electorate.filter((n) => by.includes(n)).length * 2 > electorate.length) owners.set(slot, id);

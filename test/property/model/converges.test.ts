@@ -74,7 +74,8 @@ async function happen(stack: ModelStack, { event, a, b, settled }: Happening): P
       if (replica) byHand(stack, replica.name, "CLUSTER", "FAILOVER");
       break;
     case "lost-nodes-conf": {
-      // Only where a copy remains.
+      // Only where a copy remains. A guest would come with slots of another shard, as a node from elsewhere does: that is refused.
+      if (!shard.planned.nodes.some((n) => n.name === leader.name)) break;
       const victim = b % 2 === 0 ? leader.name : replica?.name;
       if (replica && victim) stack.node(victim).loseIdentity(stack.model.newId(), true);
       break;
@@ -103,7 +104,8 @@ async function happen(stack: ModelStack, { event, a, b, settled }: Happening): P
     }
     case "open-slots": {
       const slot = from.owned.find((s) => (from.keys.get(s)?.size ?? 0) > 0) ?? from.owned[0];
-      if (slot === undefined) break;
+      // Whoever nobody knows opens nothing, and a key that is moved away from it makes it one that is refused.
+      if (slot === undefined || !stack.node(other.leader.name).known.has(leader.id)) break;
       const left = b % 5;
       if (left !== 1) byHand(stack, other.leader.name, "CLUSTER", "SETSLOT", `${slot}`, "IMPORTING", leader.id);
       if (left !== 2) byHand(stack, leader.name, "CLUSTER", "SETSLOT", `${slot}`, "MIGRATING", other.leader.id);

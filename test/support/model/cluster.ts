@@ -96,7 +96,10 @@ export class ModelCluster {
     if (said.role === "replica" && entry.role === "master") this.#disown(to, from.id);
     entry.role = said.role;
     entry.masterId = said.masterId;
-    if (said.role === "master") this.#claims(to, from, entry);
+    if (said.role === "master") {
+      const later = this.#claims(to, from.id, entry.configEpoch, from.slots);
+      if (later) this.#update(from, to, later);
+    }
     // Equal epochs: the one with the smaller ID takes a new one.
     const own = to.self;
     if (own.role === "master" && said.role === "master" && own.configEpoch === said.configEpoch && from.id > to.id) {
@@ -125,9 +128,15 @@ export class ModelCluster {
     });
   }
 
-  /** A node that a known one speaks of is greeted, unless it was to be forgotten. */
+  /**
+   * A node that a known one speaks of is greeted, unless it was to be forgotten. One that a node looks for in vain is where
+   * others reach it.
+   */
   #hearsay(to: ModelNode, about: Known): void {
-    if (to.known.has(about.id) || to.forgotten.has(about.id) || about.noaddr || about.failed) return;
+    const entry = to.known.get(about.id);
+    const reached = !about.noaddr && !about.failed && this.at(about.endpoint) !== undefined;
+    if (entry && !entry.noaddr && reached && this.#misses(to, about.id)) entry.endpoint = about.endpoint;
+    if (entry || to.forgotten.has(about.id) || about.noaddr || about.failed) return;
     const there = this.at(about.endpoint);
     if (there && there.id === about.id && there !== to) {
       this.#introduce(to, there);
@@ -135,25 +144,42 @@ export class ModelCluster {
     }
   }
 
-  /** clusterUpdateSlotsConfigWith: the greater epoch owns; who loses all its slots to one that took exactly these follows it. */
-  #claims(to: ModelNode, from: ModelNode, entry: Known): void {
+  /**
+   * clusterUpdateSlotsConfigWith: the greater epoch owns; who loses all its slots to one that took exactly these follows it.
+   * @returns a later owner of some slot, of whom the claimant has to hear
+   */
+  #claims(to: ModelNode, id: string, configEpoch: number, owners: readonly (string | undefined)[]): Known | undefined {
     const own = to.self;
     const current = own.role === "master" ? to.id : own.masterId;
     let [claimed, taken] = [0, 0];
+    const dirty: number[] = [];
+    let later: Known | undefined;
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
-      if (from.slots[slot] !== from.id) continue;
+      if (owners[slot] !== id) continue;
       claimed++;
       const owner = to.slots[slot];
-      if (owner === from.id || to.importing.has(slot)) continue;
-      const epoch = owner === undefined ? -1 : (to.known.get(owner)?.configEpoch ?? -1);
-      if (owner !== undefined && epoch >= entry.configEpoch) continue;
+      if (owner === id || to.importing.has(slot)) continue;
+      const known = owner === undefined ? undefined : to.known.get(owner);
+      if (known && known.configEpoch > configEpoch) later ??= known;
+      if (owner !== undefined && (known?.configEpoch ?? -1) >= configEpoch) continue;
       if (owner !== undefined && owner === current) taken++;
-      // What a master holds of a slot that somebody else has got is dirty, and goes.
-      if (owner === to.id) to.keys.delete(slot);
-      to.slots[slot] = from.id;
+      if (owner === to.id) dirty.push(slot);
+      to.slots[slot] = id;
     }
-    if (taken === 0 || current === undefined || to.ownedBy(current).length > 0 || claimed !== taken) return;
-    to.follow(from.id);
+    if (taken > 0 && current !== undefined && to.ownedBy(current).length === 0 && claimed === taken) to.follow(id);
+    // What a master that stays one holds of a slot that somebody else has got goes; one that follows now keeps it for its successor's data.
+    else for (const slot of dirty) to.keys.delete(slot);
+    return later;
+  }
+
+  /** clusterSendUpdate: what a node knows of a slot's later owner. Who has heard of that one's epoch takes no notice. */
+  #update(to: ModelNode, from: ModelNode, { id, configEpoch }: Known): void {
+    const entry = to.known.get(id);
+    if (!entry || entry.configEpoch >= configEpoch) return;
+    entry.role = "master";
+    entry.masterId = undefined;
+    entry.configEpoch = configEpoch;
+    this.#claims(to, id, configEpoch, from.slots);
   }
 
   /** A majority of masters that do not reach a node call it failed. One without an address is never suspected. */
@@ -163,10 +189,16 @@ export class ModelCluster {
       for (const entry of node.known.values()) {
         if (entry.id === node.id || entry.noaddr || entry.failed || this.at(entry.endpoint)) continue;
         const masters = node.voters;
-        const agreeing = masters.filter((m) => m.id !== entry.id && this.byId(m.id)?.running);
+        const agreeing = masters.filter((m) => m.id !== entry.id && this.#misses(this.byId(m.id), entry.id));
         if (agreeing.length * 2 > masters.length) entry.failed = true;
       }
     }
+  }
+
+  /** Does a node that runs look for another one in vain? */
+  #misses(node: ModelNode | undefined, id: string): boolean {
+    const entry = node?.running ? node.known.get(id) : undefined;
+    return entry !== undefined && (entry.noaddr || !this.at(entry.endpoint));
   }
 
   /** A replica whose master failed, and that still reaches a majority of masters, takes its slots with a new epoch. */

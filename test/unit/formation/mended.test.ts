@@ -44,6 +44,20 @@ describe("slots that were deleted in their owner's view", () => {
   });
 });
 
+describe("a slot that is open", () => {
+  test("keeps nobody from naming the owner of other slots, which were deleted in its view", async () => {
+    const stack = await formed({ ...SHAPE, replicas: 0 });
+    const [a, b, c] = (await shardsOf(stack)).map((s) => stack.node(s.leader?.name ?? ""));
+    if (!a || !b || !c) throw new Error("not formed");
+    stack.model.call(b, ["CLUSTER", "SETSLOT", b.owned[0] ?? 0, "MIGRATING", c.id]);
+    // The only other one that could tell does not know it any more.
+    stack.model.call(a, ["CLUSTER", "FORGET", c.id]);
+    stack.model.call(c, ["CLUSTER", "DELSLOTS", ...c.owned.slice(0, 2)]);
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(9);
+  });
+});
+
 describe("a leader that is to leave and lost its nodes.conf", () => {
   test.each(["before anybody missed it", "after its replica took over"])(
     "%s: its shard is drained all the same",
@@ -64,20 +78,119 @@ describe("a leader that is to leave and lost its nodes.conf", () => {
   );
 });
 
+describe("a former leader that lost its nodes.conf, and whose successor was written to since", () => {
+  /** The second shard's leader, which the plan has as a replica, is back with old data; its successor has one key more. */
+  async function succeeded(shape: ModelShape): Promise<{ stack: ModelStack; successor: string }> {
+    const stack = await formed(shape);
+    const [, shard] = await shardsOf(stack);
+    const former = stack.node(shard?.replicas[0]?.name ?? "");
+    stack.model.call(former, ["CLUSTER", "FAILOVER"]);
+    stack.model.settle();
+    former.running = false;
+    stack.model.settle();
+    const successor = (await shardsOf(stack))[1]?.leader?.name ?? "";
+    stack
+      .node(successor)
+      .keysIn(stack.node(successor).owned[0] ?? 0)
+      .add("written since");
+    stack.model.replicate();
+    former.loseIdentity(stack.model.newId(), true);
+    former.running = true;
+    return { stack, successor };
+  }
+
+  test.each([4, 5])("meets the others before any of the blank nodes for %i masters does", async (masters) => {
+    const { stack } = await succeeded(SHAPE);
+    const former = stack.model.nodes.find((n) => n.known.size === 1);
+    // It is to leave, and so among the last that would meet the others.
+    stack.declare({ ...SHAPE, masters, replicas: 0 });
+    const name = stack.names.find((n) => stack.node(n) === former);
+    for (;;) {
+      const { next, observation } = await stack.look();
+      if (next.kind !== "act") throw new Error(`it never joined: ${JSON.stringify(next)}`);
+      await stack.carryOut(next, observation);
+      stack.model.settle();
+      if (next.phase !== "join") continue;
+      expect(next.steps.filter((s) => s.do !== "meet" || (s.node !== name && s.peer !== name))).toEqual([]);
+      break;
+    }
+    expect(former?.self.role).toBe("replica");
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(10);
+  });
+
+  test("does not lead in the layout, where a node of another shard has succeeded it", async () => {
+    const { stack, successor } = await succeeded({ ...SHAPE, replicas: 2 });
+    const [a] = await shardsOf(stack);
+    const guest = a?.replicas[0]?.name ?? "";
+    stack.model.call(stack.node(guest), ["CLUSTER", "REPLICATE", stack.node(successor).id]);
+    stack.model.settle();
+    stack.model.call(stack.node(guest), ["CLUSTER", "FAILOVER"]);
+    stack.model.settle();
+    expect((await shardsOf(stack)).map((s) => s.leader?.name)).toEqual([a?.leader?.name, guest, expect.any(String)]);
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(10);
+  });
+});
+
 describe("a shard that is led by a node planned in another one", () => {
-  test.each([1, 2])("with %i replicas: is led by its own again, and the guest goes home", async (replicas) => {
-    const stack = await formed({ ...SHAPE, replicas });
-    const [a, b] = await shardsOf(stack);
-    const guest = b?.replicas[0]?.name ?? "";
+  /** A replica of the second shard that has `zone` in its name follows the first shard's leader, or that of another, and takes over. */
+  async function ledByGuest(shape: ModelShape, zone: string, shard = 0): Promise<{ stack: ModelStack; guest: string }> {
+    const stack = await formed(shape);
+    const shards = await shardsOf(stack);
+    const [a, b] = [shards[shard], shards[1]];
+    const guest = b?.replicas.find((n) => n.name.includes(zone))?.name ?? "";
     stack.model.call(stack.node(guest), ["CLUSTER", "REPLICATE", a?.leader?.id ?? ""]);
     stack.model.settle();
     stack.model.call(stack.node(guest), ["CLUSTER", "FAILOVER"]);
     stack.model.settle();
-    expect(await stack.converge()).toEqual(DONE);
+    return { stack, guest };
+  }
+
+  async function expectHome(stack: ModelStack, guest: string): Promise<void> {
     const [again, home] = await shardsOf(stack);
     expect(again?.planned.nodes.map((n) => n.name)).toContain(again?.leader?.name);
     expect(home?.replicas.map((n) => n.name)).toContain(guest);
     expect(keysOf(stack)).toBe(9);
+  }
+
+  test.each([1, 2])("with %i replicas: is led by its own again, and the guest goes home", async (replicas) => {
+    const { stack, guest } = await ledByGuest({ ...SHAPE, replicas }, "zone");
+    expect(await stack.converge()).toEqual(DONE);
+    await expectHome(stack, guest);
+  });
+
+  test("also where its own shard is in one zone alone meanwhile", async () => {
+    // The second shard has two nodes in zone-b, and this one.
+    const { stack, guest } = await ledByGuest({ masters: 3, replicas: 2, zones: 2 }, "zone-a");
+    expect(await stack.converge()).toEqual(DONE);
+    await expectHome(stack, guest);
+  });
+
+  test("where that shard is no longer declared: its slots move to those that stay", async () => {
+    const { stack, guest } = await ledByGuest({ ...SHAPE, masters: 4 }, "zone", 3);
+    const home = (await shardsOf(stack))[1]?.leader?.name;
+    stack.declare(SHAPE);
+    expect((await shardsOf(stack))[1]?.leader?.name).toBe(home);
+    expect(await stack.converge()).toEqual(DONE);
+    const [, again] = await shardsOf(stack);
+    expect([again?.leader?.name, again?.replicas.map((n) => n.name)]).toEqual([home, [guest]]);
+    expect(keysOf(stack)).toBe(12);
+  });
+
+  test("before slots move, since that may take hours and the guest's shard lacks a copy meanwhile", async () => {
+    const { stack, guest } = await ledByGuest(SHAPE, "zone");
+    stack.declare({ ...SHAPE, masters: 4 });
+    let next: Plan;
+    do {
+      const look = await stack.look();
+      next = look.next;
+      if (next.kind === "act" && next.phase === "move") break;
+      await stack.carryOut(next, look.observation);
+      stack.model.settle();
+    } while (next.kind === "act");
+    expect(next).toMatchObject({ kind: "act", phase: "move" });
+    await expectHome(stack, guest);
   });
 });
 
