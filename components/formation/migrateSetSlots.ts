@@ -44,7 +44,7 @@ local function cluster(...)
   if type(answer) ~= 'table' or not answer.err then return answer end
   errors[#errors + 1] = answer.err
 end
-if state == 'IMPORTING' and closed > 0 then cluster('BUMPEPOCH') end
+if state == 'IMPORTING' and closed > 0 and not cluster('BUMPEPOCH') then return {errors, counts, unheard} end
 for i = 5, 4 + closed do
   if state == 'MIGRATING' and not redis.pcall('CLUSTER', 'SETSLOT', ARGV[i], state, peer).err then
     unheard[#unheard + 1] = ARGV[i]

@@ -34,16 +34,16 @@ const NO_SCRIPTS = ['rename-command EVAL ""'];
 const MANY_KEYS = 200;
 
 describe("a move whose runner is killed with SIGKILL", () => {
-  const WAYS: readonly (readonly [TestServerName, MigrationWay, ...string[]])[] = [
-    ...SERVERS.map((server) => [server, "classic"] as const),
-    ["redis-7.0", "classic", ...NO_SCRIPTS],
-    ["valkey-9.1", "atomicFromSource"],
+  const WAYS: readonly (readonly [TestServerName, MigrationWay, string, readonly string[]])[] = [
+    ...SERVERS.map((server) => [server, "classic", "", []] as const),
+    ["redis-7.0", "classic", ", no scripts", NO_SCRIPTS],
+    ["valkey-9.1", "atomicFromSource", "", []],
   ];
 
   test.for(WAYS)(
-    "%s, %s %s: after any of its commands, the next run completes it",
+    "%s, %s%s: after any of its commands, the next run completes it",
     { timeout: 600_000 },
-    async ([server, way, ...lines], context) => {
+    async ([server, way, , lines], context) => {
       const uneven = await Uneven.start(context, server, SHAPE, 5_000, lines);
       const { cluster } = uneven;
       await uneven.fill(await uneven.unbalance(), "first");
@@ -234,7 +234,7 @@ describe.each(SERVERS)("a move on %s", (server) => {
 
   test.for([
     ["a source lists and moves keys by itself", []],
-    ["a source that runs no scripts is told which", ['rename-command EVAL ""']],
+    ["a source that runs no scripts is told which", NO_SCRIPTS],
   ] as const)("%s; replicas of both ends follow", async ([, lines], context) => {
     const shape = { masters: 3, replicas: 1, zones: 3 };
     const cluster = await ChangingCluster.start(await programFor(context, server), shape, { lines });
