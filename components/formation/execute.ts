@@ -50,16 +50,26 @@ export const LOOK_AGAIN: Partial<Record<Step["do"], RegExp>> = {
   failover: /send CLUSTER FAILOVER to a replica|Master is down or failed/i,
 };
 
-/** Runs one batch: all nodes at once, each node's steps in order. */
+/** Runs one batch: all nodes at once, each node's steps in order; meetings when all else is done everywhere, moves last. */
 export async function execute(
   steps: readonly Step[],
   context: ExecutionContext,
   connections: Connections,
 ): Promise<Outcome> {
-  const { endpoints } = context;
+  // Nodes that begin to meet keep the machine busy, and those that have no slots yet would get them late.
+  const meetings = steps.filter((s) => s.do === "meet");
+  const others = steps.filter((s) => s.do !== "meet" && s.do !== "migrateSlots");
+  const again = [...(await sendAll(others, context, connections)), ...(await sendAll(meetings, context, connections))];
+  return { again, moved: await moveAll(steps, context, connections) };
+}
+
+async function sendAll(
+  steps: readonly Step[],
+  { endpoints }: ExecutionContext,
+  connections: Connections,
+): Promise<Outcome["again"]> {
   const byNode = new Map<string, Step[]>();
-  for (const step of steps)
-    if (step.do !== "migrateSlots") byNode.set(step.node, [...(byNode.get(step.node) ?? []), step]);
+  for (const step of steps) byNode.set(step.node, [...(byNode.get(step.node) ?? []), step]);
   const again: { step: Step; reason: string }[] = [];
   const refused: StepRefused[] = [];
   await Promise.all(
@@ -87,7 +97,7 @@ export async function execute(
   );
   if (refused.length === 1 && refused[0]) throw refused[0];
   if (refused.length > 1) throw new AggregateError(refused, refused.map((e) => e.message).join("; "));
-  return { again, moved: await moveAll(steps, context, connections) };
+  return again;
 }
 
 /** Moves of one batch, side by side, for as long as a round may take. */

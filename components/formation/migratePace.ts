@@ -1,7 +1,7 @@
 /** Above this a client notices: less is moved at once, and the servers are left alone in between. */
-const TOO_SLOW_MILLISECONDS = 4.5;
+const TOO_SLOW_MILLISECONDS = 3.5;
 /** Below this there is room for more. */
-const FAST_MILLISECONDS = 2.2;
+const FAST_MILLISECONDS = 1.5;
 /** Keys moved in one go; at the least as many as a client does not notice even on a slow machine. */
 export const KEYS_AT_ONCE = { first: 200, least: 60, most: 1_000 } as const;
 /** The same in bytes, as MEMORY USAGE counts them; a larger key goes alone. */

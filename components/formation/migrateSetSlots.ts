@@ -1,12 +1,67 @@
+import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
 import { parseClusterNodes } from "./clusterNodes";
-import { type Insistence, insist, type MigrationContext } from "./migrateContext";
+import { type Insistence, insist, type MigrationContext, RoundInterrupted } from "./migrateContext";
 import type { AnsweringNode } from "./observation";
 import { expandSlots } from "./slots";
 import type { Answer, Command, Connections } from "./wire";
 
 /** Where SETSLOT waits for replicas: how many wait at the same time. */
 const LANES = 8;
+
+/** What one end of a move does to its slots at once: hands over those that are empty, opens the next. */
+export interface Turn {
+  readonly closed: readonly number[];
+  /** ID of who owns these from now on. */
+  readonly owner: string;
+  readonly opening: readonly number[];
+  readonly state: "IMPORTING" | "MIGRATING";
+  /** ID of the other end. */
+  readonly peer: string;
+}
+
+export interface TurnResult {
+  /** COUNTKEYSINSLOT of every slot that was opened. */
+  readonly counted: readonly Answer[];
+  /** To what was asked after it. */
+  readonly answers: readonly Answer[];
+  /** Slots that are not closed, since this node has not heard of their owner yet. */
+  readonly unheard: readonly number[];
+}
+
+/**
+ * A turn on the server itself: one command instead of dozens, and one word to all nodes instead of one a slot. A server that
+ * takes over a slot which it was importing tells everybody at once, and whoever learns of a slot that way syncs its nodes.conf
+ * to the disk, serving nobody meanwhile. So all slots but the last are not being imported any more when they are taken over;
+ * nobody sees them in between. The epoch in which these claims hold is raised first, as the end of an import does.
+ *
+ * On the source, a slot that can still be set MIGRATING is its own as it sees it, so it has not heard of the new owner.
+ */
+const TURN = `local errors, counts, unheard = {}, {}, {}
+local owner, state, peer, closed = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local function cluster(...)
+  local answer = redis.pcall('CLUSTER', ...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  errors[#errors + 1] = answer.err
+end
+if state == 'IMPORTING' and closed > 0 and not cluster('BUMPEPOCH') then return {errors, counts, unheard} end
+for i = 5, 4 + closed do
+  if state == 'MIGRATING' and not redis.pcall('CLUSTER', 'SETSLOT', ARGV[i], state, peer).err then
+    unheard[#unheard + 1] = ARGV[i]
+  else
+    if state == 'IMPORTING' and i < 4 + closed then cluster('SETSLOT', ARGV[i], 'STABLE') end
+    cluster('SETSLOT', ARGV[i], 'NODE', owner)
+  end
+end
+for i = 5 + closed, #ARGV do
+  cluster('SETSLOT', ARGV[i], state, peer)
+  counts[#counts + 1] = cluster('COUNTKEYSINSLOT', ARGV[i])
+end
+return {errors, counts, unheard}`;
+
+/** How long a source may take to hear from the new owner by itself; it has a link to it, so mostly a few milliseconds. */
+const HEARD_WITHIN_MILLISECONDS = 2_000;
+const HEARD_POLL_MILLISECONDS = 2;
 
 /**
  * Sends CLUSTER SETSLOT. From Valkey 8 on each one blocks its connection until the replicas have it too, so there they are
@@ -15,11 +70,58 @@ const LANES = 8;
 export class SlotSetter {
   readonly #context: MigrationContext;
   readonly #lanes: readonly Connections[];
+  #scripts: boolean;
 
   constructor(context: MigrationContext, nodes: readonly string[]) {
     this.#context = context;
     const blocks = nodes.some((node) => waitsForReplicas(context.servers[node]));
     this.#lanes = blocks ? Array.from({ length: LANES }, () => context.connections.another()) : [];
+    this.#scripts = !blocks;
+  }
+
+  /** @param after what is asked once that is done */
+  async turn(
+    endpoint: NodeEndpoint,
+    node: string,
+    turn: Turn,
+    how: Insistence,
+    after: readonly Command[] = [],
+  ): Promise<TurnResult> {
+    const { closed, owner, opening, state, peer } = turn;
+    if (closed.length + opening.length + after.length === 0) return { counted: [], answers: [], unheard: [] };
+    if (this.#scripts) {
+      const command: Command = ["EVAL", TURN, 0, owner, state, peer, closed.length, ...closed, ...opening];
+      const [first, ...answers] = await insist(this.#context, endpoint, node, [command, ...after], {
+        ...how,
+        expected: { ...how.expected, EVAL: /^/ },
+      });
+      const result = resultOf(first, how.done);
+      if (result) return { ...result, answers };
+      // Whatever that was, it comes to light where each slot is set by itself.
+      this.#scripts = false;
+    }
+    const commands = [
+      ...closed.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "NODE", owner]),
+      ...opening.map((slot): Command => ["CLUSTER", "SETSLOT", slot, state, peer]),
+    ];
+    const counting = opening.map((slot): Command => ["CLUSTER", "COUNTKEYSINSLOT", slot]);
+    const answers = await this.set(endpoint, node, commands, how, [...counting, ...after]);
+    return { counted: answers.slice(0, opening.length), answers: answers.slice(opening.length), unheard: [] };
+  }
+
+  /**
+   * Closes slots on their former owner once it has heard of the new one.
+   * @throws RoundInterrupted where it does not hear of it: a new owner that has lost a slot since must not be the only one
+   */
+  async settle(endpoint: NodeEndpoint, node: string, slots: readonly number[], owner: string): Promise<void> {
+    let open = slots;
+    for (const until = Date.now() + HEARD_WITHIN_MILLISECONDS; open.length > 0; ) {
+      const turn = { closed: open, owner, opening: [], state: "MIGRATING" as const, peer: owner };
+      open = (await this.turn(endpoint, node, turn, { done: /not the owner/i })).unheard;
+      if (open.length === 0) return;
+      if (Date.now() >= until) throw new RoundInterrupted(`${node} has not heard who owns slot ${open[0]} now`);
+      await setTimeout(HEARD_POLL_MILLISECONDS);
+    }
   }
 
   /** Sends what sets slots, in any order, then what comes after it. @returns what the latter answered */
@@ -73,6 +175,17 @@ export class SlotSetter {
   #shares(commands: readonly Command[]): { lane: Connections; own: Command[] }[] {
     return this.#lanes.map((lane, i) => ({ lane, own: commands.filter((_, at) => at % LANES === i) }));
   }
+}
+
+/** @returns undefined where the script did not run or something in it failed */
+function resultOf(answer: Answer | undefined, done: RegExp | undefined): Omit<TurnResult, "answers"> | undefined {
+  if (!answer?.ok || !Array.isArray(answer.value)) return undefined;
+  const [errors, counts, unheard] = answer.value as [unknown[], unknown[], unknown[]];
+  if (errors.some((error) => !done?.test(String(error)))) return undefined;
+  return {
+    counted: counts.map((value): Answer => ({ ok: true, value })),
+    unheard: unheard.map((slot) => Number(String(slot))),
+  };
 }
 
 function waitsForReplicas(server: AnsweringNode["server"] | undefined): boolean {

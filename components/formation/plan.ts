@@ -98,7 +98,9 @@ export function plan(
     ["replicate", planReplicas(layout, alive)],
     [
       "join",
-      mesh || shardsFirst ? [] : planMeetings(goal, standing.formed ? mayMeet(observation) : alive, options.insist ?? false),
+      mesh || shardsFirst
+        ? []
+        : planMeetings(goal, standing.formed ? mayMeet(observation) : alive, options.insist ?? false),
     ],
     ["retire", forgetStale(stale, alive, !standing.formed && standing.keyless)],
   ];

@@ -4,6 +4,8 @@ import { type Answer, type Command, Connections } from "../../components/formati
 export const PLANTS = ["source-first", "no-source-check"] as const;
 export type Plant = (typeof PLANTS)[number];
 
+const NO_SCRIPTS = Object.assign(new Error("ERR unknown command 'EVAL'"), { name: "ReplyError" });
+
 export function isPlant(name: string): name is Plant {
   return (PLANTS as readonly string[]).includes(name);
 }
@@ -21,6 +23,11 @@ export function plant(bug: Plant): void {
     const answers: Answer[] = [];
     for (const command of commands) {
       const [name, sub, slot = "", verb] = command.map(String);
+      // What a script does at once is to go command by command here.
+      if (name === "EVAL") {
+        answers.push({ ok: false, error: NO_SCRIPTS });
+        continue;
+      }
       const closes = name === "CLUSTER" && sub === "SETSLOT" && verb === "NODE";
       if (bug === "source-first" && closes && !held.has(slot)) {
         held.set(slot, () => send.call(this, endpoint, [command], options));

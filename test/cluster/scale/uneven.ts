@@ -20,9 +20,16 @@ export class Uneven {
     this.cluster = cluster;
   }
 
-  static async start(context: TestContext, server: TestServerName, shape = SHAPE, timeout = 5_000): Promise<Uneven> {
+  static async start(
+    context: TestContext,
+    server: TestServerName,
+    shape = SHAPE,
+    timeout = 5_000,
+    lines: readonly string[] = [],
+  ): Promise<Uneven> {
     const cluster = await ChangingCluster.start(await programFor(context, server), shape, {
       nodeTimeoutMilliseconds: timeout,
+      lines,
     });
     context.onTestFinished(() => cluster.stop());
     return new Uneven(cluster);
@@ -80,10 +87,10 @@ export class Uneven {
     }
   }
 
-  async fill(slots: readonly number[], mark: string): Promise<void> {
+  async fill(slots: readonly number[], mark: string, keysInEach = KEYS_A_SLOT): Promise<void> {
     const client = this.cluster.client();
     for (const slot of slots) {
-      for (let n = 0; n < KEYS_A_SLOT; n++) {
+      for (let n = 0; n < keysInEach; n++) {
         const key = keyIn(slot, n);
         await client.set(key, `${mark} ${key}`);
         this.written.set(key, `${mark} ${key}`);

@@ -29,14 +29,9 @@ const COMMANDS: Readonly<Record<string, Handler>> = {
   INFO: (cluster, node) => info(cluster, node),
   FUNCTION: () => [],
   EVAL_RO: () => [],
-  // The one script that changes something: lists keys of a slot and moves them.
-  EVAL: (cluster, node, [, , slot, most, address = "", port = ""]) => {
-    const held = node.keysIn(Number(slot));
-    const keys = [...held].slice(0, Number(most));
-    if (keys.length === 0) return [0, 0, ""];
-    const answer = COMMANDS["MIGRATE"]?.(cluster, node, [address, port, "", "0", "0", "KEYS", ...keys]);
-    return [answer === "OK" ? keys.length : 0, held.size, ""];
-  },
+  // The two scripts that change something.
+  EVAL: (cluster, node, [, , ...args]) =>
+    args[1] === "IMPORTING" || args[1] === "MIGRATING" ? turn(cluster, node, args) : move(cluster, node, args),
   CONFIG: (_, node, [sub = "", ...rest]) => {
     if (sub === "GET") return rest.flatMap((name) => [name, node.settings.get(name) ?? ""]);
     if (sub === "SET") for (let i = 0; i + 1 < rest.length; i += 2) node.settings.set(rest[i] ?? "", rest[i + 1] ?? "");
@@ -107,6 +102,10 @@ const CLUSTER: Readonly<Record<string, Handler>> = {
     node.reset(how.toUpperCase() === "HARD" ? cluster.newId() : undefined);
     return "OK";
   },
+  BUMPEPOCH: (_, node) => {
+    node.bumpEpoch();
+    return "OK";
+  },
   "SET-CONFIG-EPOCH": (_, node, [epoch]) => {
     if (node.known.size > 1)
       refuse("ERR The user can assign a config epoch only when the node does not know any other node.");
@@ -168,6 +167,60 @@ function setSlot(cluster: ModelCluster, node: ModelNode, slot: number, verb: str
     }
   }
   return "OK";
+}
+
+/** Lists keys of slots and moves them. */
+function move(cluster: ModelCluster, node: ModelNode, [address = "", port = "", , ...wanted]: readonly string[]) {
+  const found: unknown[] = [];
+  for (let i = 0; i + 1 < wanted.length; i += 2) {
+    const held = node.keysIn(Number(wanted[i]));
+    const before = held.size;
+    const keys = [...held].slice(0, Number(wanted[i + 1]));
+    if (keys.length > 0) COMMANDS["MIGRATE"]?.(cluster, node, [address, port, "", "0", "0", "KEYS", ...keys]);
+    found.push([before - held.size, held.size, ""]);
+  }
+  return found;
+}
+
+/** Closes slots and opens others. */
+function turn(cluster: ModelCluster, node: ModelNode, args: readonly string[]) {
+  const [owner = "", state = "", peer = "", closed = ""] = args;
+  const closing = args.slice(4, 4 + Number(closed));
+  const opening = args.slice(4 + Number(closed));
+  const errors: string[] = [];
+  const tried = (...command: string[]): unknown => {
+    try {
+      return answer(cluster, node, ["CLUSTER", ...command]);
+    } catch (error) {
+      if (!(error instanceof ReplyError)) throw error;
+      errors.push(error.message);
+      return undefined;
+    }
+  };
+  if (state === "IMPORTING" && closing.length > 0) tried("BUMPEPOCH");
+  const unheard: string[] = [];
+  for (const [i, slot] of closing.entries()) {
+    if (state === "MIGRATING" && node.slots[Number(slot)] === node.id) {
+      node.migrating.set(Number(slot), peer);
+      unheard.push(slot);
+      continue;
+    }
+    if (state === "IMPORTING" && i < closing.length - 1) tried("SETSLOT", slot, "STABLE");
+    tried("SETSLOT", slot, "NODE", owner);
+  }
+  // The word of the last slot's import speaks of all that this node owns.
+  if (state === "IMPORTING" && closing.length > 0)
+    for (const known of node.known.values()) {
+      const there = known.id === node.id ? undefined : cluster.at(known.endpoint);
+      if (there?.id !== known.id) continue;
+      for (const slot of closing)
+        if (node.slots[Number(slot)] === node.id) cluster.hearOfSlot(there, node, Number(slot));
+    }
+  const counts = opening.map((slot) => {
+    tried("SETSLOT", slot, state, peer);
+    return tried("COUNTKEYSINSLOT", slot);
+  });
+  return [errors, counts, unheard];
 }
 
 function ranged(args: readonly string[]): number[] {
