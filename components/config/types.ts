@@ -24,6 +24,11 @@ export interface NodeEndpoint {
   readonly hostname?: string;
 }
 
+/** `10.0.0.1:6379`: how people write it, and a node's key where nodes are told apart by where they are. */
+export function hostAndPort({ address, port }: Pick<NodeEndpoint, "address" | "port">): string {
+  return `${address}:${port}`;
+}
+
 /** Where a node keeps things, on its own file system. */
 export interface NodeStorage {
   /** The data folder: snapshots, append-only files, nodes.conf. */

@@ -1,5 +1,5 @@
 import { setTimeout } from "node:timers/promises";
-import type { NodeEndpoint } from "../config/types";
+import { hostAndPort, type NodeEndpoint } from "../config/types";
 import { LOOK_MILLISECONDS } from "./observe";
 import type { Connections } from "./wire";
 
@@ -28,8 +28,7 @@ interface ConnectedExecutor {
 
 /** Everybody asks the same node first, whatever part of the cluster they act on. */
 export function lockOrder(endpoints: readonly NodeEndpoint[]): NodeEndpoint[] {
-  const key = ({ address, port }: NodeEndpoint) => `${address}:${port}`;
-  return [...endpoints].sort((a, b) => (key(a) < key(b) ? -1 : 1));
+  return [...endpoints].sort((a, b) => (hostAndPort(a) < hostAndPort(b) ? -1 : 1));
 }
 
 /** The executor that is ahead of us, if any. Nodes are asked in the order given; the first that answers decides. */

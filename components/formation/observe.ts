@@ -1,4 +1,4 @@
-import type { NodeEndpoint } from "../config/types";
+import { hostAndPort, type NodeEndpoint } from "../config/types";
 import { parseClusterNodes } from "./clusterNodes";
 import type { FormationGoal, Machine, Member } from "./goal";
 import { type AnsweringNode, answering, type ClusterObservation, type NodeObservation } from "./observation";
@@ -58,13 +58,14 @@ export async function observeStrangers(
   connections: Connections,
 ): Promise<NodeObservation[]> {
   const alive = answering({ nodes });
-  const place = ({ address, port }: { address: string; port: number }) => `${address}:${port}`;
   const ours = new Set([...alive, ...members].map(({ id }) => id));
-  const asked = new Set(nodes.map((n) => place(n.endpoint)));
+  const asked = new Set(nodes.map((n) => hostAndPort(n.endpoint)));
   const strange = alive
     .flatMap((n) => n.view)
-    .filter((e) => !e.handshake && !e.noaddr && !ours.has(e.id) && !asked.has(place(e)));
-  const places = new Map(strange.map((e) => [place(e), { address: e.address, port: e.port, busPort: e.busPort }]));
+    .filter((e) => !e.handshake && !e.noaddr && !ours.has(e.id) && !asked.has(hostAndPort(e)));
+  const places = new Map(
+    strange.map((e) => [hostAndPort(e), { address: e.address, port: e.port, busPort: e.busPort }]),
+  );
   const settings = Object.keys(goal.settings).sort();
   return Promise.all([...places].map(([name, endpoint]) => observeNode(name, endpoint, settings, connections)));
 }

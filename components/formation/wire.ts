@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
 import Redis, { Cluster } from "ioredis";
-import type { NodeEndpoint } from "../config/types";
+import { hostAndPort, type NodeEndpoint } from "../config/types";
 
 /** How to speak to the nodes. Nothing of it is ever logged. */
 export interface Access {
@@ -70,7 +70,7 @@ export class Connections {
     timer.abort();
     if (inTime) return inTime;
     // Answers that come later belong to nobody: whatever is sent next gets a connection of its own.
-    this.#drop(keyOf(endpoint));
+    this.#drop(hostAndPort(endpoint));
     const error = Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" });
     return commands.map((): Answer => ({ ok: false, error }));
   }
@@ -95,7 +95,7 @@ export class Connections {
 
   /** Whoever asks while a connection is being made waits for that one. */
   async #client(endpoint: NodeEndpoint): Promise<Redis> {
-    const key = keyOf(endpoint);
+    const key = hostAndPort(endpoint);
     const known = this.#open.get(key);
     if (known?.status === "ready") return known;
     const underWay = this.#connecting.get(key);
@@ -138,7 +138,7 @@ export class Connections {
     client.on("error", (error: Error) => {
       cause = error;
     });
-    this.#open.set(keyOf(endpoint), client);
+    this.#open.set(hostAndPort(endpoint), client);
     try {
       await client.connect();
     } catch (error) {
@@ -151,10 +151,6 @@ export class Connections {
     for (const client of this.#open.values()) client.disconnect();
     this.#open.clear();
   }
-}
-
-function keyOf({ address, port }: NodeEndpoint): string {
-  return `${address}:${port}`;
 }
 
 /** An ordinary cluster client, as applications use it; for verification. */
