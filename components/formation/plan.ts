@@ -82,12 +82,14 @@ export function plan(
   const alive = answering(observation);
   const layout = layoutOf(goal, observation);
   const assigning = assignSlots(goal, layout, alive, standing);
-  const forming = !options.insist && !standing.formed && standing.keyless;
-  const mesh = forming && alive.length <= FULL_MESH_LIMIT && pingOften(alive, assigning);
+  const isNew = !options.insist && !history.verified && standing.keyless;
+  const mesh = isNew && alive.length <= FULL_MESH_LIMIT && pingOften(alive, assigning);
   // A new cluster that is large, or pings seldom, joins shard by shard first: when its nodes then meet, each is introduced
   // in its final role, and nothing is left to spread by pings afterwards.
-  const shardsFirst = forming && !mesh && layout.some((s) => s.strays.some((n) => self(n).role === "master"));
-  const firstMeetings = mesh ? planMesh(goal, alive) : shardsFirst ? planMeetingsWithinShards(goal, alive) : [];
+  const shardsFirst =
+    isNew && !standing.formed && !mesh && layout.some((s) => s.strays.some((n) => self(n).role === "master"));
+  const joining = standing.formed ? mayMeet(observation) : alive;
+  const firstMeetings = mesh ? planMesh(goal, joining) : shardsFirst ? planMeetingsWithinShards(goal, alive) : [];
   const batches: [Phase, Step[]][] = [
     ["recover", takeOver(members, alive)],
     ["recover", standing.formed ? reclaimSlots(observation) : []],
@@ -96,12 +98,7 @@ export function plan(
     ["assign", assigning.length > 0 ? [...assigning, ...firstMeetings] : []],
     ["join", firstMeetings],
     ["replicate", planReplicas(layout, alive)],
-    [
-      "join",
-      mesh || shardsFirst
-        ? []
-        : planMeetings(goal, standing.formed ? mayMeet(observation) : alive, options.insist ?? false),
-    ],
+    ["join", mesh || shardsFirst ? [] : planMeetings(goal, joining, options.insist ?? false)],
     ["retire", forgetStale(stale, alive, !standing.formed && standing.keyless)],
   ];
   for (const [phase, steps] of batches) if (steps.length > 0) return { kind: "act", phase, steps };

@@ -2,18 +2,13 @@ import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as net from "node:net";
 import * as path from "node:path";
-import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { PortTaken } from "../../../infra/platforms/local/runner/failures";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readInstanceRecord, writeInstanceRecord } from "../../../infra/platforms/local/runner/folder";
 import { LocalNode } from "../../../infra/platforms/local/runner/node";
 import { findMarked, processMark, startTime } from "../../../infra/platforms/local/runner/processes";
-import { recordOf } from "../../../infra/platforms/local/runner/server";
-import { CLIENT_PORT_LIMIT, PORT_STRIDE } from "../../../infra/platforms/local/runner/types";
 import { LocalVolume } from "../../../infra/platforms/local/runner/volume";
 import { findServer } from "../../../infra/platforms/local/server";
-import { GatedServer } from "../../support/gate";
-import { type RunningServer, startServer } from "../../support/servers";
-import { ask, Bench, ended, eventually, killHard, pidOf } from "./support";
+import { ask, Bench, ended, eventually, hasData, killHard, pidOf, withData } from "./support";
 
 // Drives the runner against real servers, the way Pulumi drives it, and interrupts it the ways a machine does.
 
@@ -22,16 +17,6 @@ beforeEach(() => {
   bench = new Bench(findServer());
 });
 afterEach(() => bench.clean());
-
-/** Cluster-mode servers refuse keys without slots; one node with all of them is enough to keep data. */
-async function withData(node: Parameters<typeof ask>[0]): Promise<void> {
-  await ask(node, "CLUSTER ADDSLOTSRANGE 0 16383");
-  await eventually("node takes writes", async () => (await ask(node, "SET greeting hello")).startsWith("+OK"));
-}
-
-async function hasData(node: Parameters<typeof ask>[0]): Promise<void> {
-  await eventually("data are served again", async () => (await ask(node, "GET greeting")).includes("hello"));
-}
 
 describe("starting", () => {
   test("a node answers, lives in a session of its own, and shows its mark", async () => {
@@ -217,149 +202,6 @@ describe("replacing", () => {
     expect(startTime(pid)).toBeUndefined();
     expect(fs.existsSync(path.join(node.volume.path, "appendonlydir"))).toBe(true);
     await LocalNode.delete("id", node);
-  });
-});
-
-describe("ports that somebody else takes between their choice and the start", () => {
-  /** A server that is not ours, and would answer in place of ours. */
-  async function foreignAt({ address, port }: { address: string; port: number }): Promise<RunningServer> {
-    const { path, engine } = bench.server;
-    const server = { path, engine: engine.name, version: engine.version };
-    const foreign = await startServer({ server, address, port, conf: "" });
-    onTestFinished(() => foreign.stop());
-    return foreign;
-  }
-
-  test("a new node gets others in the same run, and the next run knows them", async () => {
-    const gated = await GatedServer.create(bench.root, bench.server.path);
-    const declared = bench.node(await bench.createVolume(), { serverPath: gated.path });
-    const inputs = await bench.checkNode(declared);
-    const creation = LocalNode.create(inputs);
-    await gated.reached();
-    const foreign = await foreignAt(inputs);
-    await gated.open();
-    const { outs } = await creation;
-    expect([outs.address, outs.port, outs.busPort]).not.toEqual([inputs.address, inputs.port, inputs.busPort]);
-    expect(await ask(outs, "INFO server")).toContain(`process_id:${pidOf(outs)}\r`);
-    expect(pidOf(outs)).not.toBe(foreign.process.pid);
-
-    // Pulumi hands over the inputs of the last run, which the node did not come to have.
-    const news = await bench.checkNode(declared, inputs);
-    const { running: _, ...had } = outs;
-    expect(news).toEqual(had);
-    expect(await LocalNode.diff("id", outs, news)).toMatchObject({ changes: false, replaces: [] });
-  });
-
-  test("where no others are left, a new node is not bound to what it had chosen", async () => {
-    const declared = bench.node(await bench.createVolume());
-    const firstPort = CLIENT_PORT_LIMIT - PORT_STRIDE + (process.pid % PORT_STRIDE);
-    const last = { ...declared, hints: { ...declared.hints, firstPort, offset: 0 } };
-    const inputs = await bench.checkNode(last);
-    await foreignAt(inputs);
-    await expect(LocalNode.create(inputs)).rejects.toThrow(
-      /is in use by .*; there is no free port .*, or free that one, then run `up` again/,
-    );
-    expect(readInstanceRecord(inputs.volume.path)).toBeUndefined();
-    expect((await bench.checkNode(declared)).port).toBe(declared.hints.firstPort + declared.hints.offset);
-  });
-
-  test("a new node has no other ports than those that were asked for, and gets others once others are asked for", async () => {
-    const gated = await GatedServer.create(bench.root, bench.server.path);
-    const declared = bench.node(await bench.createVolume(), { serverPath: gated.path });
-    const { port, address } = await bench.checkNode(declared);
-    const from = (firstPort: number) => ({
-      ...declared,
-      hints: { ...declared.hints, firstPort, offset: 0, fixedPorts: true },
-    });
-    const creation = LocalNode.create(await bench.checkNode(from(port)));
-    const refusal = expect(creation).rejects.toThrow(
-      new RegExp(`port ${address}:${port} is in use by .*; free it, or choose another \`port\`, then run \`up\` again`),
-    );
-    await gated.reached();
-    await foreignAt({ address, port });
-    await gated.open();
-    await refusal;
-    expect((await bench.createNode(from(port + 1))).port).toBe(port + 1);
-  });
-
-  test("a bus port counts as well", async () => {
-    const inputs = await bench.checkNode(bench.node(await bench.createVolume()));
-    await foreignAt({ address: inputs.address, port: inputs.busPort });
-    const { outs } = await LocalNode.create(inputs);
-    expect(outs.port).not.toBe(inputs.port);
-    expect(await ask(outs, "PING")).toBe("+PONG\r\n");
-  });
-
-  test("a node with data keeps them: who has them is named, and once they are free it has its data", async () => {
-    const gated = await GatedServer.create(bench.root, bench.server.path);
-    const node = await bench.createNode(bench.node(await bench.createVolume()));
-    await withData(node);
-    const refusedBy = async (foreign: RunningServer, run: Promise<unknown>) => {
-      const error = await run;
-      expect(error).toBeInstanceOf(PortTaken);
-      const told = `port ${node.address}:${node.port} is in use by .*\\(pid ${foreign.process.pid}\\); .*it keeps them: free this one`;
-      expect(String(error)).toMatch(new RegExp(`node-0 did not start: ${told}, then run \`up\` again`));
-      await foreign.stop();
-      const { outs } = await LocalNode.update("id", node, node);
-      expect(outs.port).toBe(node.port);
-      await hasData(outs);
-    };
-
-    await killHard(pidOf(node));
-    const update = LocalNode.update("id", node, { ...node, serverPath: gated.path }).catch((error: unknown) => error);
-    await gated.reached();
-    const foreign = await foreignAt(node);
-    await gated.open();
-    await refusedBy(foreign, update);
-
-    // As in a roll, which creates the successor on the same data.
-    await killHard(pidOf(node));
-    await refusedBy(
-      await foreignAt(node),
-      LocalNode.create(node).catch((error: unknown) => error),
-    );
-  });
-
-  test("a node that others know keeps them, though its own folder is empty", async () => {
-    const first = await bench.createNode(bench.node(await bench.createVolume()));
-    const other = await bench.createNode(bench.node(await bench.createVolume(bench.volume("node-1"))));
-    await ask(other, `CLUSTER MEET ${first.address} ${first.port}`);
-    await eventually("both have met", async () => (await ask(other, "CLUSTER NODES")).includes(`:${first.port}@`));
-    await eventually("that is on disk", async () =>
-      fs.readFileSync(path.join(other.volume.path, "nodes.conf"), "utf8").includes(`:${first.port}@`),
-    );
-    await killHard(pidOf(first));
-    for (const name of fs.readdirSync(first.volume.path))
-      if (name !== "volume.json") fs.rmSync(path.join(first.volume.path, name), { recursive: true });
-    await foreignAt(first);
-    await expect(LocalNode.create(first)).rejects.toThrow(PortTaken);
-  });
-
-  test("a server that an interrupted run left is not taken over where it ends, since somebody else listens", async () => {
-    const inputs = await bench.checkNode(bench.node(await bench.createVolume()));
-    const foreign = await foreignAt(inputs);
-    const left = spawn("sleep", ["600"], { stdio: "ignore" });
-    if (left.pid === undefined) throw new Error("no process");
-    writeInstanceRecord(inputs.volume.path, {
-      ...recordOf(inputs),
-      pid: left.pid,
-      startTime: startTime(left.pid) ?? "",
-    });
-    const creation = LocalNode.create(inputs);
-    left.kill("SIGKILL");
-    const { outs } = await creation;
-    expect(outs.port).not.toBe(inputs.port);
-    expect(pidOf(outs)).not.toBe(foreign.process.pid);
-    expect(await ask(outs, "PING")).toBe("+PONG\r\n");
-  });
-
-  test("a script may start the server as its child", async () => {
-    const script = path.join(bench.root, "server.sh");
-    fs.writeFileSync(script, `#!/bin/sh\n'${bench.server.path}' "$@"\n`, { mode: 0o755 });
-    const node = await bench.createNode(bench.node(await bench.createVolume(), { serverPath: script }));
-    expect(await ask(node, "PING")).toBe("+PONG\r\n");
-    // The script waits for it: neither was ended, and taken over without the other, as a start that failed would be.
-    expect(findMarked(processMark(node.volume.path))).toHaveLength(2);
   });
 });
 

@@ -119,3 +119,13 @@ export async function eventually(what: string, probe: () => Promise<boolean>): P
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+/** Cluster-mode servers refuse keys without slots; one node with all of them is enough to keep data. */
+export async function withData(node: Parameters<typeof ask>[0]): Promise<void> {
+  await ask(node, "CLUSTER ADDSLOTSRANGE 0 16383");
+  await eventually("node takes writes", async () => (await ask(node, "SET greeting hello")).startsWith("+OK"));
+}
+
+export async function hasData(node: Parameters<typeof ask>[0]): Promise<void> {
+  await eventually("data are served again", async () => (await ask(node, "GET greeting")).includes("hello"));
+}
