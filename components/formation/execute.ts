@@ -160,6 +160,8 @@ function commandsOf(step: Step): Command[] {
       ];
     case "setConfigEpoch":
       return [["CLUSTER", "SET-CONFIG-EPOCH", step.epoch]];
+    case "bumpEpoch":
+      return [["CLUSTER", "BUMPEPOCH"]];
     case "addSlotsRange":
       return [["CLUSTER", "ADDSLOTSRANGE", ...step.slots.flatMap(({ start, end }) => [start, end])]];
     case "meet":

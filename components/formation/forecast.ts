@@ -1,6 +1,6 @@
 import type { NodeEntry } from "./clusterNodes";
 import type { FormationGoal, History } from "./goal";
-import { type AnsweringNode, type ClusterObservation, self } from "./observation";
+import { type AnsweringNode, answering, type ClusterObservation, self } from "./observation";
 import { type Plan, plan } from "./plan";
 import { countSlots, expandSlots, SLOT_COUNT, toRanges } from "./slots";
 import { knows } from "./standing";
@@ -107,6 +107,12 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
       return onNode(observation, step.node, (n) =>
         withSelf({ ...n, currentEpoch: step.epoch }, { configEpoch: step.epoch }),
       );
+    case "bumpEpoch": {
+      const latest = Math.max(...answering(observation).map((n) => n.currentEpoch));
+      return onNode(observation, step.node, (n) =>
+        withSelf({ ...n, currentEpoch: latest + 1 }, { configEpoch: latest + 1 }),
+      );
+    }
     case "addSlotsRange":
       return onNode(observation, step.node, (n) =>
         withSelf(n, { slots: toRanges([...expandSlots(self(n).slots), ...expandSlots(step.slots)]) }),

@@ -1,5 +1,13 @@
 import type { NodeEndpoint } from "../config/types";
-import { insist, type MigrationContext, type Moved, MoveRefused, RoundInterrupted, sourceOf } from "./migrateContext";
+import {
+  insist,
+  LastHeard,
+  type MigrationContext,
+  type Moved,
+  MoveRefused,
+  RoundInterrupted,
+  sourceOf,
+} from "./migrateContext";
 import { Emptying, listCommand, numberIn, refuseAll } from "./migrateEmpty";
 import { groupSlots, OPEN_AT_ONCE, Pace } from "./migratePace";
 import { Probe, refuseWithoutRoom } from "./migrateProbe";
@@ -30,6 +38,7 @@ class ClassicRound {
   readonly #context: MigrationContext;
   readonly #source: NodeEndpoint;
   readonly #pace = new Pace();
+  readonly #heard: LastHeard;
   readonly #setter: SlotSetter;
   /** Slots of the target, as it was told. */
   readonly #closed: number[] = [];
@@ -41,9 +50,10 @@ class ClassicRound {
 
   constructor(step: MigrateSlots, context: MigrationContext) {
     this.#step = step;
-    this.#context = context;
+    this.#heard = new LastHeard(context.nodeTimeoutMilliseconds);
+    this.#context = { ...context, heard: this.#heard };
     this.#source = sourceOf(step, context);
-    this.#setter = new SlotSetter(context, [step.node, step.to]);
+    this.#setter = new SlotSetter(this.#context, [step.node, step.to]);
   }
 
   async run(): Promise<Moved> {
@@ -76,7 +86,7 @@ class ClassicRound {
         await this.#moveSlots(slots.slice(from, from + COUNTED_AT_ONCE), probe, emptying);
     } catch (error) {
       // A person is to decide about other slots than these.
-      if (error instanceof MoveRefused) await this.#close();
+      if (error instanceof MoveRefused) await this.#closeIfPossible();
       throw error;
     }
     await this.#close();
@@ -140,11 +150,13 @@ class ClassicRound {
   async #turn(opening: readonly number[], questions: readonly Command[]) {
     const { nodeId, to, toId, toEndpoint, node } = this.#step;
     const closed = this.#emptied;
+    // That they are empty is the source's word.
+    const unless = () => (closed.length > 0 ? this.#heard.check(node) : undefined);
     await this.#setter.turn(
       toEndpoint,
       to,
       { closed, owner: toId, opening, state: "IMPORTING", peer: nodeId },
-      { done: /already the owner/i },
+      { done: /already the owner/i, unless },
     );
     this.#closed.push(...closed);
     const handed = this.#handed;
@@ -154,7 +166,8 @@ class ClassicRound {
       this.#source,
       node,
       { closed: handed, owner: toId, opening, state: "MIGRATING", peer: toId },
-      { binary: true, done: /not the owner/i, expected: LOOK_FAILS },
+      // A source that is not the owner has handed the slot to somebody whom this move knows nothing of.
+      { binary: true, expected: LOOK_FAILS },
       questions,
     );
     this.#handed = [...result.unheard, ...closed];
@@ -167,6 +180,15 @@ class ClassicRound {
     const { toId, node } = this.#step;
     await this.#setter.settle(this.#source, node, this.#handed, toId);
     this.#handed = [];
+  }
+
+  /** What cannot be closed is finished another time. */
+  async #closeIfPossible(): Promise<void> {
+    try {
+      await this.#close();
+    } catch (error) {
+      if (!(error instanceof RoundInterrupted)) throw error;
+    }
   }
 
   #ask(commands: readonly Command[], binary = false): Promise<Answer[]> {

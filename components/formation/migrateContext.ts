@@ -39,10 +39,52 @@ export interface MigrationContext {
   readonly say: (line: string) => void;
   /** Ends it between two commands, with slots left open; the next run finishes them. */
   readonly stopReason: () => string | undefined;
+  /** Where slots are handed over from here, how sure it is that nobody was replaced meanwhile. */
+  readonly heard?: LastHeard;
 }
 
 /** The round ended early: a connection was lost, or a server kept saying "not now". Looking again decides what to do. */
 export class RoundInterrupted extends Error {}
+
+/**
+ * A server that stands still for a node timeout (a machine that is paused, or swaps) is replaced by its replica, and when it goes on it
+ * carries out what waits for it before it hears of that: it moves keys that are no longer its own, or takes slots in an epoch that
+ * another has won. What it said before counts no longer either where this process was what stood still. So nobody's slots are handed
+ * over on a word older than this. In the time of the wall, as the other one stands still with the machine.
+ */
+export class LastHeard {
+  /** No replica is elected sooner than a node timeout after its master's last sign. */
+  readonly withinMilliseconds: number;
+  readonly #sentAt = new Map<string, number>();
+
+  constructor(nodeTimeoutMilliseconds: number) {
+    this.withinMilliseconds = Math.floor((nodeTimeoutMilliseconds * 3) / 4);
+  }
+
+  /** @throws RoundInterrupted where the answer to what was sent then comes too late to be relied on */
+  answered(node: string, sentAt: number): void {
+    this.#check(node, sentAt);
+    this.#sentAt.set(node, sentAt);
+  }
+
+  /** @throws RoundInterrupted where this node's last answer is too old to be acted on */
+  check(node: string): void {
+    this.#check(node, this.#sentAt.get(node));
+  }
+
+  /** Longer ago than that, or never: its next answer may be one of before it heard what others know. */
+  isOld(node: string): boolean {
+    return Date.now() - (this.#sentAt.get(node) ?? 0) >= this.withinMilliseconds;
+  }
+
+  #check(node: string, sentAt = 0): void {
+    const late = Date.now() - sentAt;
+    if (late >= this.withinMilliseconds)
+      throw new RoundInterrupted(
+        `${node} or this process stood still for ${(late / 1000).toFixed(1)} s: a replica may lead in its place by now`,
+      );
+  }
+}
 
 /** A move that only a person can let go on. What was moved before stays moved. */
 export class MoveRefused extends Error {
@@ -62,7 +104,7 @@ const PASSES =
   /^(TRYAGAIN|NOREPLICAS|IOERR|LOADING|CLUSTERDOWN|MASTERDOWN|BUSY )|Target instance replied with error: (TRYAGAIN|NOREPLICAS|LOADING|CLUSTERDOWN|MASTERDOWN|BUSY )/;
 /** Answers that say the cluster is no longer as it was seen when the move was planned. */
 const LOOK_AGAIN =
-  /don't know about node|^MOVED|only with masters|unknown node|not a (known )?master|use this command only with|^READONLY|Target instance replied with error: (READONLY|MOVED|ASK)/i;
+  /don't know about node|not the owner of hash slot|^MOVED|only with masters|unknown node|not a (known )?master|use this command only with|^READONLY|Target instance replied with error: (READONLY|MOVED|ASK)/i;
 /** How long one thing is asked for again without success, before the cluster is looked at again. */
 const PATIENCE_MILLISECONDS = 5_000;
 const FIRST_PAUSE_MILLISECONDS = 20;
@@ -72,6 +114,8 @@ export interface Insistence {
   readonly binary?: boolean;
   /** Errors that mean it was done before. */
   readonly done?: RegExp;
+  /** Called before each sending; ends it by throwing. */
+  readonly unless?: () => void;
   /** By command, errors that the caller deals with. Those that pass by themselves are never among them. */
   readonly expected?: Readonly<Record<string, RegExp>>;
 }
@@ -93,7 +137,11 @@ export async function insist(
   for (let pause = FIRST_PAUSE_MILLISECONDS; ; pause = Math.min(LONGEST_PAUSE_MILLISECONDS, pause * 2)) {
     const stop = context.stopReason();
     if (stop) throw new RoundInterrupted(stop);
+    how.unless?.();
     const wanted = commands.filter((_, i) => open.includes(i));
+    // After a pause its first answer says that it reads again; by the second one it has read what was waiting for it.
+    if (context.heard?.isOld(node)) await context.connections.send(endpoint, [["PING"]]);
+    const sentAt = Date.now();
     const sent = await context.connections.send(endpoint, wanted, { binary: how.binary ?? false });
     let last = "";
     open = open.filter((i, at) => {
@@ -110,6 +158,7 @@ export async function insist(
       if (LOOK_AGAIN.test(message)) throw new RoundInterrupted(`${node}: ${message}`);
       throw new Error(`${node} refused ${commands[i]?.slice(0, 2).join(" ")}: ${message}`);
     });
+    if (sent.some((answer) => answer.ok)) context.heard?.answered(node, sentAt);
     if (open.length === 0) return answers;
     if (Date.now() >= until) throw new RoundInterrupted(`${node}: ${last}, for ${PATIENCE_MILLISECONDS / 1000} s`);
     await setTimeout(pause);

@@ -36,28 +36,33 @@ export interface TurnResult {
  * nobody sees them in between. The epoch in which these claims hold is raised first, as the end of an import does.
  *
  * On the source, a slot that can still be set MIGRATING is its own as it sees it, so it has not heard of the new owner.
+ *
+ * It is for its time only, as the server's own clock tells: see `LastHeard`.
  */
 const TURN = `local errors, counts, unheard = {}, {}, {}
-local owner, state, peer, closed = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local owner, state, peer, notAfter, closed = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if notAfter > 0 and now > notAfter then return {{'LATE'}, counts, unheard, now} end
 local function cluster(...)
   local answer = redis.pcall('CLUSTER', ...)
   if type(answer) ~= 'table' or not answer.err then return answer end
   errors[#errors + 1] = answer.err
 end
-if state == 'IMPORTING' and closed > 0 and not cluster('BUMPEPOCH') then return {errors, counts, unheard} end
-for i = 5, 4 + closed do
+if state == 'IMPORTING' and closed > 0 and not cluster('BUMPEPOCH') then return {errors, counts, unheard, now} end
+for i = 6, 5 + closed do
   if state == 'MIGRATING' and not redis.pcall('CLUSTER', 'SETSLOT', ARGV[i], state, peer).err then
     unheard[#unheard + 1] = ARGV[i]
   else
-    if state == 'IMPORTING' and i < 4 + closed then cluster('SETSLOT', ARGV[i], 'STABLE') end
+    if state == 'IMPORTING' and i < 5 + closed then cluster('SETSLOT', ARGV[i], 'STABLE') end
     cluster('SETSLOT', ARGV[i], 'NODE', owner)
   end
 end
-for i = 5 + closed, #ARGV do
+for i = 6 + closed, #ARGV do
   cluster('SETSLOT', ARGV[i], state, peer)
   counts[#counts + 1] = cluster('COUNTKEYSINSLOT', ARGV[i])
 end
-return {errors, counts, unheard}`;
+return {errors, counts, unheard, now}`;
 
 /** How long a source may take to hear from the new owner by itself; it has a link to it, so mostly a few milliseconds. */
 const HEARD_WITHIN_MILLISECONDS = 2_000;
@@ -71,6 +76,8 @@ export class SlotSetter {
   readonly #context: MigrationContext;
   readonly #lanes: readonly Connections[];
   #scripts: boolean;
+  /** By node: what its clock showed, and ours when that arrived, in milliseconds. */
+  readonly #clocks = new Map<string, { readonly theirs: number; readonly ours: number }>();
 
   constructor(context: MigrationContext, nodes: readonly string[]) {
     this.#context = context;
@@ -90,13 +97,17 @@ export class SlotSetter {
     const { closed, owner, opening, state, peer } = turn;
     if (closed.length + opening.length + after.length === 0) return { counted: [], answers: [], unheard: [] };
     if (this.#scripts) {
-      const command: Command = ["EVAL", TURN, 0, owner, state, peer, closed.length, ...closed, ...opening];
+      const notAfter = this.#notAfter(node);
+      const command: Command = ["EVAL", TURN, 0, owner, state, peer, notAfter, closed.length, ...closed, ...opening];
       const [first, ...answers] = await insist(this.#context, endpoint, node, [command, ...after], {
         ...how,
         expected: { ...how.expected, EVAL: /^/ },
       });
       const result = resultOf(first, how.done);
-      if (result) return { ...result, answers };
+      if (result) {
+        this.#clocks.set(node, { theirs: result.now, ours: Date.now() });
+        return { ...result, answers };
+      }
       // Whatever that was, it comes to light where each slot is set by itself.
       this.#scripts = false;
     }
@@ -117,7 +128,7 @@ export class SlotSetter {
     let open = slots;
     for (const until = Date.now() + HEARD_WITHIN_MILLISECONDS; open.length > 0; ) {
       const turn = { closed: open, owner, opening: [], state: "MIGRATING" as const, peer: owner };
-      open = (await this.turn(endpoint, node, turn, { done: /not the owner/i })).unheard;
+      open = (await this.turn(endpoint, node, turn, {})).unheard;
       if (open.length === 0) return;
       if (Date.now() >= until) throw new RoundInterrupted(`${node} has not heard who owns slot ${open[0]} now`);
       await setTimeout(HEARD_POLL_MILLISECONDS);
@@ -168,6 +179,13 @@ export class SlotSetter {
     );
   }
 
+  /** By this node's clock, when it will have stood still for too long; 0 where its clock is not known yet. */
+  #notAfter(node: string): number {
+    const clock = this.#clocks.get(node);
+    const { heard } = this.#context;
+    return clock && heard ? clock.theirs + (Date.now() - clock.ours) + heard.withinMilliseconds : 0;
+  }
+
   close(): void {
     for (const lane of this.#lanes) lane.close();
   }
@@ -177,12 +195,17 @@ export class SlotSetter {
   }
 }
 
-/** @returns undefined where the script did not run or something in it failed */
-function resultOf(answer: Answer | undefined, done: RegExp | undefined): Omit<TurnResult, "answers"> | undefined {
+/**
+ * @returns undefined where the script did not run or something in it failed
+ * @throws RoundInterrupted where it ran too late to do anything
+ */
+function resultOf(answer: Answer | undefined, done: RegExp | undefined) {
   if (!answer?.ok || !Array.isArray(answer.value)) return undefined;
-  const [errors, counts, unheard] = answer.value as [unknown[], unknown[], unknown[]];
+  const [errors, counts, unheard, now] = answer.value as [unknown[], unknown[], unknown[], unknown];
+  if (String(errors[0]) === "LATE") throw new RoundInterrupted("a server stood still before it took over slots");
   if (errors.some((error) => !done?.test(String(error)))) return undefined;
   return {
+    now: Number(now),
     counted: counts.map((value): Answer => ({ ok: true, value })),
     unheard: unheard.map((slot) => Number(String(slot))),
   };

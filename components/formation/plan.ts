@@ -94,6 +94,7 @@ export function plan(
     ["recover", takeOver(members, alive)],
     ["recover", standing.formed ? reclaimSlots(observation) : []],
     ["recover", standing.formed ? claimAll(layout) : []],
+    ["recover", standing.formed ? outbid(observation) : []],
     // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
     ["assign", assigning.length > 0 ? [...assigning, ...firstMeetings] : []],
     ["join", firstMeetings],
@@ -167,6 +168,20 @@ function claimAll(layout: readonly ShardLayout[]): Step[] {
       return missing.length > 0 ? [{ do: "addSlotsRange", node: stray.name, shard: planned.name, slots: missing }] : [];
     });
   });
+}
+
+/**
+ * Masters that have joined and never owned a slot are at epoch 0, as is a former leader without its nodes.conf. Of two masters with
+ * equal epochs one takes the greatest of all, and if that is the former leader, it wins its slots back with old data. So they take
+ * epochs of their own before it meets them.
+ * Source: `clusterHandleConfigEpochCollision`, `clusterBumpConfigEpochWithoutConsensus`.
+ */
+function outbid(observation: ClusterObservation): Step[] {
+  const former = superseded(observation);
+  if (!former.some((n) => n.view.length === 1)) return [];
+  return answering(observation)
+    .filter((n) => !former.includes(n) && n.view.length > 1 && self(n).role === "master" && self(n).configEpoch === 0)
+    .map((n): Step => ({ do: "bumpEpoch", node: n.name }));
 }
 
 /**

@@ -49,6 +49,8 @@ export type Step =
       readonly toEndpoint: NodeEndpoint;
       readonly slots: readonly SlotRange[];
     }
+  /** A joined master without slots, which may have no config epoch of its own yet. */
+  | { readonly do: "bumpEpoch"; readonly node: string }
   | { readonly do: "stabilizeSlot"; readonly node: string; readonly slot: number }
   /** Slots that the node imports, and whose owner it does not know: it takes no news of slots that it imports. */
   | {
@@ -75,6 +77,8 @@ export function describeStep(step: Step): string {
       return `while forming: ${formatSettings(step.settings)}`;
     case "setConfigEpoch":
       return `set config epoch ${step.epoch}`;
+    case "bumpEpoch":
+      return "take a config epoch of its own, so that a former leader which begins at the first one wins nothing by it";
     case "addSlotsRange":
       return `assign slots ${formatRanges(step.slots)} (${countSlots(step.slots)})`;
     case "meet":

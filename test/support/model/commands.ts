@@ -184,9 +184,9 @@ function move(cluster: ModelCluster, node: ModelNode, [address = "", port = "", 
 
 /** Closes slots and opens others. */
 function turn(cluster: ModelCluster, node: ModelNode, args: readonly string[]) {
-  const [owner = "", state = "", peer = "", closed = ""] = args;
-  const closing = args.slice(4, 4 + Number(closed));
-  const opening = args.slice(4 + Number(closed));
+  const [owner = "", state = "", peer = "", , closed = ""] = args;
+  const closing = args.slice(5, 5 + Number(closed));
+  const opening = args.slice(5 + Number(closed));
   const errors: string[] = [];
   const tried = (...command: string[]): unknown => {
     try {
@@ -220,7 +220,7 @@ function turn(cluster: ModelCluster, node: ModelNode, args: readonly string[]) {
     tried("SETSLOT", slot, state, peer);
     return tried("COUNTKEYSINSLOT", slot);
   });
-  return [errors, counts, unheard];
+  return [errors, counts, unheard, 0];
 }
 
 function ranged(args: readonly string[]): number[] {

@@ -80,8 +80,12 @@ describe("a leader that is to leave and lost its nodes.conf", () => {
 
 describe("a former leader that lost its nodes.conf, and whose successor was written to since", () => {
   /** The second shard's leader, which the plan has as a replica, is back with old data; its successor has one key more. */
-  async function succeeded(shape: ModelShape): Promise<{ stack: ModelStack; successor: string }> {
+  async function succeeded(
+    shape: ModelShape,
+    before: (stack: ModelStack) => Promise<void> = async () => {},
+  ): Promise<{ stack: ModelStack; successor: string }> {
     const stack = await formed(shape);
+    await before(stack);
     const [, shard] = await shardsOf(stack);
     const former = stack.node(shard?.replicas[0]?.name ?? "");
     stack.model.call(former, ["CLUSTER", "FAILOVER"]);
@@ -115,6 +119,33 @@ describe("a former leader that lost its nodes.conf, and whose successor was writ
       break;
     }
     expect(former?.self.role).toBe("replica");
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(10);
+  });
+
+  test("meets masters that joined before, and own no slot as yet, once these have epochs of their own", async () => {
+    const { stack } = await succeeded(SHAPE, async (stack) => {
+      stack.declare({ ...SHAPE, masters: 4 });
+      for (;;) {
+        const { next, observation } = await stack.look();
+        if (next.kind === "act" && next.phase === "move") break;
+        await stack.carryOut(next, observation);
+        stack.model.settle();
+      }
+      // As it stays where nobody else that is new was a master when they met.
+      for (const { owned, self } of stack.model.nodes)
+        if (self.role === "master" && owned.length === 0) self.configEpoch = 0;
+    });
+    const steps: string[] = [];
+    for (;;) {
+      const { next, observation } = await stack.look();
+      if (next.kind !== "act") throw new Error(`it never joined: ${JSON.stringify(next)}`);
+      steps.push(...next.steps.map((s) => s.do));
+      await stack.carryOut(next, observation);
+      stack.model.settle();
+      if (next.phase === "join") break;
+    }
+    expect(steps.filter((s) => s !== "meet")).toEqual(["addSlotsRange", "bumpEpoch"]);
     expect(await stack.converge()).toEqual(DONE);
     expect(keysOf(stack)).toBe(10);
   });
