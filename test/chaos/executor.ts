@@ -7,7 +7,7 @@ import { Connections } from "../../components/formation/wire";
 import { isPlant, plant } from "./plant";
 
 const CHANGING =
-  /^(CLUSTER (SETSLOT|MIGRATESLOTS|RESET|MEET|FORGET|REPLICATE|FAILOVER|ADDSLOTSRANGE|SET-CONFIG-EPOCH)|CONFIG (SET|REWRITE)|MIGRATE|EVAL(?!_RO)|FUNCTION RESTORE)\b/;
+  /^(CLUSTER (SETSLOT|MIGRATESLOTS|RESET|MEET|FORGET|REPLICATE|FAILOVER|BUMPEPOCH|ADDSLOTSRANGE|SET-CONFIG-EPOCH)|CONFIG (SET|REWRITE)|MIGRATE|EVAL(?!_RO)|FUNCTION RESTORE)\b/;
 
 function endAfter(last: number): void {
   const send = Connections.prototype.send;

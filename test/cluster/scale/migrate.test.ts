@@ -72,10 +72,10 @@ describe.each(SERVERS)("a move on %s", (server) => {
   /** What a command says of a slot, by itself or in a script that sets many. */
   function saidOf(slot: number, [name, ...args]: Command): string[] {
     if (name === "CLUSTER" && args[0] === "SETSLOT" && args[1] === slot) return [String(args[2])];
-    const [, , , state, , closed] = args;
+    const [, , , state, , , closed] = args;
     if (name !== "EVAL" || !/^(IMPORTING|MIGRATING)$/.test(String(state))) return [];
-    const closing = args.slice(6, 6 + Number(closed));
-    const opening = args.slice(6 + Number(closed));
+    const closing = args.slice(7, 7 + Number(closed));
+    const opening = args.slice(7 + Number(closed));
     return [...(closing.includes(slot) ? ["NODE"] : []), ...(opening.includes(slot) ? [String(state)] : [])];
   }
 

@@ -69,6 +69,10 @@ export class ChangingCluster {
     return endpoint;
   }
 
+  signal(name: string, signal: NodeJS.Signals): void {
+    this.#servers.get(name)?.process.kill(signal);
+  }
+
   /** The goal of a shape; servers of nodes that it adds are started. */
   async declare(shape: Shape): Promise<FormationGoal> {
     const spec = specOf(shape.masters, shape.replicas, shape.zones, {
