@@ -104,7 +104,7 @@ const PASSES =
   /^(TRYAGAIN|NOREPLICAS|IOERR|LOADING|CLUSTERDOWN|MASTERDOWN|BUSY )|Target instance replied with error: (TRYAGAIN|NOREPLICAS|LOADING|CLUSTERDOWN|MASTERDOWN|BUSY )/;
 /** Answers that say the cluster is no longer as it was seen when the move was planned. */
 const LOOK_AGAIN =
-  /don't know about node|not the owner of hash slot|^MOVED|only with masters|unknown node|not a (known )?master|use this command only with|^READONLY|Target instance replied with error: (READONLY|MOVED|ASK)/i;
+  /don't know about node|not the owner of hash slot|^MOVED|only with masters|unknown node|not a (known )?master|use this command only with|^READONLY|^UNBLOCKED|Target instance replied with error: (READONLY|MOVED|ASK)/i;
 /** How long one thing is asked for again without success, before the cluster is looked at again. */
 const PATIENCE_MILLISECONDS = 5_000;
 const FIRST_PAUSE_MILLISECONDS = 20;
