@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { describeSetting, normalizeSetting } from "../config";
-import type { NodeEntry } from "./clusterNodes";
+import type { SlotRange } from "../topology/plan";
+import type { NodeEntry, OpenSlot } from "./clusterNodes";
 import type { FormationGoal, Member } from "./goal";
 import { claims, crowdedZones, layoutOf, viewSignature, zonesOf } from "./layout";
 import {
@@ -14,7 +15,7 @@ import {
   withoutRetired,
 } from "./observation";
 import { planMoves } from "./rebalance";
-import { countSlots, formatRanges } from "./slots";
+import { countSlots, formatRanges, toRanges } from "./slots";
 
 /** Something that differs between the goal and what is. No finding at all is what verification asks for. */
 export interface Finding {
@@ -51,6 +52,19 @@ export type FindingKind =
   | "shard-in-one-zone"
   | "crowded-zone"
   | "setting-differs";
+
+/** The open slots of a node, those together that are open in the same direction towards the same node. */
+function openBy(node: AnsweringNode): (Pick<OpenSlot, "direction" | "peerId"> & { readonly slots: SlotRange[] })[] {
+  const groups = new Map<string, OpenSlot[]>();
+  for (const open of openSlotsOf(node)) {
+    const key = `${open.direction} ${open.peerId}`;
+    groups.set(key, [...(groups.get(key) ?? []), open]);
+  }
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group;
+    return first ? [{ ...first, slots: toRanges(group.map((o) => o.slot)) }] : [];
+  });
+}
 
 /**
  * Compares what every node reports with the goal, measured by what this topology promises. Pure; stable order.
@@ -92,11 +106,13 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
   if (contested.length > 0)
     report("slots-contested", "slots", `${countSlots(contested)} slots are claimed twice: ${formatRanges(contested)}`);
   for (const node of alive) {
-    for (const open of openSlotsOf(node)) {
+    for (const { slots, direction, peerId } of openBy(node)) {
+      const count = countSlots(slots);
+      const which = count === 1 ? `slot ${formatRanges(slots)}` : `${count} slots, ${formatRanges(slots)},`;
       report(
         "open-slot",
         node.name,
-        `slot ${open.slot} of ${node.name} is ${open.direction} (other end ${open.peerId.slice(0, 8)}…)`,
+        `${which} of ${node.name} ${count === 1 ? "is" : "are"} ${direction} (other end ${peerId.slice(0, 8)}…)`,
       );
     }
     if (node.state !== "ok" && !openSlotsOf(node).some((o) => o.direction === "importing"))

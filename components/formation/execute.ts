@@ -170,8 +170,8 @@ function commandsOf(step: Step): Command[] {
       return [["CLUSTER", "REPLICATE", step.masterId]];
     case "failover":
       return [step.force ? ["CLUSTER", "FAILOVER", "FORCE"] : ["CLUSTER", "FAILOVER"]];
-    case "stabilizeSlot":
-      return [["CLUSTER", "SETSLOT", step.slot, "STABLE"]];
+    case "stabilizeSlots":
+      return expandSlots(step.slots).map((slot) => ["CLUSTER", "SETSLOT", slot, "STABLE"]);
     case "nameOwner":
       return expandSlots(step.slots).map((slot) => ["CLUSTER", "SETSLOT", slot, "NODE", step.ownerId]);
     case "reset":

@@ -157,10 +157,12 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
         withSelf(n, { slots: toRanges([...expandSlots(self(n).slots), ...moving]) }),
       );
     }
-    case "stabilizeSlot":
+    case "stabilizeSlots": {
+      const closed = new Set(expandSlots(step.slots));
       return onNode(observation, step.node, (n) =>
-        withSelf(n, { openSlots: self(n).openSlots.filter((o) => o.slot !== step.slot) }),
+        withSelf(n, { openSlots: self(n).openSlots.filter((o) => !closed.has(o.slot)) }),
       );
+    }
     case "nameOwner":
       if (step.node !== step.owner) return observation;
       return onNode(observation, step.node, (n) =>

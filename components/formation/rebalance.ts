@@ -116,11 +116,12 @@ export function finishOpenSlots(
   const steps: Step[] = [];
   // A replica's marks, where a version has them, are its master's.
   for (const node of masters.values()) {
+    const over: number[] = [];
     for (const open of openSlotsOf(node)) {
       const to = open.direction === "importing" ? node : standsFor(open.peerId);
       const from = owners.get(open.slot);
       if (!to || !from || from === to) {
-        steps.push({ do: "stabilizeSlot", node: node.name, slot: open.slot });
+        over.push(open.slot);
         continue;
       }
       const key = `${from.id} ${to.id}`;
@@ -128,6 +129,7 @@ export function finishOpenSlots(
       entry.slots.add(open.slot);
       going.set(key, entry);
     }
+    if (over.length > 0) steps.push({ do: "stabilizeSlots", node: node.name, slots: toRanges(over) });
   }
   const pairs = [...going.values()].map(({ from, to, slots }) => ({ from, to, slots: [...slots] }));
   // Without knowing the owner the target refuses keys, whatever it imports.

@@ -51,7 +51,7 @@ export type Step =
     }
   /** A joined master without slots, which may have no config epoch of its own yet. */
   | { readonly do: "bumpEpoch"; readonly node: string }
-  | { readonly do: "stabilizeSlot"; readonly node: string; readonly slot: number }
+  | { readonly do: "stabilizeSlots"; readonly node: string; readonly slots: readonly SlotRange[] }
   /** Slots that the node imports, and whose owner it does not know: it takes no news of slots that it imports. */
   | {
       readonly do: "nameOwner";
@@ -91,8 +91,11 @@ export function describeStep(step: Step): string {
       return `take leadership from ${step.from} (graceful failover, no data loss, a pause of milliseconds for writers)`;
     case "migrateSlots":
       return `move ${countSlots(step.slots)} slots to ${step.to}: ${formatRanges(step.slots)}`;
-    case "stabilizeSlot":
-      return `close slot ${step.slot}, which was left open towards a node that is gone`;
+    case "stabilizeSlots": {
+      const slots = countSlots(step.slots);
+      const which = `${slots === 1 ? "slot" : `${slots} slots,`} ${formatRanges(step.slots)}`;
+      return `close ${which}, left open by a move that is over`;
+    }
     case "nameOwner":
       return `learn that ${step.owner} owns ${formatRanges(step.slots)} now`;
     case "reset":

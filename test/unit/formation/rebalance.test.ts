@@ -72,7 +72,7 @@ const short = (steps: ReturnType<typeof finish>) =>
   steps.map((s) =>
     "slots" in s
       ? `${s.do} ${s.node}→${"to" in s ? s.to : "owner" in s ? s.owner : ""} ${expandSlots(s.slots)}`
-      : `${s.do} ${s.node} ${"slot" in s ? s.slot : ""}`,
+      : `${s.do} ${s.node}`,
   );
 
 describe("slots that were left open", () => {
@@ -112,7 +112,7 @@ describe("slots that were left open", () => {
         ],
       },
     ]);
-    expect(short(finish(o))).toEqual(["stabilizeSlot a 5"]);
+    expect(short(finish(o))).toEqual(["stabilizeSlots a→ 5"]);
   });
 
   test("towards a node that is nobody's: taken back", () => {
@@ -125,7 +125,7 @@ describe("slots that were left open", () => {
           ]),
         ),
       ),
-    ).toEqual(["stabilizeSlot a 5"]);
+    ).toEqual(["stabilizeSlots a→ 5"]);
   });
 
   test("the target failed over: whoever leads its shard now gets the rest", () => {
