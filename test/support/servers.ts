@@ -162,7 +162,8 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     const taken = /Address already in use|Could not create server TCP listening socket|Failed listening on port/.test(
       `${failure}\n${text}`,
     );
-    if (taken && options.port === undefined && attempt < 5) continue;
+    // A port that is asked for may be held for a moment still, by a server that was just killed.
+    if (taken && attempt < 5 && (options.port === undefined || (await comesFree(address, port)))) continue;
     throw new Error(`${server.engine} ${server.version} did not start (${failure}):\n${text.trim()}`);
   }
 }
@@ -217,6 +218,12 @@ function ask(address: string, port: number): Promise<string> {
     socket.on("error", () => {});
     socket.on("close", () => resolve(text));
   });
+}
+
+async function comesFree(address: string, port: number): Promise<boolean> {
+  for (const end = Date.now() + 5_000; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 20)))
+    if ((await isFree(address, port)) && (await isFree(address, port + 10_000))) return true;
+  return false;
 }
 
 /**
