@@ -15,7 +15,7 @@ import {
   withoutRetired,
 } from "./observation";
 import { planMoves } from "./rebalance";
-import { countSlots, formatRanges, toRanges } from "./slots";
+import { countSlots, formatRanges, nameSlots, toRanges } from "./slots";
 
 /** Something that differs between the goal and what is. No finding at all is what verification asks for. */
 export interface Finding {
@@ -107,12 +107,11 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
     report("slots-contested", "slots", `${countSlots(contested)} slots are claimed twice: ${formatRanges(contested)}`);
   for (const node of alive) {
     for (const { slots, direction, peerId } of openBy(node)) {
-      const count = countSlots(slots);
-      const which = count === 1 ? `slot ${formatRanges(slots)}` : `${count} slots, ${formatRanges(slots)},`;
+      const [after, are] = countSlots(slots) === 1 ? ["", "is"] : [",", "are"];
       report(
         "open-slot",
         node.name,
-        `${which} of ${node.name} ${count === 1 ? "is" : "are"} ${direction} (other end ${peerId.slice(0, 8)}…)`,
+        `${nameSlots(slots)}${after} of ${node.name} ${are} ${direction} (other end ${peerId.slice(0, 8)}…)`,
       );
     }
     if (node.state !== "ok" && !openSlotsOf(node).some((o) => o.direction === "importing"))

@@ -88,13 +88,14 @@ export function plan(
   // in its final role, and nothing is left to spread by pings afterwards.
   const shardsFirst =
     isNew && !standing.formed && !mesh && layout.some((s) => s.strays.some((n) => self(n).role === "master"));
-  const joining = standing.formed ? mayMeet(observation) : alive;
+  const former = standing.formed ? superseded(observation) : [];
+  const joining = mayMeet(alive, former);
   const firstMeetings = mesh ? planMesh(goal, joining) : shardsFirst ? planMeetingsWithinShards(goal, alive) : [];
   const batches: [Phase, Step[]][] = [
     ["recover", takeOver(members, alive)],
     ["recover", standing.formed ? reclaimSlots(observation) : []],
     ["recover", standing.formed ? claimAll(layout) : []],
-    ["recover", standing.formed ? outbid(observation) : []],
+    ["recover", outbid(alive, former)],
     // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
     ["assign", assigning.length > 0 ? [...assigning, ...firstMeetings] : []],
     ["join", firstMeetings],
@@ -176,10 +177,9 @@ function claimAll(layout: readonly ShardLayout[]): Step[] {
  * epochs of their own before it meets them.
  * Source: `clusterHandleConfigEpochCollision`, `clusterBumpConfigEpochWithoutConsensus`.
  */
-function outbid(observation: ClusterObservation): Step[] {
-  const former = superseded(observation);
+function outbid(alive: readonly AnsweringNode[], former: readonly AnsweringNode[]): Step[] {
   if (!former.some((n) => n.view.length === 1)) return [];
-  return answering(observation)
+  return alive
     .filter((n) => !former.includes(n) && n.view.length > 1 && self(n).role === "master" && self(n).configEpoch === 0)
     .map((n): Step => ({ do: "bumpEpoch", node: n.name }));
 }
@@ -189,9 +189,7 @@ function outbid(observation: ClusterObservation): Step[] {
  * greatest of all: a former leader that meets another such node before it hears of its successor could win its slots back, with old
  * data. So each comes alone, and whoever else is new after it has heard.
  */
-function mayMeet(observation: ClusterObservation): AnsweringNode[] {
-  const alive = answering(observation);
-  const former = superseded(observation);
+function mayMeet(alive: readonly AnsweringNode[], former: readonly AnsweringNode[]): readonly AnsweringNode[] {
   if (former.length === 0) return alive;
   const next = former.find((n) => n.view.length > 1) ?? former[0];
   return alive.filter((n) => n.view.length > 1 || n === next);

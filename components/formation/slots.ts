@@ -55,6 +55,12 @@ export function mergeRanges(ranges: readonly SlotRange[]): SlotRange[] {
   return merged;
 }
 
+/** `slot 5`, or `3 slots, 5-7`: in the middle of a sentence. */
+export function nameSlots(ranges: readonly SlotRange[]): string {
+  const slots = countSlots(ranges);
+  return slots === 1 ? `slot ${formatRanges(ranges)}` : `${slots} slots, ${formatRanges(ranges)}`;
+}
+
 export function countSlots(ranges: readonly SlotRange[]): number {
   return ranges.reduce((sum, { start, end }) => sum + end - start + 1, 0);
 }

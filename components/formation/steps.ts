@@ -1,7 +1,7 @@
 import { describeSetting } from "../config";
 import type { NodeEndpoint } from "../config/types";
 import type { SlotRange } from "../topology/plan";
-import { countSlots, formatRanges } from "./slots";
+import { countSlots, formatRanges, nameSlots } from "./slots";
 
 /**
  * Everything that can be done to a running cluster. Each step is idempotent: done twice, or found done already, it
@@ -91,11 +91,8 @@ export function describeStep(step: Step): string {
       return `take leadership from ${step.from} (graceful failover, no data loss, a pause of milliseconds for writers)`;
     case "migrateSlots":
       return `move ${countSlots(step.slots)} slots to ${step.to}: ${formatRanges(step.slots)}`;
-    case "stabilizeSlots": {
-      const slots = countSlots(step.slots);
-      const which = `${slots === 1 ? "slot" : `${slots} slots,`} ${formatRanges(step.slots)}`;
-      return `close ${which}, left open by a move that is over`;
-    }
+    case "stabilizeSlots":
+      return `close ${nameSlots(step.slots)}, left open by a move that is over`;
     case "nameOwner":
       return `learn that ${step.owner} owns ${formatRanges(step.slots)} now`;
     case "reset":
