@@ -20,6 +20,7 @@ import { defaultPatience } from "./patience";
 import { type Plan, plan } from "./plan";
 import { probe } from "./probe";
 import { progressLine } from "./progress";
+import { reaffirmGains } from "./reaffirm";
 import type { Refusal } from "./refusals";
 import { StallWatch } from "./stall";
 import { type Access, Connections } from "./wire";
@@ -82,6 +83,7 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
     rate: new KeyRate(options.migration?.maxKeysPerSecond),
     stopMovesAt: timeOf(options),
     alone: false,
+    gained: new Set(),
   };
   try {
     const observation = await converge(run);
@@ -120,6 +122,8 @@ interface Run {
   readonly stopMovesAt: number | undefined;
   /** No server hands slots over by itself, as a killed run may have asked it to. */
   alone: boolean;
+  /** Names of nodes that slots have moved to, until their replicas have taken their word for them. */
+  readonly gained: Set<string>;
   /** What ended the last round of moves early. */
   trouble?: string | undefined;
 }
@@ -162,6 +166,12 @@ async function converge(run: Run): Promise<ClusterObservation> {
     // What is refused is not ours to remember.
     if (next.kind !== "refuse") run.members = members;
     say(run, observation, next, forgotten.text(Date.now()));
+    const stopped = next.kind === "act" && next.phase === "move" && timeIsUp(run, observation);
+    if (run.gained.size > 0 && (stopped || next.kind !== "act" || next.phase !== "move")) {
+      await reaffirmGains(run.gained, observation, connections);
+      run.gained.clear();
+      if (next.kind === "done") continue;
+    }
     // What others are about to forget again is not done.
     if (next.kind === "done" && !forgotten.isUnsettled(Date.now())) return observation;
     if (next.kind === "refuse" && !(mayPass(next.refusals) && still < patience))
@@ -172,10 +182,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
       if (ahead) throw new AnotherActor(ahead);
       if (!run.alone && (await waitedForJobs(run, observation))) continue;
       run.alone = true;
-      // What is open is finished at any time: nothing is worse than slots that stay open.
-      const finishing = next.phase === "move" && answering(observation).some((n) => openSlotsOf(n).length > 0);
-      const timeIsUp = () => !finishing && run.stopMovesAt !== undefined && Date.now() >= run.stopMovesAt;
-      if (next.phase === "move" && timeIsUp()) throw stoppedInTime(run, observation);
+      if (next.phase === "move" && timeIsUp(run, observation)) throw stoppedInTime(run, observation);
       if (next.phase === "assign") {
         if (!run.busPortsTried) {
           const tried = await unreachableBusPorts(observation, connections, goal.nodeTimeoutMilliseconds);
@@ -194,12 +201,20 @@ async function converge(run: Run): Promise<ClusterObservation> {
       const servers = Object.fromEntries(answering(observation).map((n) => [n.name, n.server]));
       const { way, onProgress: say } = options;
       const { nodeTimeoutMilliseconds } = goal;
-      const migration = { servers, nodeTimeoutMilliseconds, rate: run.rate, timeIsUp, say, ...(way ? { way } : {}) };
+      const migration = {
+        servers,
+        nodeTimeoutMilliseconds,
+        rate: run.rate,
+        timeIsUp: () => timeIsUp(run, observation),
+        say,
+        ...(way ? { way } : {}),
+      };
       const { moved: round } = await execute(
         next.steps,
         { endpoints, masters, migration, stopReason: () => options.stopReason?.() },
         connections,
       );
+      for (const step of next.steps) if (step.do === "migrateSlots") run.gained.add(step.to);
       if (next.phase === "move")
         options.onProgress(run.moves.line(goal, observation, { ...round, milliseconds: Date.now() - began }));
       run.trouble = round.trouble;
@@ -223,6 +238,12 @@ function restAfter(next: Plan, looked: number): number {
 async function waitedForJobs({ connections, options }: Run, observation: ClusterObservation): Promise<boolean> {
   const nodes = answering(observation).filter((n) => handsOverAtomically(n.server) && self(n).role === "master");
   return leftoversSettled(nodes, connections, () => options.stopReason?.(), options.onProgress);
+}
+
+/** No further slot is to be begun. What is open is finished at any time: nothing is worse than slots that stay open. */
+function timeIsUp({ stopMovesAt }: Run, observation: ClusterObservation): boolean {
+  const finishing = answering(observation).some((n) => openSlotsOf(n).length > 0);
+  return !finishing && stopMovesAt !== undefined && Date.now() >= stopMovesAt;
 }
 
 /** The goal is not reached, so nothing that was to follow may follow: machines of nodes that still own slots stay. */

@@ -1,6 +1,8 @@
 import type { TestContext } from "vitest";
 import { EXECUTOR_PREFIX } from "../../../components/formation/lock";
+import { answering } from "../../../components/formation/observation";
 import { observe } from "../../../components/formation/observe";
+import { reaffirm } from "../../../components/formation/reaffirm";
 import { planMoves } from "../../../components/formation/rebalance";
 import { expandSlots } from "../../../components/formation/slots";
 import { Connections } from "../../../components/formation/wire";
@@ -48,13 +50,12 @@ export class Uneven {
     }
     const fromId = String(await this.cluster.call(from, "CLUSTER", "MYID"));
     for (const slot of empty) {
-      // IMPORTING first, or the new owner's epoch is not raised and the old one's claim comes back. The others hear of it from
-      // the new owner alone: one that is told before it has read an older word of it believes, on 7.0, that nobody claims
-      // the slot, and gives it to whoever claims it next, such as a node that was killed and is back with its former view.
+      // IMPORTING first, or the new owner's epoch is not raised and the old one's claim comes back.
       await this.cluster.call(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", fromId);
       await this.cluster.call(to, "CLUSTER", "SETSLOT", slot, "NODE", id);
     }
     await until("all nodes agree", async () => new Set((await this.#observed()).map((n) => n.picture)).size === 1);
+    await this.#reaffirm(to);
     return this.plannedSlots();
   }
 
@@ -64,6 +65,23 @@ export class Uneven {
       return planMoves(this.cluster.goal, await observe(this.cluster.goal, connections)).flatMap((m) =>
         expandSlots(m.slots),
       );
+    } finally {
+      connections.close();
+    }
+  }
+
+  /** Or some of these moves would start on a cluster whose nodes do not know for sure who claims the slots. */
+  async #reaffirm(name: string): Promise<void> {
+    const connections = new Connections("test-observer");
+    try {
+      const nodes = answering(await observe(this.cluster.goal, connections));
+      const owner = nodes.find((n) => n.name === name);
+      if (owner)
+        await reaffirm(
+          owner,
+          nodes.filter((n) => n !== owner),
+          connections,
+        );
     } finally {
       connections.close();
     }

@@ -1,0 +1,93 @@
+import { expect, test } from "vitest";
+import { answering, self } from "../../../components/formation/observation";
+import { observe } from "../../../components/formation/observe";
+import { reaffirmGains } from "../../../components/formation/reaffirm";
+import { Connections } from "../../../components/formation/wire";
+import { programFor, until } from "../../support/formation";
+import { ChangingCluster, keyIn } from "./support";
+import { Uneven } from "./uneven";
+
+const SHAPE = { masters: 3, replicas: 1, zones: 3 };
+const SLOT = 7;
+
+async function startCluster(context: Parameters<typeof programFor>[0]) {
+  const cluster = await ChangingCluster.start(await programFor(context, "redis-7.0"), SHAPE, {
+    nodeTimeoutMilliseconds: 1_000,
+  });
+  context.onTestFinished(() => cluster.stop());
+  const [leader = ""] = await cluster.leaders();
+  const replica = cluster.goal.plan.shards[0]?.nodes.find((n) => n.name !== leader)?.name ?? "";
+  const ownedBy = async (owner: string, seenBy: string) => {
+    const id = String(await cluster.call(owner, "CLUSTER", "MYID"));
+    const line = String(await cluster.call(seenBy, "CLUSTER", "NODES"))
+      .split("\n")
+      .find((text) => text.startsWith(id));
+    return line?.split(" ").slice(8).join(" ") ?? "";
+  };
+  return { cluster, leader, replica, ownedBy };
+}
+
+test.for([
+  ["as the server is, the slot's keys are lost (else this shows nothing)", false, 0],
+  ["after the replica has taken its master's word anew, none is", true, 50],
+] as const)(
+  "Redis 7.0: a replica that read an older packet of its master last leads, and the master is back; %s",
+  { timeout: 120_000 },
+  async ([, reaffirmed, left], context) => {
+    const { cluster, leader, replica, ownedBy } = await startCluster(context);
+    const client = cluster.client();
+    for (let n = 0; n < 50; n++) await client.set(keyIn(SLOT, n), "value");
+    // The replica hears a claim, then a packet without it, then the claim: what is read in the wrong order looks the same to it.
+    const before = await ownedBy(leader, leader);
+    const pings = async () => {
+      const text = String(await cluster.call(replica, "CLUSTER", "INFO"));
+      return (
+        Number(/messages_ping_received:(\d+)/.exec(text)?.[1]) + Number(/messages_pong_received:(\d+)/.exec(text)?.[1])
+      );
+    };
+    await cluster.call(leader, "CLUSTER", "DELSLOTS", SLOT);
+    const heard = await pings();
+    // Of ten nodes' worth of words, some are the leader's.
+    await until("the replica has heard of it", async () => (await pings()) > heard + 30);
+    await cluster.call(leader, "CLUSTER", "ADDSLOTS", SLOT);
+    expect(await ownedBy(leader, leader)).toBe(before);
+    const later = await pings();
+    await until("the replica has heard of that too", async () => (await pings()) > later + 30);
+
+    if (reaffirmed) {
+      const connections = new Connections("test-observer");
+      await reaffirmGains(new Set([leader]), await observe(cluster.goal, connections), connections);
+      connections.close();
+      expect(await ownedBy(leader, replica)).toBe(before);
+    }
+    await cluster.killNode(leader);
+    await until("its replica leads", async () => (await cluster.leaders())[0] === replica);
+    await cluster.startNode(leader);
+    await until("it follows", async () => String(await cluster.call(leader, "ROLE")).startsWith("slave"));
+    await until("it is in sync", async () => /master_link_status:up/.test(String(await cluster.call(leader, "INFO"))));
+    expect(await cluster.call(replica, "CLUSTER", "COUNTKEYSINSLOT", SLOT)).toBe(left);
+    client.disconnect();
+  },
+);
+
+test("after a move, replicas of the node that gained slots take its word anew, and nobody else's", {
+  timeout: 120_000,
+}, async (context) => {
+  const { cluster, leader } = await startCluster(context);
+  const uneven = new Uneven(cluster);
+  await uneven.fill(await uneven.unbalance(), "keys");
+  await Promise.all(cluster.names.map((name) => cluster.call(name, "CONFIG", "RESETSTAT")));
+  await cluster.reconcile();
+  const connections = new Connections("test-observer");
+  const nodes = answering(await observe(cluster.goal, connections));
+  connections.close();
+  const leaderId = nodes.find((n) => n.name === leader)?.id;
+  for (const node of nodes) {
+    const stats = String(await cluster.call(node.name, "INFO", "commandstats"));
+    expect([node.name, /cmdstat_cluster\|delslots:/.test(stats)]).toEqual([
+      node.name,
+      self(node).masterId === leaderId,
+    ]);
+  }
+  expect([await cluster.faults(), await uneven.missing()]).toEqual([[], []]);
+});
