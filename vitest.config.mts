@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config";
-import type { Reporter, TestModule } from "vitest/node";
+import { BaseSequencer, type Reporter, type TestModule, type TestSpecification } from "vitest/node";
 
 /** Ends every run with one plain line, for people and for CI: `12 passed, 0 failed, 1 skipped`. */
 class ClosingLine implements Reporter {
@@ -21,12 +21,31 @@ class ClosingLine implements Reporter {
   }
 }
 
+/**
+ * Files of the engine keep a core busy each, those with real servers mostly wait. One of the former runs beside two of the latter;
+ * one project after the other would leave cores idle at first, and have the busiest files last, with nothing beside them.
+ */
+class Mixed extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const groupOf = ({ project }: TestSpecification) => project.config.sequence.groupOrder;
+    const groups = [...new Set(sorted.map(groupOf))].map((group) => sorted.filter((file) => groupOf(file) === group));
+    return groups.flatMap((group) => {
+      const busy = group.filter(({ project }) => project.name === "engine");
+      const waiting = group.filter(({ project }) => project.name !== "engine");
+      const mixed = busy.flatMap((file, i) => [file, ...waiting.slice(2 * i, 2 * i + 2)]);
+      return [...mixed, ...waiting.slice(2 * busy.length)];
+    });
+  }
+}
+
 const SECOND = 1000;
 
 export default defineConfig({
   test: {
     reporters: ["default", new ClosingLine()],
     passWithNoTests: true,
+    sequence: { sequencer: Mixed },
     coverage: {
       provider: "v8",
       include: ["components/**/*.ts", "infra/platforms/**/*.ts"],
