@@ -169,7 +169,8 @@ function commandsOf(step: Step): Command[] {
     case "replicate":
       return [["CLUSTER", "REPLICATE", step.masterId]];
     case "failover":
-      return [step.force ? ["CLUSTER", "FAILOVER", "FORCE"] : ["CLUSTER", "FAILOVER"]];
+      if (!step.without) return [["CLUSTER", "FAILOVER"]];
+      return [["CLUSTER", "FAILOVER", step.without === "elected" ? "FORCE" : "TAKEOVER"]];
     case "stabilizeSlots":
       return expandSlots(step.slots).map((slot) => ["CLUSTER", "SETSLOT", slot, "STABLE"]);
     case "nameOwner":

@@ -92,7 +92,7 @@ export function plan(
   const joining = mayMeet(alive, former);
   const firstMeetings = mesh ? planMesh(goal, joining) : shardsFirst ? planMeetingsWithinShards(goal, alive) : [];
   const batches: [Phase, Step[]][] = [
-    ["recover", takeOver(members, alive)],
+    ["recover", takeOver(members, observation)],
     ["recover", standing.formed ? reclaimSlots(observation) : []],
     ["recover", standing.formed ? claimAll(layout) : []],
     ["recover", outbid(alive, former)],
@@ -136,19 +136,38 @@ export function plan(
 /**
  * A master that came back without its nodes.conf, before the others called it failed, stays a member without an address
  * for ever: nobody suspects such a node, so no replica is elected by itself. Its ID can never answer again, hence the
- * replica with the most data is told to ask the other masters for their votes.
+ * replica with the most data is told to ask the other masters for their votes. Where most masters came back like that, there
+ * are too few to vote: then one takes over by itself, and so on until there are enough. With every node heard, no majority can
+ * be anywhere else.
  */
-function takeOver(members: readonly Member[], alive: readonly AnsweringNode[]): Step[] {
-  return staleMembers(members, alive).flatMap((member) => {
+function takeOver(members: readonly Member[], observation: ClusterObservation): Step[] {
+  const alive = answering(observation);
+  const heirs = staleMembers(members, alive).flatMap((member) => {
     const owns = alive.some((n) => n.view.some((e) => e.id === member.id && e.slots.length > 0));
     if (!owns || servesElsewhere(member, alive)) return [];
     const heir = alive
       .filter((n) => self(n).role === "replica" && self(n).masterId === member.id)
       .sort((a, b) => b.replication.offset - a.replication.offset || (a.name < b.name ? -1 : 1))[0];
-    return heir
-      ? [{ do: "failover", node: heir.name, shard: member.shard, from: member.name, force: true } as const]
-      : [];
+    return heir ? [{ heir, member }] : [];
   });
+  const stepOf = ({ heir, member }: (typeof heirs)[number], without: "elected" | "alone"): Step => ({
+    do: "failover",
+    node: heir.name,
+    shard: member.shard,
+    from: member.name,
+    without,
+  });
+  const stuck = observation.nodes.every((n) => n.answering)
+    ? heirs.find(({ heir }) => !canBeElected(heir, alive))
+    : undefined;
+  return stuck ? [stepOf(stuck, "alone")] : heirs.map((heir) => stepOf(heir, "elected"));
+}
+
+/** Whether most of the masters that this node counts are there to vote. */
+function canBeElected(candidate: AnsweringNode, alive: readonly AnsweringNode[]): boolean {
+  const ids = new Set(alive.map((n) => n.id));
+  const masters = candidate.view.filter((e) => e.role === "master" && e.slots.length > 0);
+  return masters.filter((e) => ids.has(e.id)).length * 2 > masters.length;
 }
 
 /**

@@ -36,7 +36,8 @@ export type Step =
       readonly node: string;
       readonly shard: string;
       readonly from: string;
-      readonly force?: boolean;
+      /** Without the former leader: elected by the other masters, or by itself where no majority of them is left. Default: from it. */
+      readonly without?: "elected" | "alone";
     }
   /** `node` is the source. Bounded by time: what is left is planned again. */
   | {
@@ -86,8 +87,8 @@ export function describeStep(step: Step): string {
     case "replicate":
       return `replicate ${step.master}`;
     case "failover":
-      if (step.force)
-        return `take over from the former ID of ${step.from}, which is gone (elected by the other masters)`;
+      if (step.without)
+        return `take over from the former ID of ${step.from}, which is gone (${step.without === "elected" ? "elected by the other masters" : "by itself: no majority of the masters is left to elect it"})`;
       return `take leadership from ${step.from} (graceful failover, no data loss, a pause of milliseconds for writers)`;
     case "migrateSlots":
       return `move ${countSlots(step.slots)} slots to ${step.to}: ${formatRanges(step.slots)}`;

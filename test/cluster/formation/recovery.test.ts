@@ -97,6 +97,15 @@ describe.each(SERVERS)("a formed cluster of %s comes back whole", (server) => {
       await loseIdentity(cluster, cluster.names[0] ?? "", members, "nodes.conf", true);
     });
 
+    test("most masters lost their nodes.conf and were back at once: nobody is left to elect their replicas", async (context) => {
+      const { cluster, members } = await formed(context);
+      const victims = [cluster.names[0] ?? "", cluster.names[2] ?? ""];
+      await Promise.all(victims.map((name) => cluster.killNode(name)));
+      for (const name of victims) rmSync(join(cluster.dir(name), "nodes.conf"));
+      await Promise.all(victims.map((name) => cluster.startNode(name)));
+      await isWhole(cluster, await cluster.reconcile({ members, verified: true }));
+    });
+
     test("a master lost its nodes.conf and its replica took over", async (context) => {
       const { cluster, members } = await formed(context);
       await loseIdentity(cluster, cluster.names[2] ?? "", members, "nodes.conf", false);

@@ -211,8 +211,8 @@ export class ModelCluster {
     }
   }
 
-  /** An election: with the votes of a majority of the masters with slots. */
-  promote(node: ModelNode): boolean {
+  /** An election: with the votes of a majority of the masters with slots, or without asking anybody. */
+  promote(node: ModelNode, alone = false): boolean {
     const { masterId } = node.self;
     if (masterId === undefined) return false;
     const masters = node.voters;
@@ -220,7 +220,7 @@ export class ModelCluster {
       const voter = this.byId(m.id);
       return voter?.running && voter.known.has(node.id);
     });
-    if (voting.length * 2 <= masters.length) return false;
+    if (!alone && voting.length * 2 <= masters.length) return false;
     node.currentEpoch = Math.max(node.currentEpoch, ...masters.map((m) => this.byId(m.id)?.currentEpoch ?? 0)) + 1;
     node.self.role = "master";
     node.self.masterId = undefined;

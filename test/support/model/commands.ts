@@ -93,7 +93,7 @@ const CLUSTER: Readonly<Record<string, Handler>> = {
     if (how === undefined && !cluster.masterOf(node))
       refuse("ERR Master is down or failed, please use CLUSTER FAILOVER FORCE");
     const former = cluster.masterOf(node);
-    if (cluster.promote(node) && former) cluster.hear(former, node);
+    if (cluster.promote(node, how === "TAKEOVER") && former) cluster.hear(former, node);
     return changed(cluster);
   },
   RESET: (cluster, node, [how = "SOFT"]) => {
