@@ -295,8 +295,14 @@ function scale(goal: FormationGoal, observation: ClusterObservation, report: Rep
     );
   }
   for (const node of observation.nodes) {
-    if (node.leaving && node.answering)
-      report("leaving-node", node.name, `${node.name} is no longer declared and still a member`);
+    if (node.leaving && node.answering) {
+      const { role, slots } = self(node);
+      const keeps =
+        role === "master" && slots.length === 0 && node.keys > 0
+          ? `: it owns no slot and holds ${node.keys} keys, which no client is sent to; nothing is flushed from here, so look at them there, and once nobody misses them (FLUSHALL), it leaves`
+          : "";
+      report("leaving-node", node.name, `${node.name} is no longer declared and still a member${keeps}`);
+    }
     if (node.leaving && !node.answering && knowsOf(observation, node).length > 0)
       report(
         "leaving-node",

@@ -26,7 +26,7 @@ export function layoutOf(goal: FormationGoal, observation: ClusterObservation): 
     const leaving = alive.filter((n) => n.leaving?.shard === planned.name);
     return { planned, nodes: [...planned.nodes.flatMap((n) => byName.get(n.name) ?? []), ...leaving] };
   });
-  const guests = guestLeaders([...own, ...undeclared(goal, alive)], alive, ownersIn);
+  const guests = guestLeaders(own, undeclared(goal, alive), alive, ownersIn);
   const lent = new Set(guests.values());
   return own.map(({ planned, nodes: all }) => {
     const guest = guests.get(planned.name);
@@ -82,23 +82,27 @@ export function superseded(observation: ClusterObservation): AnsweringNode[] {
 
 /**
  * Shards that are led by a node planned in another shard: somebody had it follow their leader, and it was elected. Such a shard
- * has no owner among its own nodes, which follow the guest; and the guest's own shard has an owner without it. By shard name;
- * among them shards that are no longer declared, whose guest is no leader of its own shard, whatever its epoch: it is drained.
+ * has no owner among its own nodes, which follow the guest; and the guest's own shard has an owner without it, or is not wanted any
+ * more. By shard name; among them shards that are no longer declared, whose guest is no leader of its own shard, whatever its
+ * epoch: it is drained.
  */
 function guestLeaders(
-  shards: readonly ShardNodes[],
+  declared: readonly ShardNodes[],
+  undeclared: readonly ShardNodes[],
   alive: readonly AnsweringNode[],
   ownersIn: (nodes: readonly AnsweringNode[]) => AnsweringNode[],
 ): Map<string, AnsweringNode> {
   const guests = new Map<string, AnsweringNode>();
+  const shards = [...declared, ...undeclared];
   const orphaned = shards.filter(({ nodes }) => nodes.length > 0 && ownersIn(nodes).length === 0);
   if (orphaned.length === 0) return guests;
   const homes = shards.map(({ nodes }) => ownersIn(nodes));
-  for (const { planned, nodes } of orphaned) {
+  for (const shard of orphaned) {
+    const { planned, nodes } = shard;
     const followed = ownersIn(alive).filter((n) => nodes.some((own) => self(own).masterId === n.id));
     const guest = followed.find((n) => {
-      const home = homes.find((owners) => owners.includes(n));
-      return home === undefined || home.length > 1;
+      const home = homes.findIndex((owners) => owners.includes(n));
+      return home === -1 || (homes[home]?.length ?? 0) > 1 || (declared.includes(shard) && home >= declared.length);
     });
     if (!guest) continue;
     guests.set(planned.name, guest);
