@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { layoutOf } from "../../../components/formation/layout";
+import type { Plan } from "../../../components/formation/plan";
 import { SLOT_COUNT } from "../../../components/formation/slots";
 import { type ModelShape, ModelStack } from "../../support/model/formation";
 import { ReplyError } from "../../support/model/node";
@@ -176,8 +177,12 @@ function lostKeys(stack: ModelStack, atOwner: boolean): number[] {
   });
 }
 
+/** A former leader that somebody took slots from by hand keeps their keys: no server deletes them, and whether they matter is a person's to say. */
+const keepsKeys = (end: Plan) =>
+  end.kind === "wait" && end.reasons.every((reason) => /is a master of its own with \d+ keys/.test(reason));
+
 /** To the goal; no step takes coverage of a slot or a copy of a key with it. */
-async function convergeSafely(stack: ModelStack): Promise<void> {
+async function convergeSafely(stack: ModelStack, happenings: readonly Happening[]): Promise<void> {
   let covered = claimed(stack);
   const end = await stack.converge(() => {
     expect(lostKeys(stack, false)).toEqual([]);
@@ -186,6 +191,7 @@ async function convergeSafely(stack: ModelStack): Promise<void> {
     expect(uncovered).toEqual([]);
     covered = now;
   });
+  if (keepsKeys(end) && happenings.some(({ event }) => event === "delete-slots")) return;
   expect(end).toEqual({ kind: "done" });
   expect(claimed(stack).size).toBe(SLOT_COUNT);
   expect(lostKeys(stack, true)).toEqual([]);
@@ -207,7 +213,7 @@ describe("whatever was done to a cluster, and whatever is declared next", () => 
           stack.declare(to);
           for (const happening of between) await happen(stack, happening);
           stack.model.settle();
-          await convergeSafely(stack);
+          await convergeSafely(stack, before);
         },
       ),
       { seed: SEED, numRuns: RUNS, endOnFailure: true, examples: [TWO_OF_FOUR_LOST, LED_FROM_NOWHERE] },
