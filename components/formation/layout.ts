@@ -82,9 +82,9 @@ export function superseded(observation: ClusterObservation): AnsweringNode[] {
 
 /**
  * Shards that are led by a node planned in another shard: somebody had it follow their leader, and it was elected. Such a shard
- * has no owner among its own nodes, which follow the guest; and the guest's own shard has an owner without it, or is not wanted any
- * more. By shard name; among them shards that are no longer declared, whose guest is no leader of its own shard, whatever its
- * epoch: it is drained.
+ * has no owner among its own nodes, which follow the guest; and the guest's own shard has an owner without it, a guest of its
+ * own maybe, or is not wanted any more. By shard name; among them shards that are no longer declared, whose guest is no leader of
+ * its own shard, whatever its epoch: it is drained.
  */
 function guestLeaders(
   declared: readonly ShardNodes[],
@@ -96,18 +96,28 @@ function guestLeaders(
   const shards = [...declared, ...undeclared];
   const orphaned = shards.filter(({ nodes }) => nodes.length > 0 && ownersIn(nodes).length === 0);
   if (orphaned.length === 0) return guests;
-  const homes = shards.map(({ nodes }) => ownersIn(nodes));
-  for (const shard of orphaned) {
-    const { planned, nodes } = shard;
-    const followed = ownersIn(alive).filter((n) => nodes.some((own) => self(own).masterId === n.id));
-    const guest = followed.find((n) => {
-      const home = homes.findIndex((owners) => owners.includes(n));
-      return home === -1 || (homes[home]?.length ?? 0) > 1 || (declared.includes(shard) && home >= declared.length);
-    });
-    if (!guest) continue;
-    guests.set(planned.name, guest);
-    for (const owners of homes) if (owners.includes(guest)) owners.splice(owners.indexOf(guest), 1);
-  }
+  const owners = ownersIn(alive);
+  const homes = new Map(shards.map((shard) => [shard, ownersIn(shard.nodes)]));
+
+  const findGuest = (shard: ShardNodes, asked: Set<AnsweringNode>): boolean => {
+    for (const guest of owners.filter((n) => shard.nodes.some((own) => self(own).masterId === n.id))) {
+      if (asked.has(guest)) continue;
+      asked.add(guest);
+      if (!isLent(guest, shard, asked)) continue;
+      guests.set(shard.planned.name, guest);
+      return true;
+    }
+    return false;
+  };
+  const isLent = (guest: AnsweringNode, to: ShardNodes, asked: Set<AnsweringNode>): boolean => {
+    const home = shards.find((shard) => homes.get(shard)?.includes(guest));
+    if (!home) return true;
+    const others = homes.get(home)?.filter((n) => n !== guest) ?? [];
+    const spared = others.length > 0 || (declared.includes(to) && undeclared.includes(home)) || findGuest(home, asked);
+    if (spared) homes.set(home, others);
+    return spared;
+  };
+  for (const shard of orphaned) findGuest(shard, new Set());
   return guests;
 }
 

@@ -160,6 +160,23 @@ const LED_FROM_NOWHERE: [ModelShape, ModelShape, Happening[], Happening[]] = [
   ],
 ];
 
+/** The same: a shard is led by a node of a second one, which is led by a node of a third one. */
+const GUESTS_IN_A_ROW: [ModelShape, ModelShape, Happening[], Happening[]] = [
+  { masters: 4, replicas: 2, zones: 2 },
+  { masters: 4, replicas: 1, zones: 3 },
+  [
+    { event: "killed", a: 1_993_438_466, b: 2_072_458_301, settled: true },
+    { event: "hand-replicate", a: 485_324_904, b: 1_532_644_954, settled: false },
+    { event: "hand-replicate", a: 1_647_020_826, b: 1_752_327_980, settled: true },
+  ],
+  [
+    { event: "killed", a: 882_844_762, b: 924_931_823, settled: false },
+    { event: "killed", a: 933_061_135, b: 1_082_025_157, settled: false },
+    { event: "killed", a: 1_849_349_275, b: 1_897_701_310, settled: false },
+    { event: "killed", a: 1_242_936_356, b: 827_155_250, settled: false },
+  ],
+];
+
 const claimed = (stack: ModelStack) => {
   const slots = new Set<number>();
   for (const node of stack.model.nodes)
@@ -216,7 +233,12 @@ describe("whatever was done to a cluster, and whatever is declared next", () => 
           await convergeSafely(stack, before);
         },
       ),
-      { seed: SEED, numRuns: RUNS, endOnFailure: true, examples: [TWO_OF_FOUR_LOST, LED_FROM_NOWHERE] },
+      {
+        seed: SEED,
+        numRuns: RUNS,
+        endOnFailure: true,
+        examples: [TWO_OF_FOUR_LOST, LED_FROM_NOWHERE, GUESTS_IN_A_ROW],
+      },
     );
   }, 1_200_000);
 });
