@@ -65,6 +65,7 @@ const MENDED_LATER: readonly FindingKind[] = [
   "uneven",
   "leaving-node",
   "led-from-elsewhere",
+  "second-owner",
 ];
 
 /**
