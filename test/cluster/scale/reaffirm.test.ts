@@ -114,3 +114,15 @@ test("a master dies in the moment in which its replica has forgotten one of its 
   for (const key of keys) if ((await client.get(key)) !== `value of ${key}`) missing.push(key);
   expect([await cluster.faults(), missing]).toEqual([[], []]);
 });
+
+test("a replica that leads by now gives up no slot", { timeout: 120_000 }, async (context) => {
+  const { cluster, leader, replica, ownedBy } = await startCluster(context);
+  const owned = await ownedBy(leader, leader);
+  const connections = new Connections("test-observer");
+  context.onTestFinished(() => connections.close());
+  const before = await observe(cluster.goal, connections);
+  await cluster.call(replica, "CLUSTER", "FAILOVER");
+  await until("it leads", async () => (await cluster.leaders())[0] === replica);
+  await reaffirmGains(new Set([leader]), before, connections);
+  expect(await ownedBy(replica, replica)).toBe(owned);
+});
