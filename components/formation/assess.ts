@@ -48,6 +48,7 @@ export type FindingKind =
   | "no-leader"
   | "led-from-elsewhere"
   | "stray-node"
+  | "second-owner"
   | "replica-link"
   | "shard-in-one-zone"
   | "crowded-zone"
@@ -342,7 +343,9 @@ function roles(goal: FormationGoal, observation: ClusterObservation, report: Rep
           : of
             ? `follows ${of.name} of ${shardOf.get(of.name)}`
             : "follows an unknown master";
-      if (leader) report("stray-node", stray.name, `${stray.name} ${what}, planned as a replica in ${planned.name}`);
+      // Its slots go to the leader while the cluster serves, and then it follows.
+      const kind = own.role === "master" && own.slots.length > 0 ? "second-owner" : "stray-node";
+      if (leader) report(kind, stray.name, `${stray.name} ${what}, planned as a replica in ${planned.name}`);
     }
     for (const replica of replicas) {
       if (!replica.replication.linkUp) {

@@ -26,6 +26,7 @@ const TOPIC_OF: Record<FindingKind, Topic> = {
   uneven: "slots",
   "no-leader": "role",
   "stray-node": "role",
+  "second-owner": "role",
   "led-from-elsewhere": "role",
   "shard-in-one-zone": "role",
   "crowded-zone": "role",

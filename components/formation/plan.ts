@@ -22,7 +22,12 @@ import type { Step } from "./steps";
 export type Plan =
   | { readonly kind: "act"; readonly phase: Phase; readonly steps: readonly Step[] }
   /** Nothing to do but let the cluster settle. */
-  | { readonly kind: "wait"; readonly reasons: readonly string[] }
+  | {
+      readonly kind: "wait";
+      readonly reasons: readonly string[];
+      /** The cluster is whole, and yet nothing is to be done. */
+      readonly whole?: true;
+    }
   | { readonly kind: "refuse"; readonly refusals: readonly Refusal[] }
   | { readonly kind: "done" };
 
@@ -60,6 +65,7 @@ const MENDED_LATER: readonly FindingKind[] = [
   "uneven",
   "leaving-node",
   "led-from-elsewhere",
+  "second-owner",
 ];
 
 /**
@@ -130,7 +136,15 @@ export function plan(
     ["retire", retire(layout, observation)],
   ];
   for (const [phase, steps] of later) if (steps.length > 0) return { kind: "act", phase, steps };
-  return { kind: "wait", reasons: findings.map((f) => f.message) };
+  return { kind: "wait", reasons: findings.map((f) => f.message), whole: true };
+}
+
+const WHOLE: readonly Phase[] = ["settings", "move", "balance", "retire"];
+
+/** All nodes agree on members, roles and the owners of slots; what differs still is mended while the cluster serves. */
+export function isWhole(next: Plan): boolean {
+  if (next.kind === "act") return WHOLE.includes(next.phase);
+  return next.kind === "done" || (next.kind === "wait" && next.whole === true);
 }
 
 /**

@@ -114,7 +114,6 @@ export function finishOpenSlots(
   };
   const going = new Map<string, { from: AnsweringNode; to: AnsweringNode; slots: Set<number> }>();
   const steps: Step[] = [];
-  // A replica's marks, where a version has them, are its master's.
   for (const node of masters.values()) {
     const over: number[] = [];
     for (const open of openSlotsOf(node)) {
@@ -130,6 +129,14 @@ export function finishOpenSlots(
       going.set(key, entry);
     }
     if (over.length > 0) steps.push({ do: "stabilizeSlots", node: node.name, slots: toRanges(over) });
+  }
+  // From Valkey 8 on replicas have their master's marks. One that was away while they were taken back has them still, whatever it copied since.
+  for (const node of alive) {
+    const master = masters.get(self(node).masterId ?? "");
+    if (!master) continue;
+    const open = new Set(openSlotsOf(master).map((o) => o.slot));
+    const over = openSlotsOf(node).flatMap((o) => (open.has(o.slot) ? [] : [o.slot]));
+    if (over.length > 0) steps.push({ do: "stabilizeSlots", node: master.name, slots: toRanges(over) });
   }
   const pairs = [...going.values()].map(({ from, to, slots }) => ({ from, to, slots: [...slots] }));
   // Without knowing the owner the target refuses keys, whatever it imports.

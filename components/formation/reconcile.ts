@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
+import type { NodeEndpoint } from "../config/types";
 import type { MigrationLimits } from "../spec/spec";
 import { parseUntil, untilAfter } from "../spec/until";
 import { unreachableBusPorts } from "./busPorts";
@@ -17,12 +18,13 @@ import { MoveProgress } from "./moveProgress";
 import { answering, type ClusterObservation, isBlank, openSlotsOf, self, withoutRetired } from "./observation";
 import { observe } from "./observe";
 import { defaultPatience } from "./patience";
-import { type Plan, plan } from "./plan";
+import { isWhole, type Plan, plan } from "./plan";
 import { probe } from "./probe";
 import { progressLine } from "./progress";
 import { reaffirmGains } from "./reaffirm";
 import type { Refusal } from "./refusals";
 import { StallWatch } from "./stall";
+import { importStrays, strayKeys } from "./strayKeys";
 import { type Access, Connections } from "./wire";
 
 export interface ReconcileOptions {
@@ -84,6 +86,7 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
     stopMovesAt: timeOf(options),
     alone: false,
     gained: new Set(),
+    searched: "",
   };
   try {
     const observation = await converge(run);
@@ -124,6 +127,8 @@ interface Run {
   alone: boolean;
   /** Names of nodes that slots have moved to, until their replicas have taken their word for them. */
   readonly gained: Set<string>;
+  /** IDs of the masters that were found to hold no keys but those of their slots. */
+  searched: string;
   /** What ended the last round of moves early. */
   trouble?: string | undefined;
 }
@@ -171,6 +176,11 @@ async function converge(run: Run): Promise<ClusterObservation> {
       await reaffirmGains(run.gained, observation, connections);
       run.gained.clear();
       if (next.kind === "done") continue;
+    }
+    if (isWhole(next) && !(await keysLieInTheirSlots(run, observation, order))) {
+      if (still >= patience) throw await stalled(run, observation, next, still, watch);
+      await setTimeout(restAfter({ kind: "done" }, looked));
+      continue;
     }
     // What others are about to forget again is not done.
     if (next.kind === "done" && !forgotten.isUnsettled(Date.now())) return observation;
@@ -238,6 +248,23 @@ function restAfter(next: Plan, looked: number): number {
 async function waitedForJobs({ connections, options }: Run, observation: ClusterObservation): Promise<boolean> {
   const nodes = answering(observation).filter((n) => handsOverAtomically(n.server) && self(n).role === "master");
   return leftoversSettled(nodes, connections, () => options.stopReason?.(), options.onProgress);
+}
+
+/** Asked again only where others lead: marks of slots on their way are lost in no other way. */
+async function keysLieInTheirSlots(run: Run, observation: ClusterObservation, order: NodeEndpoint[]): Promise<boolean> {
+  const masters = answering(observation).filter((n) => self(n).role === "master");
+  const leading = masters.map((n) => n.id).join();
+  if (leading === run.searched) return true;
+  const { connections, options } = run;
+  const found = await strayKeys(observation, connections);
+  if (found.strays.length > 0) {
+    const ahead = await executorAhead(order, connections);
+    if (ahead) throw new AnotherActor(ahead);
+    run.acted = true;
+    await importStrays(found, observation, connections, options.onProgress);
+  } else if (found.unknown.length > 0) run.trouble = found.unknown[0];
+  else run.searched = leading;
+  return run.searched === leading;
 }
 
 /** No further slot is to be begun. What is open is finished at any time: nothing is worse than slots that stay open. */

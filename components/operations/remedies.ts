@@ -26,6 +26,7 @@ const REMEDIES: Record<StatusIssueKind, string> = {
   "no-leader": "wait for the failover (about two node timeouts); if none comes, bring back one of the shard's nodes",
   "led-from-elsewhere": "`up` hands leadership to one of the shard's own nodes, and that node back to its shard",
   "stray-node": "`up` makes it follow its shard's master",
+  "second-owner": "`up` moves its slots to its shard's master, which it then follows",
   "replica-link": "wait for the full copy; if it stays, see the replica's log (password, network, output buffer limit)",
   "shard-in-one-zone": "bring back the shard's other nodes; the loss of that zone would lose the shard",
   "crowded-zone": "`up` hands leadership back by a graceful failover, once every node answers",

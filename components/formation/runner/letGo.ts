@@ -72,7 +72,7 @@ async function obstacleTo(work: GuardWork, consented: boolean): Promise<string |
     if (consented || node.keys === 0 || (await leads(master, connections))) return undefined;
     return `${inputs.node} may hold the last copy of its shard: its master ${master?.address ?? ""}:${master?.port ?? ""} does not answer as a master. It stays; bring the master back or let a failover end, and run \`up\` again.`;
   }
-  if (own.slots.length === 0) return undefined;
+  if (own.slots.length === 0) return consented || isOnDisk(node) ? undefined : onTheirWay(inputs, node);
   // A destroy that was killed halfway left too few masters to elect anyone: nothing can be handed over any more, only lost.
   if (consented && !(await mastersHaveMajority(node, connections))) return undefined;
   return handOver(work, node, consented);
@@ -124,11 +124,19 @@ async function votersKnow(master: AnsweringNode, heir: AnsweringNode, connection
   return (1 + votes.filter(Boolean).length) * 2 > 1 + others.length;
 }
 
+/** Keys of a move that was cut short before the first of its slots was closed: what owns no slot cannot be failed over. */
+function onTheirWay({ node: name }: GuardInputs, node: AnsweringNode): string {
+  return `${name} owns no slot and holds ${node.keys} keys of slots on their way to it, in memory only (no persistence): they would be lost. It stays. Take back what restarts it, so that \`up\` ends the move first, then declare it again.`;
+}
+
+/** Does nothing get lost where it stops and starts again? */
+function isOnDisk({ settings: { appendonly, save }, keys }: AnsweringNode): boolean {
+  return appendonly !== "no" || (save ?? "") !== "" || keys === 0;
+}
+
 /** A shard declared without replicas can only pause, with its data on disk. */
 function pause(inputs: GuardInputs, node: AnsweringNode): string | undefined {
-  const { appendonly, save } = node.settings;
-  const kept = appendonly !== "no" || (save ?? "") !== "";
-  if (kept || node.keys === 0 || inputs.dataOnDestroy === "delete") return undefined;
+  if (isOnDisk(node) || inputs.dataOnDestroy === "delete") return undefined;
   return `${inputs.node} holds ${node.keys} keys in memory only (no persistence) and has no replica: they would be lost. It stays. Declare a replica or persistence first, or agree to the loss by dataOnDestroy "delete", and run \`up\` again.`;
 }
 

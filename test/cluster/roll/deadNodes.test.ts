@@ -78,4 +78,38 @@ describe.skipIf(!servers)("a roll that finds nodes dead starts them again as the
       expect(await missingKeys(project)).toBe(0);
     },
   );
+
+  const DEAD = [
+    ["too many to elect others", 2, 1_000],
+    ["before others notice", 1, 15_000],
+  ] as const;
+  test.for(process.env.FULL ? DEAD : DEAD.slice(0, 1))(
+    "leaders with a dump that is older than what their replicas hold, %s: nothing that was written since is lost",
+    async ([, dead, nodeTimeoutMilliseconds], context) => {
+      const project = await started(context, { nodeTimeoutMilliseconds, persistence: { mode: "rdb" } });
+      const { shards } = await project.inventory();
+      const leadersOf = (all: typeof shards) =>
+        all.slice(0, dead).flatMap(({ nodes }) => nodes.filter(({ role }) => role === "master"));
+      const leaders = leadersOf(shards);
+      const written: string[] = [];
+      for (const leader of leaders)
+        await withNode(leader, async (client) => {
+          await client.call("SAVE");
+          for (let i = 0; i < 300; i++) {
+            const key = `later:${i}`;
+            // Keys of other shards are refused here.
+            if ((await client.set(key, "value").catch(() => "")) === "OK") written.push(key);
+          }
+          expect(await client.call("WAIT", "1", "5000")).toBe(1);
+        });
+      await kill(project, leaders);
+      await project.mustUp();
+      const found: string[] = [];
+      for (const leader of leadersOf((await project.inventory()).shards))
+        await withNode(leader, async (client) => {
+          for (const key of written) if ((await client.get(key).catch(() => "")) === "value") found.push(key);
+        });
+      expect([found.sort(), await missingKeys(project)]).toEqual([written.sort(), 0]);
+    },
+  );
 });

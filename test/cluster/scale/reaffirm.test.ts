@@ -91,3 +91,38 @@ test("after a move, replicas of the node that gained slots take its word anew, a
   }
   expect([await cluster.faults(), await uneven.missing()]).toEqual([[], []]);
 });
+
+test("a master dies in the moment in which its replica has forgotten one of its slots: both own a part of the shard then, and `up` mends it", {
+  timeout: 120_000,
+}, async (context) => {
+  const { cluster, leader, replica } = await startCluster(context);
+  const client = cluster.client();
+  context.onTestFinished(() => client.disconnect());
+  const keys = [SLOT, SLOT + 1].flatMap((slot) => Array.from({ length: 50 }, (_, n) => keyIn(slot, n)));
+  for (const key of keys) await client.set(key, `value of ${key}`);
+  await until("the replica has them", async () => Number(await cluster.call(replica, "DBSIZE")) === keys.length);
+  // So that it does not hear of the slot again before its master dies.
+  cluster.signal(leader, "SIGSTOP");
+  await cluster.call(replica, "CLUSTER", "DELSLOTS", SLOT);
+  await cluster.killNode(leader);
+  await until("it leads", async () => String(await cluster.call(replica, "ROLE")).startsWith("master"));
+  await cluster.startNode(leader);
+
+  await cluster.reconcile();
+
+  const missing: string[] = [];
+  for (const key of keys) if ((await client.get(key)) !== `value of ${key}`) missing.push(key);
+  expect([await cluster.faults(), missing]).toEqual([[], []]);
+});
+
+test("a replica that leads by now gives up no slot", { timeout: 120_000 }, async (context) => {
+  const { cluster, leader, replica, ownedBy } = await startCluster(context);
+  const owned = await ownedBy(leader, leader);
+  const connections = new Connections("test-observer");
+  context.onTestFinished(() => connections.close());
+  const before = await observe(cluster.goal, connections);
+  await cluster.call(replica, "CLUSTER", "FAILOVER");
+  await until("it leads", async () => (await cluster.leaders())[0] === replica);
+  await reaffirmGains(new Set([leader]), before, connections);
+  expect(await ownedBy(replica, replica)).toBe(owned);
+});

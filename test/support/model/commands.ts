@@ -28,7 +28,9 @@ const COMMANDS: Readonly<Record<string, Handler>> = {
   DBSIZE: (_, node) => node.keyCount,
   INFO: (cluster, node) => info(cluster, node),
   FUNCTION: () => [],
-  EVAL_RO: () => [],
+  // Which of these slots hold keys; other scripts only look at sizes.
+  EVAL_RO: (_, node, [script = "", , ...slots]) =>
+    script.includes("in ipairs(ARGV)") ? slots.filter((slot) => (node.keys.get(Number(slot))?.size ?? 0) > 0) : [],
   // The two scripts that change something.
   EVAL: (cluster, node, [, , ...args]) =>
     args[1] === "IMPORTING" || args[1] === "MIGRATING" ? turn(cluster, node, args) : move(cluster, node, args),

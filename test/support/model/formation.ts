@@ -3,8 +3,9 @@ import type { FormationGoal, History, Machine, Member } from "../../../component
 import { KeyRate } from "../../../components/formation/migrateRate";
 import { answering, type ClusterObservation, self } from "../../../components/formation/observation";
 import { observe } from "../../../components/formation/observe";
-import { type Plan, plan } from "../../../components/formation/plan";
+import { isWhole, type Plan, plan } from "../../../components/formation/plan";
 import { rememberMembers } from "../../../components/formation/reconcile";
+import { importStrays, strayKeys } from "../../../components/formation/strayKeys";
 import { place } from "../../../components/topology/place";
 import { specOf } from "../../unit/topology/support";
 import { ModelCluster } from "./cluster";
@@ -137,6 +138,11 @@ export class ModelStack {
     let idle = 0;
     for (let round = 0; round < rounds; round++) {
       const { next, observation } = await this.look();
+      const found = isWhole(next) ? await strayKeys(observation, this.model.connections()) : undefined;
+      if (found && found.strays.length > 0) {
+        await importStrays(found, observation, this.model.connections(), () => {});
+        continue;
+      }
       if (next.kind === "done" || next.kind === "refuse") {
         if (next.kind === "done") this.verified = true;
         return next;

@@ -176,13 +176,15 @@ describe("slots that were left open", () => {
     expect(short(finish(cluster(nodes)))).toEqual(["migrateSlots a2→b 5"]);
   });
 
-  test("a replica's marks are its master's", () => {
-    const o = cluster([
-      { name: "a", slots: [[0, 9]] },
-      { name: "b", slots: [[10, 19]] },
-      { name: "c", of: "a", open: [migrating(5, "b")] },
-    ]);
-    expect(finish(o)).toEqual([]);
+  test("a replica's marks are its master's; of one that its master has not, the replica is told by it", () => {
+    const withMaster = (open: Given["open"]) =>
+      cluster([
+        { name: "a", slots: [[0, 9]], ...(open ? { open } : {}) },
+        { name: "b", slots: [[10, 19]] },
+        { name: "c", of: "a", open: [migrating(5, "b")] },
+      ]);
+    expect(short(finish(withMaster([migrating(5, "b")])))).toEqual(["migrateSlots a→b 5"]);
+    expect(short(finish(withMaster(undefined)))).toEqual(["stabilizeSlots a→ 5"]);
   });
 });
 
