@@ -177,6 +177,22 @@ const GUESTS_IN_A_ROW: [ModelShape, ModelShape, Happening[], Happening[]] = [
   ],
 ];
 
+/** The same: a former leader was back in the moment in which its successor lost slots by hand, and both own a part of the shard. */
+const TWO_OWNERS: [ModelShape, ModelShape, Happening[], Happening[]] = [
+  { masters: 5, replicas: 1, zones: 2 },
+  { masters: 5, replicas: 2, zones: 1 },
+  [
+    { event: "down-and-back", a: 156_576_610, b: 363_752_689, settled: false },
+    { event: "delete-slots", a: 729_277_720, b: 1_060_347_248, settled: true },
+  ],
+  [
+    { event: "killed", a: 1_211_355_106, b: 1_183_603_906, settled: false },
+    { event: "killed", a: 1_403_327_730, b: 64_241_843, settled: false },
+    { event: "killed", a: 273_167_321, b: 457_297_234, settled: false },
+    { event: "killed", a: 1_356_793_661, b: 998_208_393, settled: false },
+  ],
+];
+
 const claimed = (stack: ModelStack) => {
   const slots = new Set<number>();
   for (const node of stack.model.nodes)
@@ -237,7 +253,7 @@ describe("whatever was done to a cluster, and whatever is declared next", () => 
         seed: SEED,
         numRuns: RUNS,
         endOnFailure: true,
-        examples: [TWO_OF_FOUR_LOST, LED_FROM_NOWHERE, GUESTS_IN_A_ROW],
+        examples: [TWO_OF_FOUR_LOST, LED_FROM_NOWHERE, GUESTS_IN_A_ROW, TWO_OWNERS],
       },
     );
   }, 1_200_000);

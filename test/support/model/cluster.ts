@@ -145,7 +145,7 @@ export class ModelCluster {
   }
 
   /**
-   * clusterUpdateSlotsConfigWith: the greater epoch owns; who loses all its slots to one that took exactly these follows it.
+   * clusterUpdateSlotsConfigWith: the greater epoch owns, or whoever comes where the owner claims a slot no longer; who loses all its slots to one that took exactly these follows it.
    * @returns a later owner of some slot, of whom the claimant has to hear
    */
   #claims(to: ModelNode, id: string, configEpoch: number, owners: readonly (string | undefined)[]): Known | undefined {
@@ -155,16 +155,21 @@ export class ModelCluster {
     const dirty: number[] = [];
     let later: Known | undefined;
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
-      if (owners[slot] !== id) continue;
-      claimed++;
       const owner = to.slots[slot];
+      if (owners[slot] !== id) {
+        if (owner === id) to.unclaimed.add(slot);
+        continue;
+      }
+      claimed++;
+      if (owner === id) to.unclaimed.delete(slot);
       if (owner === id || to.importing.has(slot)) continue;
-      const known = owner === undefined ? undefined : to.known.get(owner);
+      const known = owner === undefined || to.unclaimed.has(slot) ? undefined : to.known.get(owner);
       if (known && known.configEpoch > configEpoch) later ??= known;
-      if (owner !== undefined && (known?.configEpoch ?? -1) >= configEpoch) continue;
+      if ((known?.configEpoch ?? -1) >= configEpoch) continue;
       if (owner !== undefined && owner === current) taken++;
       if (owner === to.id) dirty.push(slot);
       to.slots[slot] = id;
+      to.unclaimed.delete(slot);
     }
     if (taken > 0 && current !== undefined && to.ownedBy(current).length === 0 && claimed === taken) to.follow(id);
     // What a master that stays one holds of a slot that somebody else has got goes; one that follows now keeps it for its successor's data.

@@ -35,6 +35,8 @@ export class ModelNode {
   known = new Map<string, Known>();
   /** Whom it takes for the owner of each slot. */
   slots: (string | undefined)[] = new Array(SLOT_COUNT).fill(undefined);
+  /** Slots that their owner did not claim when it was last heard. */
+  readonly unclaimed = new Set<number>();
   importing = new Map<number, string>();
   migrating = new Map<number, string>();
   /** IDs that it was told to forget, for a minute. */
