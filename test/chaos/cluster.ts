@@ -226,9 +226,15 @@ export class ChaosCluster {
 /** In memory where there is such a place: each change of a slot is an fsync of nodes.conf, and the disk is not what is tested. */
 function temporaryFolder(): string {
   const folder = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), "prc-chaos-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  if (temporary.size === 0)
+    process.once("exit", () => {
+      for (const made of temporary) rmSync(made, { recursive: true, force: true });
+    });
+  temporary.add(folder);
   return folder;
 }
+
+const temporary = new Set<string>();
 
 export function openClient({ address, port }: Pick<NodeEndpoint, "address" | "port">): Redis {
   const client = new Redis({

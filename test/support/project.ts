@@ -98,6 +98,16 @@ exports.credentials = cluster.credentials;
     }
   }
 
+  /** While none of its servers runs, the new cluster of another test would choose their ports. */
+  async whileDown(work: () => Promise<void>): Promise<void> {
+    const end = await takeTurn();
+    try {
+      await work();
+    } finally {
+      end();
+    }
+  }
+
   /** @throws Error with everything the run printed, where it failed */
   async mustUp(options?: RunOptions): Promise<RunResult> {
     const result = await this.up(options);

@@ -101,9 +101,11 @@ describe.skipIf(!servers || process.platform !== "linux")(
     });
 
     test("of a cluster whose servers all died", async () => {
-      for (const { pid } of project.servers()) process.kill(pid, "SIGKILL");
-      expect(await expectGolden("all-dead")).not.toMatch(/LocalVolume|NodeGuard|credentials/);
-      await project.mustUp();
+      await project.whileDown(async () => {
+        for (const { pid } of project.servers()) process.kill(pid, "SIGKILL");
+        expect(await expectGolden("all-dead")).not.toMatch(/LocalVolume|NodeGuard|credentials/);
+        await project.mustUp();
+      });
       expect((await project.engine.preview()).stdout).toMatch(/Resources:\n {4}21 unchanged\n$/);
     });
   },

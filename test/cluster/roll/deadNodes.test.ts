@@ -50,9 +50,11 @@ describe.skipIf(!servers)("a roll that finds nodes dead starts them again as the
   test("all of them, as after a reboot", async (context) => {
     const project = await started(context, QUICK);
     const before = await project.pids();
-    await kill(project, await project.nodes());
-    project.declare({ ...QUICK, ...BOOT_CHANGE });
-    await project.mustUp();
+    await project.whileDown(async () => {
+      await kill(project, await project.nodes());
+      project.declare({ ...QUICK, ...BOOT_CHANGE });
+      await project.mustUp();
+    });
     await expectRolled(project, before);
   });
 

@@ -109,8 +109,10 @@ describe.skipIf(!servers).each(engines)(
         cluster.disconnect();
 
         const pids = [...(await project.pids()).values()];
-        for (const pid of pids.slice(0, count)) process.kill(pid, "SIGKILL");
-        await project.mustUp();
+        await project.whileDown(async () => {
+          for (const pid of pids.slice(0, count)) process.kill(pid, "SIGKILL");
+          await project.mustUp();
+        });
 
         const after = await project.inventory();
         const leaders = after.shards.map((s) => s.nodes.find((n) => n.role === "master")?.zone);
