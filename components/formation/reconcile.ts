@@ -23,6 +23,8 @@ import { progressLine } from "./progress";
 import { reaffirmGains } from "./reaffirm";
 import type { Refusal } from "./refusals";
 import { StallWatch } from "./stall";
+import type { Step } from "./steps";
+import { closesDefault, saveUsers } from "./users";
 import { type Access, Connections } from "./wire";
 
 export interface ReconcileOptions {
@@ -84,6 +86,7 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
     stopMovesAt: timeOf(options),
     alone: false,
     gained: new Set(),
+    saved: goal.logins === undefined,
   };
   try {
     const observation = await converge(run);
@@ -124,6 +127,8 @@ interface Run {
   alone: boolean;
   /** Names of nodes that slots have moved to, until their replicas have taken their word for them. */
   readonly gained: Set<string>;
+  /** Users are where a restart reads them, whatever a run that was killed had come to. */
+  saved: boolean;
   /** What ended the last round of moves early. */
   trouble?: string | undefined;
 }
@@ -172,6 +177,10 @@ async function converge(run: Run): Promise<ClusterObservation> {
       run.gained.clear();
       if (next.kind === "done") continue;
     }
+    if (next.kind === "done" && !run.saved) {
+      await save(run, observation);
+      continue;
+    }
     // What others are about to forget again is not done.
     if (next.kind === "done" && !forgotten.isUnsettled(Date.now())) return observation;
     if (next.kind === "refuse" && !(mayPass(next.refusals) && still < patience))
@@ -193,6 +202,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
         }
         run.lowered = true;
       }
+      if (next.phase === "users") await loginAnew(run, next.steps);
       run.acted = true;
       const endpoints = Object.fromEntries(observation.nodes.map((n) => [n.name, n.endpoint]));
       const masters = answering(observation)
@@ -223,6 +233,26 @@ async function converge(run: Run): Promise<ClusterObservation> {
     }
     await setTimeout(restAfter(next, looked));
   }
+}
+
+/** What made it in is used from here on; where nobody comes in any more without a password, it has to be used before. */
+async function loginAnew({ connections, members }: Run, steps: readonly Step[]): Promise<void> {
+  const refused = [...(await connections.loginAnew())];
+  if (refused.length === 0 || !steps.some(closesDefault)) return;
+  const [where, error] = refused[0] ?? [];
+  throw new FormationFailed(
+    `the default user was not closed, because ${refused.length} nodes refuse the login of the component's own user (${where}: ${error?.message}); run \`up\` again`,
+    members,
+  );
+}
+
+async function save(run: Run, observation: ClusterObservation): Promise<void> {
+  const { connections, options } = run;
+  const alive = answering(withoutRetired(observation));
+  const endpoints = Object.fromEntries(alive.map((n) => [n.name, n.endpoint]));
+  const stopReason = () => options.stopReason?.();
+  const { again } = await execute(alive.map(saveUsers), { endpoints, masters: [], stopReason }, connections);
+  run.saved = again.length === 0;
 }
 
 /** A server begins to shake hands with whom it was told to meet at its next tick, of which there are ten a second. */

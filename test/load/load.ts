@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { Cluster } from "ioredis";
-import { handleChanges, ioredisOptions } from "../../components/client";
+import { changeLogin, handleChanges, ioredisOptions } from "../../components/client";
 import { Ledger, type LossWindow } from "./ledger";
 import { confirmedWrite, FIELDS_AT_ONCE, fieldName, Workload } from "./workload";
 
@@ -12,12 +12,19 @@ export interface Seed {
 export interface LoadOptions {
   /** Clients that write and read without a pause, each on keys of its own. Default: 3. */
   readonly clients?: number;
+  /** How clients log in. Default: not at all. */
+  readonly login?: ClientLogin;
   /** Fields of each client's one large hash. Default: 2000. */
   readonly fields?: number;
   /** One client more, whose every write is confirmed by so many replicas (WAIT). Default: none. */
   readonly confirmedBy?: number;
   /** Rest of each client between two operations, in milliseconds. Default: 1. */
   readonly restMilliseconds?: number;
+}
+
+export interface ClientLogin {
+  readonly username: string;
+  readonly password: string;
 }
 
 /** One planned step, as clients saw it. */
@@ -68,8 +75,8 @@ export class CheckedLoad {
 
   private constructor(seeds: readonly Seed[], options: LoadOptions) {
     this.#options = options;
-    this.#clients = Array.from({ length: options.clients ?? 3 }, () => openClient(seeds));
-    this.#confirming = options.confirmedBy === undefined ? undefined : openClient(seeds);
+    this.#clients = Array.from({ length: options.clients ?? 3 }, () => openClient(seeds, options.login));
+    this.#confirming = options.confirmedBy === undefined ? undefined : openClient(seeds, options.login);
     this.#workloads = this.#clients.map(
       (client, c) => new Workload(client, this.ledger, `c${c}`, options.fields ?? 2_000),
     );
@@ -102,6 +109,12 @@ export class CheckedLoad {
     } finally {
       this.#beginStep(OTHER_TIME);
     }
+  }
+
+  /** Every client takes another password, as applications do when they are told of one, without a pause. */
+  async changeLogin(login: ClientLogin): Promise<void> {
+    const all = [...this.#clients, ...(this.#confirming ? [this.#confirming] : [])];
+    await Promise.all(all.map((client) => changeLogin(client, login)));
   }
 
   /** Acknowledged writes of this time may be lost, unless they were confirmed by WAIT. */
@@ -228,9 +241,10 @@ export class CheckedLoad {
   }
 }
 
-function openClient(seeds: readonly Seed[]): Cluster {
+function openClient(seeds: readonly Seed[], login?: ClientLogin): Cluster {
   const nodes = seeds.map(({ address, port }) => ({ host: address, port }));
-  const client = handleChanges(new Cluster(nodes, ioredisOptions));
+  const options = login ? { ...ioredisOptions, redisOptions: { ...login } } : ioredisOptions;
+  const client = handleChanges(new Cluster(nodes, options));
   // Told to whoever waits for a command; without a listener ioredis prints it.
   client.on("error", () => {});
   return client;
