@@ -3,4 +3,3 @@
  * milliseconds and no error. Loads nothing but itself: no Pulumi, no client library.
  */
 export { handleChanges, ioredisOptions, mayRepeat, transact } from "./ioredis";
-export { changeLogin } from "./login";

@@ -186,7 +186,7 @@ function commandsOf(step: Step): Command[] {
       return [
         // One command: no client sees a user in between.
         ["ACL", "SETUSER", step.user.name, "reset", ...aclWords(step.user)],
-        ...(step.endSessions ? endSessions(step.user.name) : []),
+        ...(step.endSessions === "all" ? endSessions(step.user.name) : []),
       ];
     case "deleteUser":
       return [["ACL", "DELUSER", step.user]];

@@ -34,7 +34,8 @@ export function changedUsers(before: UsersGoal | undefined, goal: UsersGoal | un
   const added = names((former, user) => user.passwordHashes.some((hash) => !former.passwordHashes.includes(hash)));
   const ended = names((former, user) => former.passwordHashes.some((hash) => !user.passwordHashes.includes(hash)));
   if (added.length > 0) changes.push(`new passwords beside the former ones: ${added.join(", ")}`);
-  if (ended.length > 0) changes.push(`former passwords end, with the sessions of their users: ${ended.join(", ")}`);
+  if (ended.length > 0)
+    changes.push(`former passwords end, with the sessions from before the present ones: ${ended.join(", ")}`);
   const open = before?.openDefaultUser ?? true;
   if (open !== goal.openDefaultUser)
     changes.push(
@@ -61,10 +62,14 @@ function changedRules(former: AclUser, user: AclUser): string[] {
 export function effectOnSessions(steps: readonly Step[]): string[] {
   const ending = steps.flatMap((step) => {
     if (step.do === "deleteUser") return [step.user];
-    return step.do === "setUser" && step.endSessions ? [step.user.name] : [];
+    return step.do === "setUser" && step.endSessions === "all" ? [step.user.name] : [];
   });
+  const former = steps.some((step) => step.do === "setUser" && step.endSessions === "former");
   const names = [...new Set(ending)].sort();
-  return names.length > 0
-    ? [`sessions of ${names.join(", ")} end: clients that have a password which is valid log in again by themselves`]
-    : [];
+  return [
+    ...(names.length > 0
+      ? [`sessions of ${names.join(", ")} end: clients that have a password which is valid log in again by themselves`]
+      : []),
+    ...(former ? ["whoever has not taken the present password yet is shut out"] : []),
+  ];
 }

@@ -22,6 +22,7 @@ import { probe } from "./probe";
 import { progressLine } from "./progress";
 import { reaffirmGains } from "./reaffirm";
 import type { Refusal } from "./refusals";
+import { endFormerSessions } from "./sessions";
 import { StallWatch } from "./stall";
 import type { Step } from "./steps";
 import { closesDefault, saveUsers } from "./users";
@@ -246,11 +247,13 @@ async function loginAnew({ connections, members }: Run, steps: readonly Step[]):
   );
 }
 
+/** What nobody could tell by looking whether an earlier run had come to it: so each run does it. */
 async function save(run: Run, observation: ClusterObservation): Promise<void> {
   const { connections, options } = run;
   const alive = answering(withoutRetired(observation));
   const endpoints = Object.fromEntries(alive.map((n) => [n.name, n.endpoint]));
   const stopReason = () => options.stopReason?.();
+  await endFormerSessions(run.goal.logins?.ended ?? {}, alive, connections);
   const { again } = await execute(alive.map(saveUsers), { endpoints, masters: [], stopReason }, connections);
   run.saved = again.length === 0;
 }

@@ -71,12 +71,30 @@ export function usersGoal(
   return {
     users,
     openDefaultUser,
+    ended: endedPasswords(passwords, inForce, overlapSeconds, now),
     replication: {
       username: REPLICATION,
       password: passwords.replication,
       passwordHash: passwords.users[REPLICATION]?.hash ?? "",
     },
   };
+}
+
+/** Of users whose present password is the only one: those that it took the place of. */
+function endedPasswords(
+  { users }: PasswordsInput,
+  inForce: PasswordsInForce,
+  overlapSeconds: number,
+  now: number | undefined,
+): UsersGoal["ended"] {
+  return Object.fromEntries(
+    Object.entries(users).flatMap(([name, history]) => {
+      const holds = inForce[name];
+      const alone = oldestValid(history, holds, overlapSeconds, now) === history.generation;
+      if (!holds || !alone || history.former.length === 0) return [];
+      return [[name, { hashes: history.former.map(({ hash }) => hash), since: new Date(holds.since).getTime() }]];
+    }),
+  );
 }
 
 /** What a run has proved that began at a time and ended at another. */

@@ -76,8 +76,11 @@ export type Step =
       readonly user: AclUser;
       /** What the node has otherwise; `missing`: it has no such user. */
       readonly what: readonly string[];
-      /** A password ends, so whoever may have come with it has to log in again. */
-      readonly endSessions: boolean;
+      /**
+       * A password ends, so whoever came with it has to log in again: `all` where that may be any session, `former` where it is those from
+       * before the present password, which end when it holds on every node.
+       */
+      readonly endSessions: "all" | "former" | "none";
     }
   /** The server ends its sessions. */
   | { readonly do: "deleteUser"; readonly node: string; readonly user: string }
@@ -134,7 +137,11 @@ export function describeStep(step: Step): string {
 }
 
 function describeUser({ user, what, endSessions }: Extract<Step, { do: "setUser" }>): string {
-  const sessions = endSessions ? "; its sessions end, and clients log in again" : "";
+  const sessions = {
+    all: "; its sessions end, and clients log in again",
+    former: "; its sessions from before the present password end",
+    none: "",
+  }[endSessions];
   if (user.name === "default")
     return user.enabled === false
       ? `close the default user, so that nobody comes in without a password${sessions}`

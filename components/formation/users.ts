@@ -12,8 +12,16 @@ export interface UsersGoal {
   readonly users: readonly AclUser[];
   /** The server's own first user stays open. */
   readonly openDefaultUser: boolean;
+  /** Passwords of before that are not valid any more, by user, and since when the present one was, on every node. */
+  readonly ended: Readonly<Record<string, EndedPasswords>>;
   /** What replicas log in with at their master. */
   readonly replication: ReplicationLogin & { readonly password: string };
+}
+
+export interface EndedPasswords {
+  readonly hashes: readonly string[];
+  /** In milliseconds of the epoch. */
+  readonly since: number;
 }
 
 /** `masteruser` and the SHA-256 of `masterauth`; empty where there is none. */
@@ -78,7 +86,10 @@ export function planUsers(goal: UsersGoal, nodes: readonly AnsweringNode[]): Ste
   );
   const known = new Set(goal.users.map((user) => user.name));
   const stages: ((node: AnsweringNode) => Step[])[] = [
-    (node) => goal.users.flatMap((user) => setUser(user.name === REPLICATION ? keeping(user, used, node) : user, node)),
+    (node) =>
+      goal.users.flatMap((user) =>
+        setUser(user.name === REPLICATION ? keeping(user, used, node) : user, node, goal.ended[user.name]?.hashes),
+      ),
     (node) => {
       if (isLogin((node.users ?? OPEN_NODE).replication, goal.replication)) return [];
       const { username, password, passwordHash } = goal.replication;
@@ -111,15 +122,14 @@ export function closesDefault(step: Step): boolean {
   return step.do === "setUser" && step.user.name === "default" && step.user.enabled === false;
 }
 
-function setUser(user: AclUser, node: AnsweringNode): Step[] {
+function setUser(user: AclUser, node: AnsweringNode, ended: readonly string[] = []): Step[] {
   const what = wordsFor(user, node);
   if (what.length === 0) return [];
   const reported = (node.users ?? OPEN_NODE).reported.find(({ name }) => name === user.name);
   // Sessions stay logged in, whatever becomes of the password that they came with.
-  const endSessions =
-    reported !== undefined &&
-    (reported.nopass || reported.passwordHashes.some((hash) => !user.passwordHashes.includes(hash))) &&
-    !user.nopass;
+  const gone = (reported?.passwordHashes ?? []).filter((hash) => !user.passwordHashes.includes(hash));
+  const unknown = gone.some((hash) => !ended.includes(hash)) || (reported?.nopass === true && !user.nopass);
+  const endSessions = unknown ? "all" : gone.length > 0 ? "former" : "none";
   return [{ do: "setUser", node: node.name, user, what, endSessions }];
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { Cluster } from "ioredis";
-import { changeLogin, handleChanges, ioredisOptions } from "../../components/client";
+import { handleChanges, ioredisOptions } from "../../components/client";
 import { Ledger, type LossWindow } from "./ledger";
 import { confirmedWrite, FIELDS_AT_ONCE, fieldName, Workload } from "./workload";
 
@@ -56,8 +56,9 @@ const OTHER_TIME = "between steps";
  */
 export class CheckedLoad {
   readonly ledger = new Ledger();
-  readonly #clients: Cluster[];
-  readonly #confirming: Cluster | undefined;
+  #clients: Cluster[];
+  #confirming: Cluster | undefined;
+  readonly #seeds: readonly Seed[];
   readonly #workloads: Workload[];
   readonly #errors: string[] = [];
   readonly #steps: StepReport[] = [];
@@ -75,6 +76,7 @@ export class CheckedLoad {
 
   private constructor(seeds: readonly Seed[], options: LoadOptions) {
     this.#options = options;
+    this.#seeds = seeds;
     this.#clients = Array.from({ length: options.clients ?? 3 }, () => openClient(seeds, options.login));
     this.#confirming = options.confirmedBy === undefined ? undefined : openClient(seeds, options.login);
     this.#workloads = this.#clients.map(
@@ -87,7 +89,7 @@ export class CheckedLoad {
     await Promise.all(load.#workloads.map((w) => w.fill()));
     load.#loops = [
       ...load.#workloads.map((w) => load.#loop(() => w.next())),
-      ...(load.#confirming ? [load.#confirmingLoop(load.#confirming, options.confirmedBy ?? 1)] : []),
+      ...(load.#confirming ? [load.#confirmingLoop(options.confirmedBy ?? 1)] : []),
       load.#watchOwnStalls(),
     ];
     return load;
@@ -111,10 +113,18 @@ export class CheckedLoad {
     }
   }
 
-  /** Every client takes another password, as applications do when they are told of one, without a pause. */
+  /** As applications take another password: a client that has it does what comes next, and the one before ends what it has begun. */
   async changeLogin(login: ClientLogin): Promise<void> {
-    const all = [...this.#clients, ...(this.#confirming ? [this.#confirming] : [])];
-    await Promise.all(all.map((client) => changeLogin(client, login)));
+    const former = [...this.#clients, ...(this.#confirming ? [this.#confirming] : [])];
+    this.#clients = this.#clients.map(() => openClient(this.#seeds, login));
+    if (this.#confirming) this.#confirming = openClient(this.#seeds, login);
+    for (const [i, client] of this.#clients.entries()) this.#workloads[i]?.use(client);
+    const begun = new Set(this.#inFlight.keys());
+    while ([...begun].some((each) => this.#inFlight.has(each))) {
+      await setTimeout(2);
+      for (const each of begun) if (!this.#inFlight.has(each)) begun.delete(each);
+    }
+    await Promise.all(former.map((client) => client.quit()));
   }
 
   /** Acknowledged writes of this time may be lost, unless they were confirmed by WAIT. */
@@ -198,9 +208,11 @@ export class CheckedLoad {
     }
   }
 
-  #confirmingLoop(client: Cluster, replicas: number): Promise<void> {
+  #confirmingLoop(replicas: number): Promise<void> {
     let n = 0;
     return this.#loop(async () => {
+      const client = this.#confirming;
+      if (!client) throw new Error("there is no client whose writes are confirmed");
       const at = n++;
       await confirmedWrite(client, this.ledger, `confirmed:${at % 500}`, `confirmed:${at}`, replicas);
     });

@@ -23,7 +23,7 @@ function goalWith(hashes: readonly string[], more: Partial<UsersGoal> = {}): Use
     { name: "replication", passwordHashes: hashes, commands: ["+psync", "+replconf", "+ping"] },
   ];
   const replication = { username: "replication", password: "secret", passwordHash: hashes.at(-1) ?? "" };
-  return { users, openDefaultUser: false, replication, ...more };
+  return { users, openDefaultUser: false, ended: {}, replication, ...more };
 }
 
 const node = (name: string, users: ObservedUsers): AnsweringNode =>
@@ -102,14 +102,20 @@ describe("who may log in, step by step", () => {
     const first = planUsers(goalWith([NEW]), [node("a", before), node("b", before)]);
     const ofReplication = first.flatMap((s) => (s.do === "setUser" && s.user.name === "replication" ? [s] : []));
     expect(ofReplication.map((s) => [s.user.passwordHashes, s.endSessions])).toEqual([
-      [[OLD, NEW], false],
-      [[OLD, NEW], false],
+      [[OLD, NEW], "none"],
+      [[OLD, NEW], "none"],
     ]);
     const ofApp = first.flatMap((s) => (s.do === "setUser" && s.user.name === "app" ? [s] : []));
     expect(ofApp.map((s) => [s.user.passwordHashes, s.endSessions])).toEqual([
-      [[NEW], true],
-      [[NEW], true],
+      [[NEW], "all"],
+      [[NEW], "all"],
     ]);
+    // One that a rotation has ended is known to be from before.
+    const ended = { app: { hashes: [OLD], since: 0 } };
+    const [known] = planUsers(goalWith([NEW], { ended }), [node("a", before)]).filter(
+      (s) => s.do === "setUser" && s.user.name === "app",
+    );
+    expect(known).toMatchObject({ endSessions: "former" });
   });
 
   test("killed between any two steps, the next look goes on to the same end", () => {
@@ -156,6 +162,6 @@ describe("who may log in, step by step", () => {
       reported: [...before.reported.filter((u) => u.name !== "default"), reportedAs(defaultUser(true))],
     };
     const [step] = planUsers(goal, [node("a", opened)]);
-    expect(step).toMatchObject({ do: "setUser", endSessions: true });
+    expect(step).toMatchObject({ do: "setUser", endSessions: "all" });
   });
 });

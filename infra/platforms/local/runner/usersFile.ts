@@ -21,7 +21,7 @@ export function writeUsers(folder: string, login: NodeLogin): string {
   const users = kept ? before : login.usersAcl;
   const { username, password } = login.replication;
   const replication = kept
-    ? former.filter((line) => /^\s*(masteruser|masterauth)\s/.test(line))
+    ? former.filter((line) => /^\s*(master|primary)(user|auth)\s/.test(line))
     : [`masteruser ${quoteWord(username)}`, `masterauth ${quoteWord(password)}`];
   writeAtomic(path.join(folder, FILES.users), users);
   return [`aclfile ${FILES.users}`, ...replication].map((line) => `${line}\n`).join("");
@@ -31,7 +31,7 @@ export function writeUsers(folder: string, login: NodeLogin): string {
 function usersBefore(folder: string, config: readonly string[]): string | undefined {
   if (config.some((line) => /^\s*aclfile\s/.test(line))) return readText(path.join(folder, FILES.users)) || undefined;
   if (config.every((line) => line.trim() === "")) return undefined;
-  const lines = config.filter((line) => /^\s*user\s/.test(line)).map((line) => line.trim().replaceAll('"', ""));
+  const lines = config.filter((line) => /^\s*user\s/.test(line)).map((line) => line.trim());
   return lines.length > 0 ? `${lines.join("\n")}\n` : renderUsersAcl([], true);
 }
 
