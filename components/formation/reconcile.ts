@@ -24,7 +24,6 @@ import { reaffirmGains } from "./reaffirm";
 import type { Refusal } from "./refusals";
 import { endFormerSessions } from "./sessions";
 import { StallWatch } from "./stall";
-import type { Step } from "./steps";
 import { closesDefault, saveUsers } from "./users";
 import { type Access, Connections } from "./wire";
 
@@ -203,7 +202,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
         }
         run.lowered = true;
       }
-      if (next.phase === "users") await loginAnew(run, next.steps);
+      if (next.steps.some(closesDefault)) await loginAsOwn(run);
       run.acted = true;
       const endpoints = Object.fromEntries(observation.nodes.map((n) => [n.name, n.endpoint]));
       const masters = answering(observation)
@@ -236,13 +235,13 @@ async function converge(run: Run): Promise<ClusterObservation> {
   }
 }
 
-/** What made it in is used from here on; where nobody comes in any more without a password, it has to be used before. */
-async function loginAnew({ connections, members }: Run, steps: readonly Step[]): Promise<void> {
+/** Before nobody comes in any more without a password, the run itself comes in with one, everywhere. */
+async function loginAsOwn({ connections, members }: Run): Promise<void> {
   const refused = [...(await connections.loginAnew())];
-  if (refused.length === 0 || !steps.some(closesDefault)) return;
   const [where, error] = refused[0] ?? [];
+  if (!error) return;
   throw new FormationFailed(
-    `the default user was not closed, because ${refused.length} nodes refuse the login of the component's own user (${where}: ${error?.message}); run \`up\` again`,
+    `the default user was not closed, because ${refused.length} nodes refuse the login of the component's own user (${where}: ${error.message}); run \`up\` again`,
     members,
   );
 }
@@ -253,9 +252,9 @@ async function save(run: Run, observation: ClusterObservation): Promise<void> {
   const alive = answering(withoutRetired(observation));
   const endpoints = Object.fromEntries(alive.map((n) => [n.name, n.endpoint]));
   const stopReason = () => options.stopReason?.();
-  await endFormerSessions(run.goal.logins?.ended ?? {}, alive, connections);
+  const ended = await endFormerSessions(run.goal.logins?.ended ?? {}, alive, connections);
   const { again } = await execute(alive.map(saveUsers), { endpoints, masters: [], stopReason }, connections);
-  run.saved = again.length === 0;
+  run.saved = ended && again.length === 0;
 }
 
 /** A server begins to shake hands with whom it was told to meet at its next tick, of which there are ten a second. */

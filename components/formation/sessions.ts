@@ -8,14 +8,15 @@ const ROUNDING_SECONDS = 1;
 /**
  * Ends sessions of users from before their present password held on every node: they came with one that is not valid any more. Of
  * later ones no server can tell with which password they came, and ending those would disturb clients that have moved.
+ * @returns false where a node did not answer
  */
 export async function endFormerSessions(
   ended: Readonly<Record<string, EndedPasswords>>,
   nodes: readonly AnsweringNode[],
   connections: Connections,
-): Promise<void> {
-  if (Object.keys(ended).length === 0) return;
-  await Promise.all(
+): Promise<boolean> {
+  if (Object.keys(ended).length === 0) return true;
+  const done = await Promise.all(
     nodes.map(async ({ endpoint }) => {
       // Links of replicas are not among these types: they would all break at once.
       const lists = await connections.send(endpoint, [
@@ -30,10 +31,13 @@ export async function endFormerSessions(
       });
       await connections.send(
         endpoint,
+        // One that has ended by itself meanwhile is answered with an error, which is as good.
         former.map(({ id }) => ["CLIENT", "KILL", "ID", id]),
       );
+      return lists.every((list) => list.ok);
     }),
   );
+  return done.every(Boolean);
 }
 
 function parseSessions(list: string): { id: string; user: string; ageSeconds: number }[] {

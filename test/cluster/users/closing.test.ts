@@ -38,7 +38,9 @@ describe("an open cluster is closed while it serves", () => {
 
     // Without a file of users so far: users are in redis.conf, and come back from there.
     expect(nodes.filter(({ name }) => existsSync(fileOf(project, name, "users.acl")))).toEqual([]);
-    for (const pid of [...(await project.pids()).values()].slice(0, 1)) process.kill(pid, "SIGKILL");
+    const replica = nodes.find(({ role }) => role === "replica")?.name ?? "";
+    const pid = (await project.pids()).get(replica) ?? expect.fail("no replica");
+    process.kill(pid, "SIGKILL");
     await loaded.change("a server killed", {});
     expect(await usersOnNodes(project)).toEqual(users);
 
