@@ -8,6 +8,7 @@ import { place } from "../topology/place";
 import type { TopologyPlan } from "../topology/plan";
 import type { Declaration } from "./declare";
 import { type ClusterCredentials, type ClusterInventory, INVENTORY_VERSION } from "./inventory";
+import { declareLogins, type Logins } from "./logins";
 import type { Platform, PlatformNode } from "./platform";
 import { ClusterFormation, NodeGuard } from "./resources";
 
@@ -29,14 +30,15 @@ export class RedisCluster extends pulumi.ComponentResource {
   protected constructor(
     type: string,
     name: string,
-    { spec, warnings, given, platform }: Declaration,
+    { spec, warnings, given, platform, passwords }: Declaration,
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super(type, name, {}, opts);
     for (const { property, message } of warnings) pulumi.log.warn(`${property}: ${message}`, this);
 
     const plan = place(spec);
-    const nodes = this.#declareNodes(spec, plan, platform);
+    const logins = declareLogins(spec, passwords, this);
+    const nodes = this.#declareNodes(spec, plan, platform, logins);
     const endpoints = pulumi.all(Object.fromEntries([...nodes].map(([node, { endpoint }]) => [node, endpoint])));
     const formation = new ClusterFormation(
       name,
@@ -48,12 +50,17 @@ export class RedisCluster extends pulumi.ComponentResource {
         endpoints,
         settings: liveSettings(spec),
         nodeTimeoutMilliseconds: spec.nodeTimeoutMilliseconds,
-        access: {},
+        access: logins?.access ?? {},
+        ...(logins ? { users: logins.users, passwords: logins.passwords } : {}),
         ...(Object.keys(spec.migration).length > 0 ? { migration: spec.migration } : {}),
         // Only where it differs from what every state so far means by its absence.
         ...(spec.shardsAtOnce > 1 ? { shardsAtOnce: spec.shardsAtOnce } : {}),
       },
-      { parent: this, dependsOn: [...nodes.values()].map((n) => n.guard) },
+      {
+        parent: this,
+        dependsOn: [...nodes.values()].map((n) => n.guard),
+        ...(logins ? { additionalSecretOutputs: ["access", "passwords"] } : {}),
+      },
     );
 
     this.inventory = pulumi.all([formation.shards, formation.verifiedAt]).apply(([shards, verifiedAt]) => ({
@@ -67,7 +74,7 @@ export class RedisCluster extends pulumi.ComponentResource {
       survives: plan.survives,
       verifiedAt,
     }));
-    this.credentials = pulumi.secret({ username: "default" });
+    this.credentials = logins?.credentials ?? pulumi.secret({ username: "default" });
     this.seeds = endpoints.apply((all) =>
       Object.values(all)
         .map(({ address, port }) => `${address}:${port}`)
@@ -80,7 +87,12 @@ export class RedisCluster extends pulumi.ComponentResource {
    * Every node with its guard, chained: replicas first, then those that lead by plan, so that a roll ends with leaders. There
    * are as many chains as shards may roll at once, each with shards of its own, so that no two nodes of one shard are down.
    */
-  #declareNodes(spec: ClusterSpec, plan: TopologyPlan, platform: Platform): Map<string, DeclaredNode> {
+  #declareNodes(
+    spec: ClusterSpec,
+    plan: TopologyPlan,
+    platform: Platform,
+    logins: Logins | undefined,
+  ): Map<string, DeclaredNode> {
     const directives = clusterDirectives(spec);
     const numbered = plan.shards.flatMap((shard, i) =>
       shard.nodes.map((node, k) => ({
@@ -97,7 +109,8 @@ export class RedisCluster extends pulumi.ComponentResource {
     for (const { node, ordinal, chain } of inRollingOrder) {
       const before = chains[chain] ?? [];
       const after = before.slice(-1).map((n) => n.guard);
-      const made = platform.declareNode({ spec, node, ordinal, directives, parent: this, after });
+      const login = logins ? { login: logins.node } : {};
+      const made = platform.declareNode({ spec, node, ordinal, directives, parent: this, after, ...login });
       const guard = new NodeGuard(
         `${node.name}-guard`,
         {
@@ -108,9 +121,13 @@ export class RedisCluster extends pulumi.ComponentResource {
           instance: made.instance,
           dataOnDestroy: spec.dataOnDestroy,
           replicasPerMaster: spec.replicasPerMaster,
-          access: {},
+          access: logins?.access ?? {},
         },
-        { parent: this, dependsOn: [made.machine] },
+        {
+          parent: this,
+          dependsOn: [made.machine],
+          ...(logins ? { additionalSecretOutputs: ["access"] } : {}),
+        },
       );
       before.push({ ...made, guard });
       declared.set(node.name, { ...made, guard });

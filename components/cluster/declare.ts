@@ -1,8 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import { checkRedisConfig } from "../config";
-import type { RedisClusterArgs } from "../spec/args";
+import { checkCommandRules } from "../config/checkCommandRules";
 import type { ClusterSpec, Problem } from "../spec/spec";
 import { formatProblems, type PlatformFacts, validateSpec } from "../spec/validate";
+import type { ClusterArgs } from "./args";
 import type { Platform } from "./platform";
 
 /** A declaration that passed validation, with the platform to carry it out. */
@@ -12,6 +13,8 @@ export interface Declaration {
   /** Names of the arguments that were given, sorted; all others are defaults. */
   readonly given: readonly string[];
   readonly platform: Platform;
+  /** Passwords that the program gives, by user. */
+  readonly passwords: Readonly<Record<string, pulumi.Input<string>>>;
 }
 
 /**
@@ -20,12 +23,21 @@ export interface Declaration {
  */
 export function declare(
   name: string,
-  args: RedisClusterArgs,
-  facts: Omit<PlatformFacts, "checkRedisConfig">,
+  args: ClusterArgs,
+  facts: Omit<PlatformFacts, "checkRedisConfig" | "checkCommandRules">,
   platform: (spec: ClusterSpec) => Platform,
 ): Declaration {
-  const { spec, problems } = validateSpec(name, args, { ...facts, checkRedisConfig });
+  const { spec, problems } = validateSpec(name, args, { ...facts, checkRedisConfig, checkCommandRules });
   if (!spec) throw new pulumi.RunError(formatProblems(name, problems));
   const given = Object.entries(args).flatMap(([argument, value]) => (value === undefined ? [] : [argument]));
-  return { spec, warnings: problems, given: given.sort(), platform: platform(spec) };
+  const passwords = Object.entries(args.users ?? {}).flatMap(([user, { password }]) =>
+    password === undefined ? [] : [[user, password] as const],
+  );
+  return {
+    spec,
+    warnings: problems,
+    given: given.sort(),
+    platform: platform(spec),
+    passwords: Object.fromEntries(passwords),
+  };
 }

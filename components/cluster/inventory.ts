@@ -38,9 +38,14 @@ export interface InventoryNode {
 /** Counts changes of the shape of `ClusterInventory`. */
 export const INVENTORY_VERSION = 1;
 
-/** How applications log in; always a secret output. */
+/** How to log in; always a secret output. */
 export interface ClusterCredentials {
+  /** For applications: the first user that is declared; `admin` where users are and none is; `default` in an open cluster. */
   username: string;
-  /** Absent where the server asks for none, as on `local`. */
+  /** Absent where the server asks for none, as in an open cluster. */
   password?: string;
+  /** For operators, who may do everything. Absent in an open cluster, and on given hosts. */
+  admin?: { username: string; password: string };
+  /** Every user that somebody may log in as, by name: those declared, `admin`, and `monitor`, which reads figures and no keys. */
+  users?: { [name: string]: { password: string } };
 }

@@ -1,5 +1,6 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { DirectiveSplit, NodeEndpoint } from "../config/types";
+import type { Access } from "../formation/wire";
 import type { ClusterSpec } from "../spec/spec";
 import type { PlannedNode } from "../topology/plan";
 
@@ -18,10 +19,22 @@ export interface NodeRequest {
   readonly ordinal: number;
   /** Everything but endpoint and storage, which the platform adds. `live` is for the first file only; a change of it must not touch the node. */
   readonly directives: DirectiveSplit;
+  /** Absent: the cluster is open. */
+  readonly login?: pulumi.Output<NodeLogin>;
   /** The component; every resource is its child. */
   readonly parent: pulumi.Resource;
   /** What must exist before the machine: the guard of the node before it, so that machines roll one after the other. */
   readonly after: pulumi.Resource[];
+}
+
+/** What a node starts with where users are declared. From then on users are formation's: a change of it must not touch the node. Secret. */
+export interface NodeLogin {
+  /** Text of users.acl: hashes only. */
+  readonly usersAcl: string;
+  /** `masteruser` and `masterauth`. */
+  readonly replication: { readonly username: string; readonly password: string };
+  /** How to speak to the cluster's nodes, for what a platform does of its own. */
+  readonly access: Access;
 }
 
 export interface PlatformNode {

@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { FormationInputs } from "../formation/runner/formation";
 import type { GuardInputs } from "../formation/runner/guard";
+import type { PasswordsInputs, PasswordTable } from "../formation/runner/passwords";
 import type { InventoryShard } from "./inventory";
 import { FrozenResource } from "./shim";
 
@@ -16,7 +17,17 @@ export class ClusterFormation extends FrozenResource {
 
   constructor(name: string, inputs: Inputs<FormationInputs>, opts: pulumi.CustomResourceOptions) {
     const outputs = ["members", "shards", "issues", "unfinished", "verifiedAt"];
+    if (inputs.users !== undefined) outputs.push("passwordsInForce");
     super({ entry: RUNNER, kind: "ClusterFormation" }, name, { inputs, outputs }, opts);
+  }
+}
+
+/** Makes and keeps the passwords of a cluster: see `passwordsRunner`. */
+export class ClusterPasswords extends FrozenResource {
+  declare readonly table: pulumi.Output<PasswordTable>;
+
+  constructor(name: string, inputs: Inputs<PasswordsInputs>, opts: pulumi.CustomResourceOptions) {
+    super({ entry: RUNNER, kind: "ClusterPasswords" }, name, { inputs, outputs: [] }, opts);
   }
 }
 

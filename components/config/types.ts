@@ -60,4 +60,6 @@ export interface AclUser {
   readonly commands?: readonly string[];
   /** Default: true. */
   readonly enabled?: boolean;
+  /** Anybody may log in as this user: the server's own first user, as long as it stays open. Default: false. */
+  readonly nopass?: boolean;
 }

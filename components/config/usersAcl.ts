@@ -2,30 +2,41 @@ import type { Engine } from "../spec/spec";
 import type { AclUser } from "./types";
 
 /**
- * The server's own first user, closed. It is off and nobody can log in as it, but it keeps its rights: with `-@all` the
+ * The server's own first user. Closed it is off and nobody can log in as it, but it keeps its rights: with `-@all` the
  * append-only file, which is replayed as this user, would silently lose its transactions at the next start.
  */
-const DEFAULT_USER = "user default off resetpass ~* &* +@all";
+export function defaultUser(open: boolean): AclUser {
+  return {
+    name: "default",
+    passwordHashes: [],
+    keys: ["*"],
+    channels: ["*"],
+    commands: ["+@all"],
+    enabled: open,
+    nopass: open,
+  };
+}
 
 /**
  * Text of users.acl: hashes only, never a password. In this file nothing can be quoted, and a blank or a line break in a
  * name or pattern would be a rule of its own; so those are refused.
  *
+ * @param open whether the default user stays as it is without this file. Default: it is closed
  * @throws Error that names every user and what is wrong with it.
  */
-export function renderUsersAcl(users: readonly AclUser[]): string {
+export function renderUsersAcl(users: readonly AclUser[], open = false): string {
   const problems = checkAclUsers(users);
   if (problems.length > 0) throw new Error(problems.join("\n"));
-  const lines = [...users].sort((a, b) => (a.name < b.name ? -1 : 1)).map(renderUser);
-  return `${[DEFAULT_USER, ...lines].join("\n")}\n`;
+  const sorted = [...users].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const lines = sorted.map((user) => ["user", user.name, ...aclWords(user)].join(" "));
+  return `${[`user default ${open ? "on nopass" : "off resetpass"} ~* &* +@all`, ...lines].join("\n")}\n`;
 }
 
-function renderUser(user: AclUser): string {
+/** The rules of a user, each a word: of users.acl, and of ACL SETUSER, where `reset` comes before them. */
+export function aclWords(user: AclUser): string[] {
   return [
-    "user",
-    user.name,
     user.enabled === false ? "off" : "on",
-    "resetpass",
+    ...(user.nopass ? ["nopass"] : ["resetpass"]),
     ...[...new Set(user.passwordHashes)].sort().map((hash) => `#${hash}`),
     "resetkeys",
     ...sortedSet(user.keys).map((pattern) => (KEY_PREFIX.test(pattern) ? pattern : `~${pattern}`)),
@@ -34,7 +45,7 @@ function renderUser(user: AclUser): string {
     // Rules that follow each other change one another: their order is the user's.
     "-@all",
     ...(user.commands ?? []),
-  ].join(" ");
+  ];
 }
 
 function sortedSet(patterns: readonly string[] = []): string[] {

@@ -16,6 +16,7 @@ import {
 } from "./observation";
 import { planMoves } from "./rebalance";
 import { countSlots, formatRanges, nameSlots, toRanges } from "./slots";
+import { userDifferences } from "./users";
 
 /** Something that differs between the goal and what is. No finding at all is what verification asks for. */
 export interface Finding {
@@ -52,7 +53,8 @@ export type FindingKind =
   | "replica-link"
   | "shard-in-one-zone"
   | "crowded-zone"
-  | "setting-differs";
+  | "setting-differs"
+  | "user-differs";
 
 /** The open slots of a node, those together that are open in the same direction towards the same node. */
 function openBy(node: AnsweringNode): (Pick<OpenSlot, "direction" | "peerId"> & { readonly slots: SlotRange[] })[] {
@@ -127,6 +129,10 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
       const values = `${quoted(name, is)}, declared ${quoted(name, want)}`;
       report("setting-differs", node.name, `${name} of ${node.name} is ${values}`, `have ${name} ${values}`);
     }
+  }
+  for (const node of goal.logins ? alive : []) {
+    for (const { user, what } of goal.logins ? userDifferences(goal.logins, node) : [])
+      report("user-differs", node.name, `user ${user} of ${node.name}: ${what}`, `have user ${user}: ${what}`);
   }
   // A node that imports a slot takes no news of its owner, such as a failover of the other end: closing it mends that.
   const open = new Set(alive.flatMap((n) => openSlotsOf(n).map((o) => o.slot)));

@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
+import { aclWords } from "../config/usersAcl";
 import { type MigrationContext, type Moved, migrateSlots } from "./migrate";
 import { reasonOf } from "./observe";
 import { expandSlots } from "./slots";
@@ -31,7 +32,8 @@ const ROUND_MILLISECONDS = 2_000;
 /** A step that a server refused for a reason that looking again does not mend. */
 export class StepRefused extends Error {
   constructor(step: Step, answer: string) {
-    super(`${step.node} refused to ${describeStep(step)}: ${answer}`);
+    // Servers repeat the word that they do not take.
+    super(`${step.node} refused to ${describeStep(step)}: ${answer.replace(/#[0-9a-f]{64}/g, "#…")}`);
     this.name = "StepRefused";
   }
 }
@@ -47,6 +49,8 @@ export const LOOK_AGAIN: Partial<Record<Step["do"], RegExp>> = {
   forget: /Unknown node|Can't forget my master/i,
   // It holds until the next restart, and looking again shows that; whoever provides such a node was told before.
   setConfig: /server is running without a config file/i,
+  // Done already: nobody is logged in, or another run was first.
+  setUser: /No such user/i,
   failover: /send CLUSTER FAILOVER to a replica|Master is down or failed/i,
 };
 
@@ -179,7 +183,27 @@ function commandsOf(step: Step): Command[] {
       return [["CLUSTER", "RESET", "HARD"]];
     case "forget":
       return [["CLUSTER", "FORGET", step.id]];
+    case "setUser":
+      return [
+        // One command: no client sees a user in between.
+        ["ACL", "SETUSER", step.user.name, "reset", ...aclWords(step.user)],
+        ...(step.endSessions === "all" ? endSessions(step.user.name) : []),
+      ];
+    case "deleteUser":
+      return [["ACL", "DELUSER", step.user]];
+    case "setReplicationLogin":
+      return [["CONFIG", "SET", "masteruser", step.username, "masterauth", step.password]];
+    case "saveUsers":
+      return [...(step.aclFile ? [["ACL", "SAVE"] as const] : []), ["CONFIG", "REWRITE"]];
     case "migrateSlots":
       throw new Error("slots are moved by migrateSlots");
   }
+}
+
+/**
+ * In the same breath as the end of a password, since nobody could tell later which sessions are left. Not the links of replicas:
+ * they would all break at once, and a new password holds for them at the next connection.
+ */
+function endSessions(user: string): Command[] {
+  return ["NORMAL", "PUBSUB"].map((type) => ["CLIENT", "KILL", "USER", user, "TYPE", type, "SKIPME", "YES"]);
 }

@@ -1,3 +1,4 @@
+import { reportedAs } from "../config/aclList";
 import type { NodeEntry } from "./clusterNodes";
 import type { FormationGoal, History } from "./goal";
 import { type AnsweringNode, answering, type ClusterObservation, self } from "./observation";
@@ -5,6 +6,7 @@ import { type Plan, plan } from "./plan";
 import { countSlots, expandSlots, SLOT_COUNT, toRanges } from "./slots";
 import { knows } from "./standing";
 import type { Step } from "./steps";
+import { type ObservedUsers, OPEN_NODE, usersAsDeclared } from "./users";
 
 /** More rounds than any plan needs; reached only if planning did not converge. */
 const ROUND_LIMIT = 200;
@@ -65,11 +67,19 @@ export function asDeclared(
         keys: 0,
         memory: { usedBytes: 0, maxBytes: old.memory.maxBytes },
         settings: { ...goal.settings },
+        ...(goal.logins ? { users: usersAsDeclared(goal.logins) } : {}),
       },
     ];
   });
   const staying = observation.nodes.map((seen) => {
-    const n = seen.answering ? { ...seen, server: { ...seen.server, ...rolled(before, goal, seen) } } : seen;
+    const n = seen.answering
+      ? {
+          ...seen,
+          server: { ...seen.server, ...rolled(before, goal, seen) },
+          // Of an open cluster nobody asked.
+          ...(goal.logins ? { users: seen.users ?? OPEN_NODE } : {}),
+        }
+      : seen;
     const was = former.get(n.name);
     return planned.has(n.name) || n.leaving || !was ? n : { ...n, leaving: { shard: was.shard, zone: was.zone } };
   });
@@ -93,6 +103,14 @@ function onNode(observation: ClusterObservation, name: string, change: Change): 
   return { nodes: observation.nodes.map((n) => (n.answering && n.name === name ? change(n) : n)) };
 }
 
+function onUsers(
+  observation: ClusterObservation,
+  name: string,
+  change: (users: ObservedUsers) => ObservedUsers,
+): ClusterObservation {
+  return onNode(observation, name, (n) => ({ ...n, users: change(n.users ?? OPEN_NODE) }));
+}
+
 function withSelf(node: AnsweringNode, change: Partial<NodeEntry>): AnsweringNode {
   return { ...node, view: node.view.map((e) => (e.myself ? { ...e, ...change } : e)) };
 }
@@ -103,6 +121,22 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
     case "setTemporary":
     case "setConfig":
       return onNode(observation, step.node, (n) => ({ ...n, settings: { ...n.settings, ...step.settings } }));
+    case "setUser":
+      return onUsers(observation, step.node, (users) => ({
+        ...users,
+        reported: [...users.reported.filter((u) => u.name !== step.user.name), reportedAs(step.user)],
+      }));
+    case "deleteUser":
+      return onUsers(observation, step.node, (users) => ({
+        ...users,
+        reported: users.reported.filter((u) => u.name !== step.user),
+      }));
+    case "setReplicationLogin": {
+      const { username, passwordHash } = step;
+      return onUsers(observation, step.node, (users) => ({ ...users, replication: { username, passwordHash } }));
+    }
+    case "saveUsers":
+      return observation;
     case "setConfigEpoch":
       return onNode(observation, step.node, (n) =>
         withSelf({ ...n, currentEpoch: step.epoch }, { configEpoch: step.epoch }),

@@ -1,6 +1,7 @@
 import type { NodeEndpoint } from "../config/types";
 import type { Engine } from "../spec/spec";
 import type { PlannedNode, TopologyPlan } from "../topology/plan";
+import type { UsersGoal } from "./users";
 
 /** Where formation is to get to. Plain data: a pure function of the declaration and the nodes' endpoints. */
 export interface FormationGoal {
@@ -14,6 +15,8 @@ export interface FormationGoal {
   readonly settings: Readonly<Record<string, string>>;
   /** `cluster-node-timeout` as declared, in milliseconds. */
   readonly nodeTimeoutMilliseconds: number;
+  /** Who may log in; absent where users are not managed, as in an open cluster. */
+  readonly logins?: UsersGoal;
   /** Set where somebody else provides the nodes; absent where they are made by this stack. */
   readonly given?: GivenNodes;
 }

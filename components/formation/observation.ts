@@ -1,5 +1,6 @@
 import type { NodeEndpoint } from "../config/types";
 import type { NodeEntry, OpenSlot } from "./clusterNodes";
+import type { ObservedUsers } from "./users";
 
 /** The cluster as every node itself reports it, at one moment. Nothing is merged or judged here. */
 export interface ClusterObservation {
@@ -56,6 +57,8 @@ export interface AnsweringNode {
   };
   /** Values of the directives that were asked for, as CONFIG GET prints them. */
   readonly settings: Readonly<Record<string, string>>;
+  /** Absent where they were not asked for. */
+  readonly users?: ObservedUsers;
 }
 
 /** The node's own line in its own view. */

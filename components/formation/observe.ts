@@ -1,8 +1,11 @@
+import { createHash } from "node:crypto";
+import { parseAclLine } from "../config/aclList";
 import { hostAndPort, type NodeEndpoint } from "../config/types";
 import { parseClusterNodes } from "./clusterNodes";
 import type { FormationGoal, Machine, Member } from "./goal";
 import { type AnsweringNode, answering, type ClusterObservation, type NodeObservation } from "./observation";
-import type { Answer, Command, Connections } from "./wire";
+import type { ObservedUsers } from "./users";
+import { type Answer, type Command, type Connections, LOGIN_REFUSED } from "./wire";
 
 /** Asks every node of the goal, and every member that is to leave, all at once. Sends reading commands only. */
 export async function observe(
@@ -13,6 +16,7 @@ export async function observe(
 ): Promise<ClusterObservation> {
   const nodes = goal.plan.shards.flatMap((s) => s.nodes);
   const settings = Object.keys(goal.settings).sort();
+  const asked = { users: goal.logins !== undefined };
   const planned = new Set(nodes.map((n) => n.name));
   // Where its machine is now counts more than where it was when it was recorded.
   const current = new Map(machines.map((m) => [m.name, m.endpoint]));
@@ -25,10 +29,10 @@ export async function observe(
     ...nodes.map((node) => {
       const endpoint = goal.endpoints[node.name];
       if (!endpoint) throw new Error(`no endpoint is known for node ${node.name}`);
-      return observeNode(node.name, endpoint, settings, connections);
+      return observeNode(node.name, endpoint, settings, connections, asked);
     }),
     ...[...leaving, ...unrecorded].map(async ({ name, endpoint, shard, zone }) => ({
-      ...(await observeNode(name, endpoint, settings, connections)),
+      ...(await observeNode(name, endpoint, settings, connections, asked)),
       leaving: { shard, zone },
     })),
   ]);
@@ -67,7 +71,8 @@ export async function observeStrangers(
     strange.map((e) => [hostAndPort(e), { address: e.address, port: e.port, busPort: e.busPort }]),
   );
   const settings = Object.keys(goal.settings).sort();
-  return Promise.all([...places].map(([name, endpoint]) => observeNode(name, endpoint, settings, connections)));
+  const about = { users: goal.logins !== undefined };
+  return Promise.all([...places].map(([name, endpoint]) => observeNode(name, endpoint, settings, connections, about)));
 }
 
 /** A node that hangs must not hold up the look at the others. */
@@ -78,6 +83,7 @@ export async function observeNode(
   endpoint: NodeEndpoint,
   settings: readonly string[],
   connections: Connections,
+  asked: { readonly users: boolean } = { users: false },
 ): Promise<NodeObservation> {
   const commands: Command[] = [
     ["CLUSTER", "MYID"],
@@ -86,6 +92,7 @@ export async function observeNode(
     ["INFO", "server", "memory", "replication", "persistence", "cluster"],
     ["DBSIZE"],
     ["CONFIG", "GET", "cluster-node-timeout", ...settings],
+    ...(asked.users ? USERS : []),
   ];
   const answers = await connections.send(endpoint, commands, { withinMilliseconds: LOOK_MILLISECONDS });
   const info = answers[3];
@@ -95,7 +102,7 @@ export async function observeNode(
   const failed = answers.find((a) => !a.ok);
   if (failed && !failed.ok)
     return { answering: false, name, endpoint, reason: reasonOf(failed.error) + loadedSoFar(fields) };
-  const [id, view, clusterInfo, , keys, config] = answers.map((a: Answer) => (a.ok ? a.value : undefined));
+  const [id, view, clusterInfo, , keys, config, list, login] = answers.map((a: Answer) => (a.ok ? a.value : undefined));
   const cluster = parseInfo(String(clusterInfo));
   return {
     ...basics(name, endpoint, fields),
@@ -105,7 +112,30 @@ export async function observeNode(
     currentEpoch: Number(cluster["cluster_current_epoch"] ?? 0),
     keys: Number(keys),
     settings: pairs(config),
+    ...(asked.users ? { users: observedUsers(list, pairs(login)) } : {}),
   };
+}
+
+const USERS: readonly Command[] = [
+  ["ACL", "LIST"],
+  ["CONFIG", "GET", "aclfile", "masteruser", "masterauth"],
+];
+
+/** Servers tell the password that replicas log in with; nobody else is to hold it in hands. */
+function observedUsers(
+  list: unknown,
+  { aclfile, masteruser = "", masterauth = "" }: Record<string, string>,
+): ObservedUsers {
+  const lines = Array.isArray(list) ? list.map(String) : [];
+  return {
+    reported: lines.flatMap((line) => parseAclLine(line) ?? []),
+    replication: { username: masteruser, passwordHash: masterauth === "" ? "" : sha256(masterauth) },
+    aclFile: (aclfile ?? "") !== "",
+  };
+}
+
+export function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
 }
 
 function basics(name: string, endpoint: NodeEndpoint, fields: Record<string, string>) {
@@ -173,6 +203,8 @@ export function reasonOf(error: Error): string {
   const code = (error as { code?: string }).code;
   if (code === "ECONNREFUSED") return "connection refused (no server listens there)";
   if (code === "ETIMEDOUT" || /timed? ?out/i.test(error.message)) return "no answer in time";
+  if (LOGIN_REFUSED.test(error.message))
+    return `it refuses the login (${error.message.split(" ")[0]}): its users or passwords are not those that are known here`;
   if (/^LOADING/.test(error.message)) return "still loading its data";
   return error.message || code || error.name;
 }

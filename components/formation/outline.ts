@@ -8,17 +8,20 @@ import type { FormationGoal, History } from "./goal";
 import { claims, layoutOf } from "./layout";
 import { answering, type ClusterObservation, isBlank } from "./observation";
 import { outlineLimits } from "./outlineMoves";
+import { changedUsers, describeUsers, effectOnSessions } from "./outlineUsers";
 import { defaultPatience } from "./patience";
+import type { UsersInput } from "./rotation";
 import { countSlots, formatRanges } from "./slots";
 import { describeStep, type Step } from "./steps";
 
 /** What a reader of the preview sees of a cluster that is to be formed. Stable order; endpoints may be unknown yet. */
-export function outlineNew(goal: FormationGoal): string[] {
+export function outlineNew(goal: FormationGoal, users?: UsersInput): string[] {
   const { shards } = goal.plan;
   const nodes = shards.flatMap((s) => s.nodes).length;
   const replicas = nodes - shards.length;
   return [
     ...topology(goal),
+    ...(users ? [describeUsers(users)] : []),
     `steps: assign 16384 slots to ${shards.length} masters · join ${nodes} nodes${replicas > 0 ? ` · ${replicas} replicas follow their masters` : ""} · verify full coverage from every node, a write and a read in every shard`,
     "clients: a new cluster, nobody is affected",
   ];
@@ -175,6 +178,7 @@ function effectOfSteps(goal: FormationGoal, steps: readonly Step[]): string {
   const led = shards("failover");
   const copied = steps.filter((s) => s.do === "replicate").length;
   const effects = [
+    ...effectOnSessions(steps),
     ...(led.length > 0 ? [`writes to ${led.join(", ")} wait for milliseconds while leadership moves`] : []),
     ...(copied > 0
       ? [
@@ -254,6 +258,9 @@ export function rollingOrder(shardsAtOnce: number): string {
   return shardsAtOnce > 1 ? `up to ${shardsAtOnce} at a time, of different shards` : "one after the other";
 }
 
+/** Done alike on many nodes, so that one line for all of them says it. */
+const ON_EVERY_NODE: readonly Step["do"][] = ["forget", "setUser", "deleteUser", "setReplicationLogin"];
+
 /** Steps under the shard that they are for; the same line on many nodes is one line; nodes that leave come last. */
 function groupSteps(goal: FormationGoal, steps: readonly Step[], observation: ClusterObservation): string[] {
   const coming = new Set(
@@ -282,7 +289,8 @@ function groupSteps(goal: FormationGoal, steps: readonly Step[], observation: Cl
         ...(everywhere.get(`${text}, without a restart`) ?? []),
         step.node,
       ]);
-    else if (step.do === "forget") everywhere.set(text, [...(everywhere.get(text) ?? []), step.node]);
+    else if (step.do === "saveUsers") continue;
+    else if (ON_EVERY_NODE.includes(step.do)) everywhere.set(text, [...(everywhere.get(text) ?? []), step.node]);
     else {
       const shard = step.do === "migrateSlots" ? step.shard : shardOf.get(step.node);
       if (shard === undefined) leaving.push(`${step.node}: ${text}`);
@@ -334,7 +342,7 @@ export function declaredChanges(before: FormationGoal, goal: FormationGoal): str
   if (`${before.engine.name} ${before.engine.version}` !== `${goal.engine.name} ${goal.engine.version}`) {
     changes.push(`engine: ${before.engine.name} ${before.engine.version} → ${goal.engine.name} ${goal.engine.version}`);
   }
-  changes.push(...declaredSpread(before, goal));
+  changes.push(...declaredSpread(before, goal), ...changedUsers(before.logins, goal.logins));
   for (const [name, endpoint] of Object.entries(goal.endpoints)) {
     const was = before.endpoints[name];
     if (was && (was.address !== endpoint.address || was.port !== endpoint.port))

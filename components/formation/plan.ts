@@ -17,6 +17,7 @@ import { type Refusal, refusals } from "./refusals";
 import { expandSlots, toRanges } from "./slots";
 import { type Standing, standingOf } from "./standing";
 import type { Step } from "./steps";
+import { planUsers } from "./users";
 
 /** What to do next. One bounded batch; the next answer comes from a new observation. */
 export type Plan =
@@ -31,7 +32,7 @@ export type Plan =
   | { readonly kind: "refuse"; readonly refusals: readonly Refusal[] }
   | { readonly kind: "done" };
 
-export type Phase = "recover" | "assign" | "join" | "replicate" | "retire" | "settings" | "move" | "balance";
+export type Phase = "users" | "recover" | "assign" | "join" | "replicate" | "retire" | "settings" | "move" | "balance";
 
 /**
  * While a cluster forms, its nodes exchange views several times a second instead of every few seconds. Only used
@@ -98,6 +99,8 @@ export function plan(
   const joining = mayMeet(alive, former);
   const firstMeetings = mesh ? planMesh(goal, joining) : shardsFirst ? planMeetingsWithinShards(goal, alive) : [];
   const batches: [Phase, Step[]][] = [
+    // Before all else: replicas link up, and slots move, only where each node takes what the others log in with.
+    ["users", goal.logins ? planUsers(goal.logins, alive) : []],
     ["recover", takeOver(members, observation)],
     ["recover", standing.formed ? reclaimSlots(observation) : []],
     ["recover", standing.formed ? claimAll(layout) : []],

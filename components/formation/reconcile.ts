@@ -23,8 +23,10 @@ import { probe } from "./probe";
 import { progressLine } from "./progress";
 import { reaffirmGains } from "./reaffirm";
 import type { Refusal } from "./refusals";
+import { endFormerSessions } from "./sessions";
 import { StallWatch } from "./stall";
 import { importStrays, strayKeys } from "./strayKeys";
+import { closesDefault, saveUsers } from "./users";
 import { type Access, Connections } from "./wire";
 
 export interface ReconcileOptions {
@@ -87,6 +89,7 @@ export async function reconcile(goal: FormationGoal, history: History, options: 
     alone: false,
     gained: new Set(),
     searched: "",
+    saved: goal.logins === undefined,
   };
   try {
     const observation = await converge(run);
@@ -129,6 +132,8 @@ interface Run {
   readonly gained: Set<string>;
   /** IDs of the masters that were found to hold no keys but those of their slots. */
   searched: string;
+  /** Users are where a restart reads them, whatever a run that was killed had come to. */
+  saved: boolean;
   /** What ended the last round of moves early. */
   trouble?: string | undefined;
 }
@@ -182,6 +187,10 @@ async function converge(run: Run): Promise<ClusterObservation> {
       await setTimeout(restAfter({ kind: "done" }, looked));
       continue;
     }
+    if (next.kind === "done" && !run.saved) {
+      await save(run, observation);
+      continue;
+    }
     // What others are about to forget again is not done.
     if (next.kind === "done" && !forgotten.isUnsettled(Date.now())) return observation;
     if (next.kind === "refuse" && !(mayPass(next.refusals) && still < patience))
@@ -203,6 +212,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
         }
         run.lowered = true;
       }
+      if (next.steps.some(closesDefault)) await loginAsOwn(run);
       run.acted = true;
       const endpoints = Object.fromEntries(observation.nodes.map((n) => [n.name, n.endpoint]));
       const masters = answering(observation)
@@ -233,6 +243,28 @@ async function converge(run: Run): Promise<ClusterObservation> {
     }
     await setTimeout(restAfter(next, looked));
   }
+}
+
+/** Before nobody comes in any more without a password, the run itself comes in with one, everywhere. */
+async function loginAsOwn({ connections, members }: Run): Promise<void> {
+  const refused = [...(await connections.loginAnew())];
+  const [where, error] = refused[0] ?? [];
+  if (!error) return;
+  throw new FormationFailed(
+    `the default user was not closed, because ${refused.length} nodes refuse the login of the component's own user (${where}: ${error.message}); run \`up\` again`,
+    members,
+  );
+}
+
+/** What nobody could tell by looking whether an earlier run had come to it: so each run does it. */
+async function save(run: Run, observation: ClusterObservation): Promise<void> {
+  const { connections, options } = run;
+  const alive = answering(withoutRetired(observation));
+  const endpoints = Object.fromEntries(alive.map((n) => [n.name, n.endpoint]));
+  const stopReason = () => options.stopReason?.();
+  const ended = await endFormerSessions(run.goal.logins?.ended ?? {}, alive, connections);
+  const { again } = await execute(alive.map(saveUsers), { endpoints, masters: [], stopReason }, connections);
+  run.saved = ended && again.length === 0;
 }
 
 /** A server begins to shake hands with whom it was told to meet at its next tick, of which there are ten a second. */

@@ -1,5 +1,5 @@
 import { describeSetting } from "../config";
-import type { NodeEndpoint } from "../config/types";
+import type { AclUser, NodeEndpoint } from "../config/types";
 import type { SlotRange } from "../topology/plan";
 import { countSlots, formatRanges, nameSlots } from "./slots";
 
@@ -69,7 +69,31 @@ export type Step =
       readonly node: string;
       readonly settings: Readonly<Record<string, string>>;
       readonly persist: boolean;
-    };
+    }
+  /** All of a user at once: rules and passwords take the place of whatever the node has. */
+  | {
+      readonly do: "setUser";
+      readonly node: string;
+      readonly user: AclUser;
+      /** What the node has otherwise; `missing`: it has no such user. */
+      readonly what: readonly string[];
+      /**
+       * A password ends, so whoever came with it has to log in again: `all` where that may be any session, `former` where it is those from
+       * before the present password, which end when it holds on every node.
+       */
+      readonly endSessions: "all" | "former" | "none";
+    }
+  /** The server ends its sessions. */
+  | { readonly do: "deleteUser"; readonly node: string; readonly user: string }
+  | {
+      readonly do: "setReplicationLogin";
+      readonly node: string;
+      readonly username: string;
+      readonly password: string;
+      readonly passwordHash: string;
+    }
+  /** Users and what replicas log in with, to where a restart reads them: a file of users, and redis.conf. */
+  | { readonly do: "saveUsers"; readonly node: string; readonly aclFile: boolean };
 
 /** A step for a reader, without its node. */
 export function describeStep(step: Step): string {
@@ -102,7 +126,30 @@ export function describeStep(step: Step): string {
       return `forget former ID ${step.id.slice(0, 8)}… of ${step.formerName}`;
     case "setConfig":
       return `set ${formatSettings(step.settings)}`;
+    case "setUser":
+      return describeUser(step);
+    case "deleteUser":
+      return `delete user ${step.user}, which is not declared; its sessions end`;
+    case "setReplicationLogin":
+      return `log in at masters as ${step.username} with its present password`;
+    case "saveUsers":
+      return "save the users";
   }
+}
+
+function describeUser({ user, what, endSessions }: Extract<Step, { do: "setUser" }>): string {
+  const sessions = {
+    all: "; its sessions end, and clients log in again",
+    former: "; its sessions from before the present password end",
+    none: "",
+  }[endSessions];
+  if (user.name === "default")
+    return user.enabled === false
+      ? `close the default user, so that nobody comes in without a password${sessions}`
+      : "open the default user";
+  return what.includes("missing")
+    ? `make user ${user.name}`
+    : `set user ${user.name} as declared (it has ${what.join(", ")})${sessions}`;
 }
 
 function formatSettings(settings: Readonly<Record<string, string>>): string {

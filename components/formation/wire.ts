@@ -2,10 +2,16 @@ import { setImmediate, setTimeout } from "node:timers/promises";
 import Redis, { Cluster } from "ioredis";
 import { hostAndPort, type NodeEndpoint } from "../config/types";
 
-/** How to speak to the nodes. Nothing of it is ever logged. */
-export interface Access {
+/** How to log in at the nodes. Nothing of it is ever logged. */
+export interface Login {
   readonly username?: string;
   readonly password?: string;
+}
+
+/** How to speak to the nodes: as whom, and what to try where that is refused. */
+export interface Access extends Login {
+  /** In this order: passwords of before, which a node may still have; `{}` is without any. Default: none. */
+  readonly otherwise?: readonly Login[];
 }
 
 /** One command: its name and arguments. */
@@ -14,6 +20,8 @@ export type Command = readonly [string, ...(string | number | Buffer)[]];
 /** The answer of a server, or why there is none. */
 export type Answer = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: Error };
 
+/** How a server answers a login that is not, or not yet, one of its own. */
+export const LOGIN_REFUSED = /^(WRONGPASS|NOAUTH)\b/;
 const CONNECT_TIMEOUT_MILLISECONDS = 5_000;
 const COMMAND_TIMEOUT_MILLISECONDS = 15_000;
 
@@ -31,6 +39,8 @@ export interface SendOptions {
 export class Connections {
   readonly #open = new Map<string, Redis>();
   readonly #connecting = new Map<string, Promise<Redis>>();
+  /** Nodes that refused the first login and took another. */
+  readonly #otherwise = new Map<string, NodeEndpoint>();
   readonly #access: Access;
   /** What CLIENT LIST shows of us on every node. */
   readonly clientName: string;
@@ -101,7 +111,7 @@ export class Connections {
     const underWay = this.#connecting.get(key);
     if (underWay) return underWay;
     this.#drop(key);
-    const made = this.#connect(endpoint);
+    const made = this.#login(endpoint);
     this.#connecting.set(key, made);
     try {
       return await made;
@@ -110,18 +120,54 @@ export class Connections {
     }
   }
 
+  /** Where another login than the first was taken, logs in anew. @returns why nodes refuse the first one, by address; empty where none does */
+  async loginAnew(): Promise<Map<string, Error>> {
+    const refused = new Map<string, Error>();
+    await Promise.all(
+      [...this.#otherwise.values()].map(async (endpoint) => {
+        this.#drop(hostAndPort(endpoint));
+        try {
+          await this.#connect(endpoint, this.#access);
+        } catch (error) {
+          refused.set(hostAndPort(endpoint), error instanceof Error ? error : new Error(String(error)));
+        }
+      }),
+    );
+    return refused;
+  }
+
   #drop(key: string): void {
     this.#open.get(key)?.disconnect();
     this.#open.delete(key);
     this.#connecting.delete(key);
+    this.#otherwise.delete(key);
   }
 
-  async #connect(endpoint: NodeEndpoint): Promise<Redis> {
+  /** @throws Error what the first login was answered, where all are refused */
+  async #login(endpoint: NodeEndpoint): Promise<Redis> {
+    const key = hostAndPort(endpoint);
+    let refusal: unknown;
+    for (const login of [this.#access, ...(this.#access.otherwise ?? [])]) {
+      try {
+        const client = await this.#connect(endpoint, login);
+        if (login !== this.#access) this.#otherwise.set(key, endpoint);
+        return client;
+      } catch (error) {
+        refusal ??= error;
+        // Where it was dropped meanwhile, nobody waits for it any more.
+        const refused = error instanceof Error && LOGIN_REFUSED.test(error.message);
+        if (!refused || !this.#open.has(key)) throw error;
+      }
+    }
+    throw refusal;
+  }
+
+  async #connect(endpoint: NodeEndpoint, { username, password }: Login): Promise<Redis> {
     const client = new Redis({
       host: endpoint.address,
       port: endpoint.port,
-      ...(this.#access.username === undefined ? {} : { username: this.#access.username }),
-      ...(this.#access.password === undefined ? {} : { password: this.#access.password }),
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
       connectionName: this.clientName,
       connectTimeout: CONNECT_TIMEOUT_MILLISECONDS,
       commandTimeout: COMMAND_TIMEOUT_MILLISECONDS,

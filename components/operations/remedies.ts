@@ -31,6 +31,7 @@ const REMEDIES: Record<StatusIssueKind, string> = {
   "shard-in-one-zone": "bring back the shard's other nodes; the loss of that zone would lose the shard",
   "crowded-zone": "`up` hands leadership back by a graceful failover, once every node answers",
   "setting-differs": "`up` sets it",
+  "user-differs": "`up` sets it",
   "loose-node": "give it slots or make it a replica, or forget it on every node",
 };
 

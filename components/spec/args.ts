@@ -39,6 +39,14 @@ export interface RedisClusterArgs {
   redisConfig?: { [directive: string]: string };
   /** Bounds for moves of slots on the running cluster. They concern the next move only: a change of them alone changes nothing. Default: none. */
   migration?: MigrationArgs;
+  /** Users of the cluster by name; `{}` is none of your own. Declared, nobody may log in without a password any more. Default: none, and the cluster is open. */
+  users?: { [name: string]: UserArgs };
+  /** Any text; a change of it gives every user whose password is not given a new one. The former ones stay valid for a time: see `passwordOverlapSeconds`. Default: `""`. */
+  passwordRotation?: string;
+  /** How long a former password stays valid, in seconds, after the new one holds on every node; the first `up` after that ends it. Default: 3600. */
+  passwordOverlapSeconds?: number;
+  /** Leaves the server's own user without a password as it is beside `users`, while clients of a running cluster move to users of their own. Default: false. */
+  openDefaultUser?: boolean;
   /** How nodes are restarted in place, for another version or a setting that takes a restart. One shard at a time unless told otherwise. */
   rolling?: RollingArgs;
   /** What becomes of a node's data when the node is destroyed: `"keep"` or `"delete"`. Default: `"delete"` on `local`, `"keep"` elsewhere. */
@@ -50,6 +58,15 @@ export interface MigrationArgs {
   maxKeysPerSecond?: number;
   /** When moves stop, each slot that is open being carried to its end first; `up` then ends with what is left, and the next one goes on. A time of day with its time zone, the first after `up` was started (`"05:30 Europe/Berlin"`, `"05:30 UTC"`, `"05:30+02:00"`), or an instant (`"2027-01-31T05:30:00Z"`). Default: none. */
   until?: string;
+}
+
+export interface UserArgs {
+  /** Patterns of the keys that the user may use: `"session:*"`; with `%R~` before it for reading only, with `%W~` for writing only. Default: none. */
+  keys?: string[];
+  /** Patterns of pub/sub channels. Default: none. */
+  channels?: string[];
+  /** Command rules in their order, as in Redis: `"+@read"`, `"+@write"`, `"-keys"`, `"+config|get"`. Dangerous commands are left out unless a rule says `@dangerous`, or names them; what every cluster client sends (PING, CLUSTER SLOTS, …) is allowed. */
+  commands?: string[];
 }
 
 export interface EngineArgs {

@@ -22,6 +22,8 @@ export const DEFAULTS = {
   allowReadsWhenDown: false,
   replicaValidityFactor: 10,
   shardsAtOnce: 1,
+  passwordOverlapSeconds: 3600,
+  openDefaultUser: false,
 } as const;
 
 export interface PlatformDefaults {

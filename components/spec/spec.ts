@@ -26,11 +26,32 @@ export interface ClusterSpec {
   readonly replicaValidityFactor: number;
   /** Directives beyond the ones above: validated, names in lower case, sorted by name. */
   readonly redisConfig: Readonly<Record<string, string>>;
+  /** Absent: no users are declared, and the cluster is open. */
+  readonly users?: UsersSpec;
   /** Bounds for moves of slots; they concern a run, not the cluster. */
   readonly migration: MigrationLimits;
   /** How many shards roll at the same time. */
   readonly shardsAtOnce: number;
   readonly dataOnDestroy: "keep" | "delete";
+}
+
+/** Who may log in; without any password, which are not plain data. */
+export interface UsersSpec {
+  /** In the order of the declaration. */
+  readonly declared: readonly UserSpec[];
+  /** A change of it renews the passwords that are not given. */
+  readonly rotation: string;
+  /** How long a former password stays valid after the new one holds on every node. */
+  readonly overlapSeconds: number;
+  /** The server's own user stays open. */
+  readonly openDefaultUser: boolean;
+}
+
+export interface UserSpec {
+  readonly name: string;
+  readonly keys: readonly string[];
+  readonly channels: readonly string[];
+  readonly commands: readonly string[];
 }
 
 /** How moves of slots are bounded, as declared; empty where nothing is. */

@@ -1,6 +1,7 @@
 import type { RedisClusterArgs } from "./args";
 import { checkMigration } from "./checkMigration";
 import { checkRolling, checkShape, describeShape, type Shape } from "./checkShape";
+import { checkUsers, type JudgeCommands } from "./checkUsers";
 import { checkEngine, checkMemory, checkPersistence, type DeclaredEngine, OLDEST_ENGINE } from "./checkValues";
 import { DEFAULTS, platformDefaults } from "./defaults";
 import { NODES_PER_SHARD, ordinalOf } from "./ordinals";
@@ -33,6 +34,8 @@ export interface PlatformFacts {
     redisConfig: Readonly<Record<string, string>>,
     engine: Engine | undefined,
   ) => readonly Problem[];
+  /** Judges the command rules of users. Default: all are taken. */
+  readonly checkCommandRules?: JudgeCommands;
   /** What the platform found in its own arguments and around it, to be reported with the rest. */
   readonly problems?: readonly Problem[];
 }
@@ -62,6 +65,10 @@ const ARGUMENTS: readonly (keyof RedisClusterArgs)[] = [
   "allowReadsWhenDown",
   "replicaValidityFactor",
   "redisConfig",
+  "users",
+  "passwordRotation",
+  "passwordOverlapSeconds",
+  "openDefaultUser",
   "migration",
   "rolling",
   "dataOnDestroy",
@@ -87,6 +94,7 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
   const memory = checkMemory(problems, given, persistence.mode, facts.nodeMemoryBytes);
   const guarantees = checkGuarantees(problems, given, shape.replicasPerMaster);
   const redisConfig = checkRedisConfig(problems, given.redisConfig, engine, facts);
+  const users = checkUsers(problems, given, engine, facts.checkCommandRules ?? (() => []));
   const completed: ClusterSpec = {
     name,
     platform: facts.platform,
@@ -99,6 +107,7 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
     persistence,
     ...guarantees,
     redisConfig,
+    ...(users ? { users } : {}),
     migration: checkMigration(problems, given.migration),
     shardsAtOnce: checkRolling(problems, given.rolling, shape.masters),
     dataOnDestroy: readWord(

@@ -12,12 +12,19 @@ export interface Seed {
 export interface LoadOptions {
   /** Clients that write and read without a pause, each on keys of its own. Default: 3. */
   readonly clients?: number;
+  /** How clients log in. Default: not at all. */
+  readonly login?: ClientLogin;
   /** Fields of each client's one large hash. Default: 2000. */
   readonly fields?: number;
   /** One client more, whose every write is confirmed by so many replicas (WAIT). Default: none. */
   readonly confirmedBy?: number;
   /** Rest of each client between two operations, in milliseconds. Default: 1. */
   readonly restMilliseconds?: number;
+}
+
+export interface ClientLogin {
+  readonly username: string;
+  readonly password: string;
 }
 
 /** One planned step, as clients saw it. */
@@ -49,8 +56,9 @@ const OTHER_TIME = "between steps";
  */
 export class CheckedLoad {
   readonly ledger = new Ledger();
-  readonly #clients: Cluster[];
-  readonly #confirming: Cluster | undefined;
+  #clients: Cluster[];
+  #confirming: Cluster | undefined;
+  readonly #seeds: readonly Seed[];
   readonly #workloads: Workload[];
   readonly #errors: string[] = [];
   readonly #steps: StepReport[] = [];
@@ -68,8 +76,9 @@ export class CheckedLoad {
 
   private constructor(seeds: readonly Seed[], options: LoadOptions) {
     this.#options = options;
-    this.#clients = Array.from({ length: options.clients ?? 3 }, () => openClient(seeds));
-    this.#confirming = options.confirmedBy === undefined ? undefined : openClient(seeds);
+    this.#seeds = seeds;
+    this.#clients = Array.from({ length: options.clients ?? 3 }, () => openClient(seeds, options.login));
+    this.#confirming = options.confirmedBy === undefined ? undefined : openClient(seeds, options.login);
     this.#workloads = this.#clients.map(
       (client, c) => new Workload(client, this.ledger, `c${c}`, options.fields ?? 2_000),
     );
@@ -80,7 +89,7 @@ export class CheckedLoad {
     await Promise.all(load.#workloads.map((w) => w.fill()));
     load.#loops = [
       ...load.#workloads.map((w) => load.#loop(() => w.next())),
-      ...(load.#confirming ? [load.#confirmingLoop(load.#confirming, options.confirmedBy ?? 1)] : []),
+      ...(load.#confirming ? [load.#confirmingLoop(options.confirmedBy ?? 1)] : []),
       load.#watchOwnStalls(),
     ];
     return load;
@@ -102,6 +111,20 @@ export class CheckedLoad {
     } finally {
       this.#beginStep(OTHER_TIME);
     }
+  }
+
+  /** As applications take another password: a client that has it does what comes next, and the one before ends what it has begun. */
+  async changeLogin(login: ClientLogin): Promise<void> {
+    const former = [...this.#clients, ...(this.#confirming ? [this.#confirming] : [])];
+    this.#clients = this.#clients.map(() => openClient(this.#seeds, login));
+    if (this.#confirming) this.#confirming = openClient(this.#seeds, login);
+    for (const [i, client] of this.#clients.entries()) this.#workloads[i]?.use(client);
+    const begun = new Set(this.#inFlight.keys());
+    while ([...begun].some((each) => this.#inFlight.has(each))) {
+      await setTimeout(2);
+      for (const each of begun) if (!this.#inFlight.has(each)) begun.delete(each);
+    }
+    await Promise.all(former.map((client) => client.quit()));
   }
 
   /** Acknowledged writes of this time may be lost, unless they were confirmed by WAIT. */
@@ -185,9 +208,11 @@ export class CheckedLoad {
     }
   }
 
-  #confirmingLoop(client: Cluster, replicas: number): Promise<void> {
+  #confirmingLoop(replicas: number): Promise<void> {
     let n = 0;
     return this.#loop(async () => {
+      const client = this.#confirming;
+      if (!client) throw new Error("there is no client whose writes are confirmed");
       const at = n++;
       await confirmedWrite(client, this.ledger, `confirmed:${at % 500}`, `confirmed:${at}`, replicas);
     });
@@ -228,9 +253,10 @@ export class CheckedLoad {
   }
 }
 
-function openClient(seeds: readonly Seed[]): Cluster {
+function openClient(seeds: readonly Seed[], login?: ClientLogin): Cluster {
   const nodes = seeds.map(({ address, port }) => ({ host: address, port }));
-  const client = handleChanges(new Cluster(nodes, ioredisOptions));
+  const options = login ? { ...ioredisOptions, redisOptions: { ...login } } : ioredisOptions;
+  const client = handleChanges(new Cluster(nodes, options));
   // Told to whoever waits for a command; without a listener ioredis prints it.
   client.on("error", () => {});
   return client;

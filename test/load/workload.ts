@@ -15,7 +15,7 @@ export const fieldName = (key: string, field: string) => `${key} ${field}`;
 
 /** What one client does, one operation after the other, on keys of its own. */
 export class Workload {
-  readonly #client: Cluster;
+  #client: Cluster;
   readonly #ledger: Ledger;
   readonly #name: string;
   readonly #fields: number;
@@ -34,6 +34,11 @@ export class Workload {
 
   get fields(): number {
     return this.#fields;
+  }
+
+  /** From the next operation on. */
+  use(client: Cluster): void {
+    this.#client = client;
   }
 
   async fill(): Promise<void> {

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { Redis } from "ioredis";
-import type { ClusterInventory, InventoryNode } from "../../components/cluster/inventory";
+import type { ClusterCredentials, ClusterInventory, InventoryNode } from "../../components/cluster/inventory";
 import {
   type Command,
   createWorkspace,
@@ -129,6 +129,10 @@ exports.credentials = cluster.credentials;
 
   async nodes(): Promise<InventoryNode[]> {
     return (await this.inventory()).shards.flatMap((s) => s.nodes);
+  }
+
+  async credentials(): Promise<ClusterCredentials> {
+    return (await this.#workspace.outputs({ showSecrets: true }))["credentials"] as ClusterCredentials;
   }
 
   /** Every server that runs on this project's data, written down or not, found by its working folder. */
@@ -264,10 +268,17 @@ function commandLine(pid: number): string {
 }
 
 /** What `redis-cli --cluster check` says, asked at one node. */
-export function redisCliCheck(cliPath: string, address: string, port: number): { ok: boolean; text: string } {
+export function redisCliCheck(
+  cliPath: string,
+  address: string,
+  port: number,
+  login?: { readonly username: string; readonly password: string },
+): { ok: boolean; text: string } {
   try {
-    const text = execFileSync(cliPath, ["--cluster", "check", `${address}:${port}`], {
+    const args = ["--cluster", "check", `${address}:${port}`, ...(login ? ["--user", login.username] : [])];
+    const text = execFileSync(cliPath, args, {
       encoding: "utf8",
+      env: { ...process.env, ...(login ? { REDISCLI_AUTH: login.password } : {}) },
       stdio: ["ignore", "pipe", "pipe"],
     });
     return {

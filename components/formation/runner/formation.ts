@@ -8,6 +8,7 @@ import { answering, type ClusterObservation, type NodeObservation } from "../obs
 import { observe, observeStrangers } from "../observe";
 import { declaredChanges, outlineChange, outlineNew } from "../outline";
 import { FormationFailed, type Reconciled, reconcile, rememberMembers } from "../reconcile";
+import { type PasswordsInForce, type PasswordsInput, provedInForce, type UsersInput, usersGoal } from "../rotation";
 import { formatRange } from "../slots";
 import { type Access, Connections } from "../wire";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
@@ -17,10 +18,14 @@ import { partialFailure, withoutUndefined } from "./partialFailure";
 import { hasUnknown } from "./unknowns";
 
 /** Inputs of the formation resource: the goal, and what it takes to reach the nodes. */
-export interface FormationInputs extends FormationGoal {
+export interface FormationInputs extends Omit<FormationGoal, "logins"> {
   /** Which table of defaults holds (`DEFAULTS_VERSION` of the run that made the stack), and which arguments were given. */
   readonly declaration: { readonly defaultsVersion: number; readonly given: readonly string[] };
   readonly access: Access;
+  /** Users of a closed cluster, without their passwords; absent where it is open. */
+  readonly users?: UsersInput;
+  /** Beside `users`, and secret as a whole. */
+  readonly passwords?: PasswordsInput;
   /** Bounds for moves of slots. Not part of the goal: they concern a run, and a change of them alone is no change. */
   readonly migration?: MigrationLimits;
   /** How many shards roll at the same time; for the preview's text. Default: 1. */
@@ -38,6 +43,8 @@ export interface FormationOutputs extends FormationInputs {
   readonly unfinished: string;
   /** When a change last proved full coverage; empty before. ISO 8601. */
   readonly verifiedAt: string;
+  /** Which passwords hold, since when; absent in an open cluster, and before users were proved to be there. */
+  readonly passwordsInForce?: PasswordsInForce;
 }
 
 /** Clusters that this process plans: an engine also asks for a diff while it refreshes, which is not the plan yet. */
@@ -63,21 +70,29 @@ export function beginPlanning(cluster: string): void {
 export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> = {
   async check(olds, news) {
     beginPlanning(news.cluster);
-    if (olds.plan === undefined && !hasUnknown(news.plan))
-      print(outlineNew({ ...news, endpoints: hasUnknown(news.endpoints) ? {} : news.endpoints }));
+    if (olds.plan === undefined && !hasUnknown(news.plan)) {
+      const { users, passwords: _secret, ...goal } = news;
+      const endpoints = hasUnknown(news.endpoints) ? {} : news.endpoints;
+      print(outlineNew({ ...goal, endpoints }, users));
+    }
     const defaultsVersion = olds.declaration?.defaultsVersion ?? news.declaration.defaultsVersion;
-    return { inputs: { ...news, declaration: { ...news.declaration, defaultsVersion } }, failures: [] };
+    const inputs = { ...news, declaration: { ...news.declaration, defaultsVersion } };
+    // Nobody could log in any more, since nothing would know the passwords.
+    if (olds.users && !news.users) return { inputs, failures: [{ property: "users", reason: STAYS_CLOSED }] };
+    return { inputs, failures: [] };
   },
 
   async diff(_id, recorded, news) {
     const olds = complete(recorded);
-    if (hasUnknown(news.endpoints) || hasUnknown(news.plan)) return { changes: true, replaces: [] };
+    const unknown = [news.endpoints, news.plan, news.passwords].some(hasUnknown);
+    if (unknown) return { changes: true, replaces: [] };
+    const before = goalOf(olds, olds.passwordsInForce);
+    const goal = goalOf(news, olds.passwordsInForce, Date.now());
     const changed =
-      declaredChanges(olds, news).length > 0 ||
-      JSON.stringify(sorted(goalOf(olds))) !== JSON.stringify(sorted(goalOf(news)));
+      declaredChanges(before, goal).length > 0 || JSON.stringify(sorted(before)) !== JSON.stringify(sorted(goal));
     const changes = changed || olds.issues.length > 0 || olds.unfinished !== "";
     if (changes && planned.has(news.cluster)) {
-      const { observation, history } = whatIsKnown(olds, goalOf(news));
+      const { observation, history } = whatIsKnown(olds, goal);
       const evidence = {
         observation,
         unfinished: olds.unfinished,
@@ -87,7 +102,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
         shardsAtOnce: news.shardsAtOnce ?? 1,
         rolls: isRolling(news.cluster),
       };
-      print(outlineChange(goalOf(olds), goalOf(news), history, evidence));
+      print(outlineChange(before, goal, history, evidence));
     }
     // Never a replacement: whatever changes, the cluster is brought there alive.
     return { changes, replaces: [] };
@@ -103,7 +118,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     const props = complete(recorded);
     const connections = new Connections("pulumi-redis-cluster:reader", props.access);
     try {
-      const goal = goalOf(props);
+      const goal = goalOf(props, props.passwordsInForce);
       const observation = await observe(goal, connections, props.members);
       // Given hosts are all declared; whoever else is in their views is somebody else's.
       const strangers = goal.given ? [] : await observeStrangers(goal, props.members, observation, connections);
@@ -163,14 +178,16 @@ async function run(
   id: string,
   inputs: FormationInputs,
   history: History,
-  before: Pick<FormationOutputs, "shards" | "verifiedAt">,
+  before: Pick<FormationOutputs, "shards" | "verifiedAt" | "passwordsInForce">,
 ): Promise<FormationOutputs> {
+  const began = Date.now();
+  const goal = goalOf(inputs, before.passwordsInForce, began);
   const watch = new EngineWatch().start();
   const outputs = (members: readonly Member[], rest: Omit<FormationOutputs, keyof FormationInputs | "members">) =>
     withoutUndefined({ ...inputs, members, ...rest });
   try {
     const result = await reconcile(
-      goalOf(inputs),
+      goal,
       { ...history, machines: notedMachines(inputs.cluster) },
       {
         access: inputs.access,
@@ -182,12 +199,13 @@ async function run(
       },
     );
     remember(inputs.cluster, result.observation);
-    console.log(`${inputs.cluster}: verified: ${verifiedLine(result, inputs)}`);
+    console.log(`${inputs.cluster}: verified: ${verifiedLine(result, goal)}`);
     return outputs(result.members, {
-      shards: inventoryShards(goalOf(inputs), result.layout),
+      shards: inventoryShards(goal, result.layout),
       issues: [],
       unfinished: "",
       verifiedAt: new Date().toISOString(),
+      ...proved(inputs, before.passwordsInForce, began),
     });
   } catch (error) {
     leaveIfOrphaned(watch);
@@ -202,6 +220,7 @@ async function run(
         issues: [],
         unfinished: error.message,
         verifiedAt: before.verifiedAt,
+        ...(before.passwordsInForce ? { passwordsInForce: before.passwordsInForce } : {}),
       }),
       message,
     );
@@ -222,10 +241,30 @@ function complete(recorded: FormationOutputs): FormationOutputs {
   return { ...{ members: [], shards: [], issues: [], unfinished: "", verifiedAt: "" }, ...recorded };
 }
 
-export function goalOf(inputs: FormationGoal): FormationGoal {
-  const { cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds, given } = inputs;
-  return { cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds, ...(given ? { given } : {}) };
+/** @param now ends former passwords whose time is over. Default: none ends */
+export function goalOf(inputs: GoalInputs, inForce: PasswordsInForce = {}, now?: number): FormationGoal {
+  const { cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds, given, users, passwords } = inputs;
+  return {
+    ...{ cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds },
+    ...(given ? { given } : {}),
+    ...(users && passwords ? { logins: usersGoal(users, passwords, inForce, now) } : {}),
+  };
 }
+
+type GoalInputs = Omit<FormationInputs, "declaration" | "access">;
+
+/** What the run that just ended well proved of the passwords. */
+function proved(
+  { users, passwords }: FormationInputs,
+  before: PasswordsInForce = {},
+  began: number,
+): Pick<FormationOutputs, "passwordsInForce"> {
+  if (!users || !passwords) return {};
+  const time = { began, ended: Date.now() };
+  return { passwordsInForce: provedInForce(passwords, before, users.overlapSeconds, time) };
+}
+
+const STAYS_CLOSED = "a closed cluster stays closed: declare `users` again ({} where there are none of your own)";
 
 function historyOf(outputs: FormationOutputs): History {
   return { members: outputs.members, verified: outputs.verifiedAt !== "" };

@@ -8,7 +8,15 @@ import type { Step } from "../steps";
 import { type Access, Connections } from "../wire";
 import { comeBack } from "./comeBack";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
-import { isDismantled, markDeclared, markRolling, noteGuarded, noteRecorded } from "./knowledge";
+import {
+  isDismantled,
+  markDeclared,
+  markRolling,
+  noteAccess,
+  noteGuarded,
+  noteRecorded,
+  withNotedAccess,
+} from "./knowledge";
 import { letGo } from "./letGo";
 import { withoutUndefined } from "./partialFailure";
 import { hasUnknown, isUnknown } from "./unknowns";
@@ -37,6 +45,7 @@ export interface GuardInputs {
 export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
   async check(olds, news) {
     markDeclared(news.cluster);
+    if (news.access.username !== undefined && !hasUnknown(news.access)) noteAccess(news.cluster, news.access);
     if (olds.cluster !== undefined && olds.node !== undefined) noteGuarded(olds.cluster, olds.node);
     return { inputs: news, failures: [] };
   },
@@ -112,8 +121,9 @@ const TURN_MILLISECONDS = 60_000;
 
 async function guarding(inputs: GuardInputs, task: (work: GuardWork) => Promise<void>): Promise<void> {
   const watch = new EngineWatch().start();
-  const connections = new Connections("pulumi-redis-cluster:guard", inputs.access);
-  const executor = new Connections(`${EXECUTOR_PREFIX}${randomUUID()}`, inputs.access);
+  const access = withNotedAccess(inputs.cluster, inputs.access);
+  const connections = new Connections("pulumi-redis-cluster:guard", access);
+  const executor = new Connections(`${EXECUTOR_PREFIX}${randomUUID()}`, access);
   const change: GuardWork["change"] = async (view, endpoints, steps) => {
     const members = view
       .filter((e) => !e.noaddr && !e.handshake && e.address !== "")

@@ -6,9 +6,11 @@ import { endingWithTheEngine } from "./engineWatch";
 import { existingRunner } from "./existing";
 import { formationRunner } from "./formation";
 import { guardRunner } from "./guard";
+import { passwordsRunner } from "./passwords";
 
 export const providers = endingWithTheEngine({
   ClusterFormation: formationRunner,
+  ClusterPasswords: passwordsRunner,
   ExistingFormation: existingRunner,
   NodeGuard: guardRunner,
 });

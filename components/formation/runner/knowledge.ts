@@ -1,5 +1,6 @@
 import type { NodeEndpoint } from "../../config/types";
 import type { Machine } from "../goal";
+import type { Access } from "../wire";
 import { leaveForPlanner, takeFromReader } from "./handover";
 
 /**
@@ -19,6 +20,8 @@ interface Heard {
   readonly leaders: Map<string, string>;
   /** Nodes that had a guard before this command. */
   readonly guarded: Set<string>;
+  /** How the program of this command logs in. */
+  access?: Access;
   /** Machines are to be replaced, each by its successor. */
   rolls: boolean;
   /** How to start machines that died. */
@@ -132,6 +135,19 @@ export function noteGuarded(cluster: string, node: string): void {
 
 export function wasGuarded(cluster: string, node: string): boolean {
   return heardOf(cluster).guarded.has(node);
+}
+
+/** As the program of this command declares it: what a resource that goes recorded may be older. */
+export function noteAccess(cluster: string, access: Access): void {
+  heardOf(cluster).access = access;
+}
+
+/** As recorded, then as declared now. */
+export function withNotedAccess(cluster: string, recorded: Access): Access {
+  const noted = heardOf(cluster).access;
+  if (!noted) return recorded;
+  const { otherwise = [], ...first } = noted;
+  return { ...recorded, otherwise: [...(recorded.otherwise ?? []), first, ...otherwise] };
 }
 
 export function markRolling(cluster: string): void {

@@ -8,6 +8,9 @@ export function hasUnknown(value: unknown): boolean {
   return false;
 }
 
+/** For what follows from a value that is not known yet. */
+export const UNKNOWN: string = unknownValue;
+
 export function isUnknown(value: unknown): boolean {
   return value === unknownValue;
 }

@@ -44,7 +44,8 @@ export const status: Verb = {
       options.json
         ? JSON.stringify(reports.length === 1 ? reports[0] : reports, null, 2)
         : reports.map((report) => drawStatus(report, canvas).join("\n")).join("\n\n");
-    const connections = new Connections(CLIENT_NAME, accessOf(console.env));
+    const known = "access" in target ? target.access : undefined;
+    const connections = new Connections(CLIENT_NAME, known ?? accessOf(console.env));
     try {
       for (;;) {
         const reports = await look(target, connections);

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
-import type { ClusterInventory } from "../../cluster/inventory";
+import type { ClusterCredentials, ClusterInventory } from "../../cluster/inventory";
 import type { NodeEndpoint } from "../../config/types";
 import type { Access } from "../../formation/wire";
 import { readInventories } from "../readInventory";
@@ -24,7 +24,8 @@ export const TARGET_HELP = [
   "  -s, --stack NAME       the output `inventory` of this stack, by `pulumi` where Pulumi.yaml is here, else",
   "                         from .local/NAME.inventory.json (default: local)",
   "",
-  "Environment: REDIS_CLUSTER_PASSWORD, and REDIS_CLUSTER_USER where it is not the default user.",
+  "Environment: REDIS_CLUSTER_PASSWORD, and REDIS_CLUSTER_USER where it is not the default user; without them, where",
+  "`pulumi` knows the stack, its output `credentials`.",
 ].join("\n");
 
 export interface TargetOptions {
@@ -35,7 +36,7 @@ export interface TargetOptions {
 
 /** Known from an inventory, or only nodes to begin at. */
 export type Target =
-  | { readonly inventories: readonly ClusterInventory[] }
+  | { readonly inventories: readonly ClusterInventory[]; readonly access?: Access }
   | { readonly seeds: readonly NodeEndpoint[] };
 
 const DEFAULT_STACK = "local";
@@ -51,9 +52,11 @@ export async function findTarget(options: TargetOptions, console: Console): Prom
   if (options.node !== undefined) return { seeds: options.node.map(parseNode) };
 
   const stack = options.stack ?? DEFAULT_STACK;
-  const pulumi = await stackOutput(stack, console);
-  if ("output" in pulumi)
-    return { inventories: readInventories(pulumi.output, `output \`inventory\` of stack ${stack}`) };
+  const pulumi = await stackOutput(stack, "inventory", console);
+  if ("output" in pulumi) {
+    const inventories = readInventories(pulumi.output, `output \`inventory\` of stack ${stack}`);
+    return { inventories, ...(console.env.REDIS_CLUSTER_PASSWORD ? {} : await accessOfStack(stack, console)) };
+  }
   const file = join(".local", `${stack}.inventory.json`);
   const path = join(console.cwd, file);
   if (existsSync(path)) return { inventories: await readFileOf(path, file) };
@@ -65,6 +68,15 @@ export async function findTarget(options: TargetOptions, console: Console): Prom
 export function accessOf(env: Console["env"]): Access {
   const { REDIS_CLUSTER_USER: username, REDIS_CLUSTER_PASSWORD: password } = env;
   return { ...(username ? { username } : {}), ...(password ? { password } : {}) };
+}
+
+/** A stack may export no credentials, or those of an open cluster: then there is nothing to log in with. */
+async function accessOfStack(stack: string, console: Console): Promise<{ access?: Access }> {
+  const answer = await stackOutput(stack, "credentials", console);
+  if (!("output" in answer)) return {};
+  const { admin, username, password } = JSON.parse(answer.output) as Partial<ClusterCredentials>;
+  if (admin) return { access: admin };
+  return username !== undefined && password !== undefined ? { access: { username, password } } : {};
 }
 
 async function readFileOf(path: string, shown: string): Promise<ClusterInventory[]> {
@@ -91,14 +103,15 @@ export function parseNode(node: string): NodeEndpoint {
 type StackOutput = { readonly output: string } | { readonly reason: string };
 
 /** A stack that another engine made is not known to the CLI; that is no error, the file is asked next. */
-function stackOutput(stack: string, { env, cwd }: Console): Promise<StackOutput> {
+function stackOutput(stack: string, name: "inventory" | "credentials", { env, cwd }: Console): Promise<StackOutput> {
+  const secrets = name === "credentials" ? ["--show-secrets"] : [];
   if (!existsSync(join(cwd, "Pulumi.yaml"))) return Promise.resolve({ reason: "there is no Pulumi.yaml here" });
   const found = (env.PATH ?? "").split(delimiter).some((folder) => folder !== "" && existsSync(join(folder, "pulumi")));
   if (!found) return Promise.resolve({ reason: "pulumi is not on PATH" });
   return new Promise((done) => {
     execFile(
       "pulumi",
-      ["stack", "output", "inventory", "--json", "--non-interactive", "--stack", stack],
+      ["stack", "output", name, "--json", ...secrets, "--non-interactive", "--stack", stack],
       { cwd, env, timeout: PULUMI_MILLISECONDS },
       (error, stdout, stderr) => {
         if (!error) done({ output: stdout });

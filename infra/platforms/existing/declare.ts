@@ -69,6 +69,9 @@ export function validateExisting(
   if (dataOnDestroy !== undefined && dataOnDestroy !== "keep")
     problems.error("dataOnDestroy", `got ${show(dataOnDestroy)}; data on given hosts are never deleted: leave it out`);
   if (rolling !== undefined) problems.error("rolling", `got ${show(rolling)}; ${NOT_OURS}: leave it out`);
+  for (const property of ["users", "passwordRotation", "passwordOverlapSeconds", "openDefaultUser"] as const)
+    if (common[property] !== undefined)
+      problems.error(property, "users of given hosts stay with whoever provides them: leave it out");
   checkPassword(problems, password);
   if (username !== undefined && password === undefined)
     problems.error("username", "is given without a password; give both, or neither");

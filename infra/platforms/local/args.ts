@@ -1,7 +1,7 @@
-import type { RedisClusterArgs } from "../../../components/spec/args";
+import type { ClusterArgs } from "../../../components/cluster/args";
 
 /** A cluster of redis-server processes on this machine. Everything has a default: `new LocalRedisCluster("dev")` works. */
-export interface LocalRedisClusterArgs extends RedisClusterArgs {
+export interface LocalRedisClusterArgs extends ClusterArgs {
   /** Names of the simulated zones. On Linux each has a loopback address of its own: 127.0.1.1, 127.0.2.1, …; on macOS, where only 127.0.0.1 exists, they differ by ports alone. Default: `["zone-a", "zone-b", "zone-c"]`. */
   zones?: string[];
   /** Folder for the data, absolute or relative to the project's folder; inside it `<stack>/<cluster>/<node>`. Default: `".local/data"`. */

@@ -4,7 +4,7 @@ import type { LocalRedisClusterArgs } from "./args";
 import { declareLocal } from "./declare";
 
 /**
- * A Redis or Valkey cluster of server processes on this machine, bound to loopback, without TLS or passwords: for
+ * A Redis or Valkey cluster of server processes on this machine, bound to loopback, without TLS, and without passwords unless `users` are declared: for
  * development, tests and learning. `new LocalRedisCluster("dev")` is a whole cluster: 3 masters and 3 replicas in 3 zones.
  */
 export class LocalRedisCluster extends RedisCluster {

@@ -53,8 +53,13 @@ function declareNode(options: LocalPlatformOptions, request: NodeRequest): Platf
         offset: request.ordinal,
       },
       ...(spec.shardsAtOnce > 1 ? { shardsAtOnce: spec.shardsAtOnce } : {}),
+      ...(request.login ? { login: request.login } : {}),
     },
-    { parent, dependsOn: [volume, ...request.after] },
+    {
+      parent,
+      dependsOn: [volume, ...request.after],
+      ...(request.login ? { additionalSecretOutputs: ["login"] } : {}),
+    },
   );
   return {
     endpoint: pulumi

@@ -1,4 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
+import type { NodeLogin } from "../../../components/cluster/platform";
 import { FrozenResource } from "../../../components/cluster/shim";
 import type { NodeDeclaration, VolumeDeclaration } from "./runner/types";
 
@@ -23,7 +24,10 @@ export class LocalNode extends FrozenResource {
 
   constructor(
     name: string,
-    node: Omit<NodeDeclaration, "volume"> & { volume: { path: string; token: pulumi.Input<string> } },
+    node: Omit<NodeDeclaration, "volume" | "login"> & {
+      volume: { path: string; token: pulumi.Input<string> };
+      login?: pulumi.Input<NodeLogin>;
+    },
     opts: pulumi.CustomResourceOptions,
   ) {
     const outputs = ["address", "port", "busPort", "instance", "running"];

@@ -36,7 +36,7 @@ export class LoadedProject {
     load: LoadOptions = {},
   ): Promise<LoadedProject> {
     const servers = (await testServers()) ?? context.skip("no servers here");
-    const first = { nodeTimeoutMilliseconds: NODE_TIMEOUT_MILLISECONDS, ...args };
+    const first: Readonly<Record<string, unknown>> = { nodeTimeoutMilliseconds: NODE_TIMEOUT_MILLISECONDS, ...args };
     const project = await Project.create(first, servers[server]);
     const loaded = new LoadedProject(project, servers, first);
     context.onTestFinished(() => {
@@ -44,7 +44,9 @@ export class LoadedProject {
       project.dispose();
     });
     await project.mustUp();
-    loaded.#load = await CheckedLoad.start(await project.nodes(), load);
+    const { username, password } = first.users === undefined ? {} : await project.credentials();
+    const login = username === undefined || password === undefined ? {} : { login: { username, password } };
+    loaded.#load = await CheckedLoad.start(await project.nodes(), { ...login, ...load });
     return loaded;
   }
 
@@ -70,8 +72,13 @@ export class LoadedProject {
 
   /** Full coverage in the eyes of every node, and every key as written. */
   async expectWhole(step: string): Promise<void> {
+    const { admin } = this.#args["users"] === undefined ? {} : await this.project.credentials();
     for (const { name, address, port } of await this.project.nodes())
-      expect([step, name, redisCliCheck(this.#cliPath, address, port)]).toMatchObject([step, name, { ok: true }]);
+      expect([step, name, redisCliCheck(this.#cliPath, address, port, admin)]).toMatchObject([
+        step,
+        name,
+        { ok: true },
+      ]);
     expect([step, await this.load.audit(), this.load.errors]).toEqual([step, [], []]);
   }
 

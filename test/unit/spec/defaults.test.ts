@@ -56,9 +56,13 @@ describe("defaults are what the doc comments say", () => {
       "RedisClusterArgs.maxmemory",
       "RedisClusterArgs.redisConfig",
       "RedisClusterArgs.migration",
+      "RedisClusterArgs.users",
+      "RedisClusterArgs.passwordRotation",
       "RedisClusterArgs.dataOnDestroy",
       "MigrationArgs.maxKeysPerSecond",
       "MigrationArgs.until",
+      "UserArgs.keys",
+      "UserArgs.channels",
     ]);
   });
 

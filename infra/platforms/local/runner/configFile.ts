@@ -5,6 +5,7 @@ import { renderRedisConf } from "../../../../components/config/redisConf";
 import { FILES, writeAtomic } from "./folder";
 import type { NodeInputs } from "./types";
 import { canonical } from "./unknown";
+import { writeUsers } from "./usersFile";
 
 /** Writes the file for a new process: what boots it, and the live settings as they are declared now. */
 export function writeConfigFile(folder: string, node: NodeInputs): void {
@@ -18,7 +19,8 @@ export function writeConfigFile(folder: string, node: NodeInputs): void {
     ...endpoint.live,
     ...storageDirectives({ dir: folder }),
   ];
-  writeAtomic(path.join(folder, FILES.config), renderRedisConf(directives));
+  const login = node.login ? writeUsers(folder, node.login) : "";
+  writeAtomic(path.join(folder, FILES.config), renderRedisConf(directives) + login);
 }
 
 /** Of everything that a running process cannot change any more; a process with the same one needs no replacement. */

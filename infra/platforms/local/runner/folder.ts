@@ -6,6 +6,7 @@ import { canonical } from "./unknown";
 /** Files of a volume's folder that are ours, beside those of the server. */
 export const FILES = {
   config: "redis.conf",
+  users: "users.acl",
   log: "server.log",
   volume: "volume.json",
   instance: "instance.json",

@@ -5,7 +5,7 @@ import type { NodeEndpoint } from "../../../../components/config/types";
 import { type NodeEntry, parseClusterNodes } from "../../../../components/formation/clusterNodes";
 import { type AnsweringNode, self } from "../../../../components/formation/observation";
 import { observeNode, parseInfo } from "../../../../components/formation/observe";
-import { Connections } from "../../../../components/formation/wire";
+import { type Access, Connections } from "../../../../components/formation/wire";
 import { readInstanceRecord, siblings } from "./folder";
 import { say } from "./say";
 import { serverOf } from "./server";
@@ -31,9 +31,9 @@ interface Place {
  * leader is this machine's own process and known to be dead.
  * @throws Error where a replica goes on following: the server must not be started then
  */
-export async function letReplicaLead(folder: string, place: Place): Promise<void> {
+export async function letReplicaLead(folder: string, place: Place, access: Access = {}): Promise<void> {
   if (keepsEveryWrite(folder) || !siblings(folder).some((sibling) => mentions(sibling, place))) return;
-  const connections = new Connections("pulumi-redis-cluster:local");
+  const connections = new Connections("pulumi-redis-cluster:local", access);
   try {
     await waitForLeader(folder, place, connections);
   } finally {

@@ -64,7 +64,8 @@ export const LocalNode: Runner = {
         failures: [{ property: "engine", reason: `${news.name}: ${downgrade}` }],
       };
     const folder = resolveVolume(news.volume.path);
-    noteRevive(news.cluster, () => startDead(path.dirname(folder), news.serverPath));
+    const access = hasUnknown(news.login) ? undefined : news.login?.access;
+    noteRevive(news.cluster, () => startDead(path.dirname(folder), news.serverPath, access));
     const record = readInstanceRecord(folder);
     // Where a new node had to take other ports than it was given, its record alone tells them to the next run.
     const had =
@@ -189,7 +190,7 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
     server: node.serverPath,
     log: path.join(folder, FILES.log),
   };
-  await letReplicaLead(folder, node);
+  await letReplicaLead(folder, node, node.login?.access);
   try {
     const problem = await lastingPortProblem(node);
     if (problem) throw new PortTaken(node.name, problem);

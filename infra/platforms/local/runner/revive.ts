@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import type { Revived } from "../../../../components/formation/runner/knowledge";
+import type { Access } from "../../../../components/formation/wire";
 import { FILES, readInstanceRecord, subfolders } from "./folder";
 import { letReplicaLead } from "./lastCopy";
 import { isStopping, serverOf, startServer } from "./server";
@@ -11,7 +12,7 @@ import { BUS_PORT_OFFSET } from "./types";
  * other platforms. One whose process was ended on purpose has no instance record any more.
  * @param cluster the folder of all its nodes
  */
-export async function startDead(cluster: string, serverPath: string): Promise<Revived> {
+export async function startDead(cluster: string, serverPath: string, access?: Access): Promise<Revived> {
   const started: Revived["started"][number][] = [];
   const failures: string[] = [];
   await Promise.all(
@@ -22,7 +23,7 @@ export async function startDead(cluster: string, serverPath: string): Promise<Re
       const name = path.basename(folder);
       const { address, port } = record;
       try {
-        await letReplicaLead(folder, { name, address, port });
+        await letReplicaLead(folder, { name, address, port }, access);
         await startServer(folder, { name, serverPath, record });
         started.push({ name, endpoint: { address, port, busPort: port + BUS_PORT_OFFSET } });
       } catch (error) {

@@ -58,12 +58,15 @@ export async function startServer(folder: string, { name, serverPath, record }: 
   const descriptor = fs.openSync(log, "a", 0o600);
   const offset = fs.fstatSync(descriptor).size;
   const title = `{title} ${processMark(folder)} {listen-addr} {server-mode}`;
+  // What the server itself writes (CONFIG REWRITE, ACL SAVE, data) is for nobody else's eyes either.
+  const umask = process.umask(0o077);
   const child = spawn(serverPath, [path.join(folder, FILES.config), "--proc-title-template", title], {
     cwd: folder,
     detached: true,
     stdio: ["ignore", descriptor, descriptor],
     env: bareEnvironment(),
   });
+  process.umask(umask);
   fs.closeSync(descriptor);
   let ending: string | undefined;
   let refused: unknown;

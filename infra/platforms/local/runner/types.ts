@@ -1,3 +1,4 @@
+import type { NodeLogin } from "../../../../components/cluster/platform";
 import type { Directive } from "../../../../components/config/types";
 import type { Engine } from "../../../../components/spec/spec";
 
@@ -41,6 +42,8 @@ export interface NodeDeclaration {
   readonly hints: PlacementHints;
   /** How many shards roll at the same time; for the preview's text. Default: 1. */
   readonly shardsAtOnce?: number;
+  /** For the first start only; a change of it touches nothing here. Absent: the cluster is open. */
+  readonly login?: NodeLogin;
 }
 
 /** Where a node would like to be. Hints of one cluster differ in `offset`, so that nodes asking at once never choose the same. */
