@@ -1,4 +1,6 @@
+import { spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
+import { join } from "node:path";
 import { Cluster } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ioredisOptions } from "../../../components/client";
@@ -7,6 +9,7 @@ import { type TestServerName, testServers } from "../../support/servers";
 import { APP, ask, credentialsOf, fileOf, readOf, usersOnNodes } from "./support";
 
 const servers = await testServers();
+const STATUS = join(__dirname, "../../../dist/components/operations/cli/main.js");
 const NAMES: readonly TestServerName[] = process.env.FULL
   ? ["redis-7.0", "redis-8.0", "valkey-8.1", "valkey-9.1"]
   : ["redis-7.0", "valkey-9.1"];
@@ -87,6 +90,21 @@ describe.skipIf(!servers).each(NAMES)("a closed cluster of %s", (name) => {
         expect([node, file, statSync(fileOf(project, node, file)).mode & 0o777]).toEqual([node, file, 0o600]);
       expect(readOf(project, node, "users.acl")).toMatch(/^user default off /m);
     }
+  });
+
+  test("the operations command logs in as who it is told, and says so where it may not", async () => {
+    const { admin } = await credentialsOf(project);
+    const inventory = JSON.stringify(await project.inventory());
+    const status = (env: Readonly<Record<string, string>>) =>
+      spawnSync(process.execPath, [STATUS, "status", "--inventory", "-"], {
+        input: inventory,
+        encoding: "utf8",
+        env: { PATH: process.env["PATH"] ?? "", ...env },
+      });
+    const known = status({ REDIS_CLUSTER_USER: admin.username, REDIS_CLUSTER_PASSWORD: admin.password });
+    expect([known.status, known.stderr]).toEqual([0, ""]);
+    const unknown = status({});
+    expect([unknown.status, unknown.stdout]).toEqual([2, expect.stringContaining("it refuses the login (NOAUTH)")]);
   });
 
   test("a second up changes nothing", async () => {
