@@ -12,7 +12,7 @@ const servers = await testServers();
 const STATUS = join(__dirname, "../../../dist/components/operations/cli/main.js");
 const NAMES: readonly TestServerName[] = process.env.FULL
   ? ["redis-7.0", "redis-8.0", "valkey-8.1", "valkey-9.1"]
-  : ["redis-7.0", "valkey-9.1"];
+  : ["redis-7.0"];
 
 describe.skipIf(!servers).each(NAMES)("a closed cluster of %s", (name) => {
   const server = servers?.[name];
