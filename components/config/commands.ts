@@ -1,5 +1,6 @@
 import type { Engine } from "../spec/spec";
 import data from "./commands.json";
+import { tableOf } from "./versions";
 
 /** The commands of one engine and version, and what each is counted among. */
 export interface CommandTable {
@@ -46,14 +47,8 @@ const tables = new Map<string, CommandTable>();
 
 /** The commands of one engine and version. */
 export function commandTable(engine: Engine): CommandTable {
-  const [major = 0, minor = 0] = engine.version.split(".").map((part) => Number.parseInt(part, 10));
-  const ofEngine = VERSIONS.filter((entry) => entry.engine === engine.name);
-  const reached = ofEngine.filter(({ version }) => version[0] < major || (version[0] === major && version[1] <= minor));
-  const entry = reached.at(-1) ?? ofEngine[0];
-  if (!entry) throw new Error(`engine ${engine.name} has no table of commands`);
-  const exact = entry.version[0] === major && entry.version[1] === minor;
-  const newer = entry === ofEngine.at(-1) && !exact;
-  const label = `${engine.name} ${major}.${minor}`;
+  const { table: entry, version, newer } = tableOf(VERSIONS, engine, "commands");
+  const label = `${engine.name} ${version}`;
   const known = tables.get(label);
   if (known) return known;
   const categories = asked(...entry.of);

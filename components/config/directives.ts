@@ -1,5 +1,6 @@
 import type { Engine } from "../spec/spec";
 import data from "./directives.json";
+import { tableOf } from "./versions";
 
 /** What is known of one directive, for one engine and version. */
 export interface DirectiveFact {
@@ -160,17 +161,11 @@ const tables = new Map<string, DirectiveTable>();
 
 /** The directives of one engine and version. */
 export function directiveTable(engine: Engine): DirectiveTable {
-  const [major = 0, minor = 0] = engine.version.split(".").map((part) => Number.parseInt(part, 10));
-  const ofEngine = VERSIONS.filter((entry) => entry.engine === engine.name);
-  const reached = ofEngine.filter(({ version }) => version[0] < major || (version[0] === major && version[1] <= minor));
-  const entry = reached.at(-1) ?? ofEngine[0];
-  if (!entry) throw new Error(`engine ${engine.name} has no table of directives`);
-  const newest =
-    entry === ofEngine.at(-1) && (major > entry.version[0] || (major === entry.version[0] && minor > entry.version[1]));
-  const label = newest ? `${engine.name} ${major}.${minor}` : `${engine.name} ${entry.version.join(".")}`;
+  const { table: entry, version, newer } = tableOf(VERSIONS, engine, "directives");
+  const label = `${engine.name} ${newer ? version : entry.version.join(".")}`;
   let table = tables.get(label);
   if (!table) {
-    table = { label, evidence: newest ? "newer" : entry.evidence, facts: entry.facts() };
+    table = { label, evidence: newer ? "newer" : entry.evidence, facts: entry.facts() };
     tables.set(label, table);
   }
   return table;

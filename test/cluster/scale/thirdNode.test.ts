@@ -1,6 +1,5 @@
 import { expect, test, vi } from "vitest";
 import { type Command, Connections } from "../../../components/formation/wire";
-import { programFor } from "../../support/formation";
 import { keyIn } from "./support";
 import { SHAPE, Uneven } from "./uneven";
 
@@ -11,9 +10,7 @@ test.for([
   "a slot that somebody else hands to a third node between the look and the move (%s): it stays there with what was written since, and ends where it is planned",
   { timeout: 120_000 },
   async ([, lines], context) => {
-    const server = "redis-7.0";
-    await programFor(context, server);
-    const uneven = await Uneven.start(context, server, SHAPE, 5_000, lines);
+    const uneven = await Uneven.start(context, "redis-7.0", SHAPE, 5_000, lines);
     const { cluster } = uneven;
     const [, source = "", third = ""] = await cluster.leaders();
     const slots = await uneven.unbalance(6);

@@ -130,8 +130,10 @@ async function happen(stack: ModelStack, { event, a, b, settled }: Happening): P
   if (settled) stack.model.settle();
 }
 
+type Case = [from: ModelShape, to: ModelShape, before: Happening[], between: Happening[]];
+
 /** What once found no end: two of four masters lost their nodes.conf, and no majority was left to elect their replicas. */
-const TWO_OF_FOUR_LOST: [ModelShape, ModelShape, Happening[], Happening[]] = [
+const TWO_OF_FOUR_LOST: Case = [
   { masters: 4, replicas: 1, zones: 3 },
   { masters: 4, replicas: 2, zones: 2 },
   [
@@ -144,7 +146,7 @@ const TWO_OF_FOUR_LOST: [ModelShape, ModelShape, Happening[], Happening[]] = [
 ];
 
 /** What once was without an end: the leader of a shard is planned in one that is no longer declared, and its former leader is drained. */
-const LED_FROM_NOWHERE: [ModelShape, ModelShape, Happening[], Happening[]] = [
+const LED_FROM_NOWHERE: Case = [
   { masters: 5, replicas: 1, zones: 2 },
   { masters: 4, replicas: 0, zones: 2 },
   [
@@ -161,7 +163,7 @@ const LED_FROM_NOWHERE: [ModelShape, ModelShape, Happening[], Happening[]] = [
 ];
 
 /** The same: a shard is led by a node of a second one, which is led by a node of a third one. */
-const GUESTS_IN_A_ROW: [ModelShape, ModelShape, Happening[], Happening[]] = [
+const GUESTS_IN_A_ROW: Case = [
   { masters: 4, replicas: 2, zones: 2 },
   { masters: 4, replicas: 1, zones: 3 },
   [
@@ -178,7 +180,7 @@ const GUESTS_IN_A_ROW: [ModelShape, ModelShape, Happening[], Happening[]] = [
 ];
 
 /** The same: a former leader was back in the moment in which its successor lost slots by hand, and both own a part of the shard. */
-const TWO_OWNERS: [ModelShape, ModelShape, Happening[], Happening[]] = [
+const TWO_OWNERS: Case = [
   { masters: 5, replicas: 1, zones: 2 },
   { masters: 5, replicas: 2, zones: 1 },
   [
