@@ -12,8 +12,19 @@ export interface ClusterInventory {
   /** `cluster-node-timeout` in milliseconds: how long clients should be ready to wait for a failover, twice over. */
   nodeTimeoutMilliseconds: number;
   survives: Survival;
+  /** Absent: without TLS. */
+  tls?: InventoryTls;
   /** When full coverage was last proved by a change: ISO 8601, UTC. */
   verifiedAt: string;
+}
+
+export interface InventoryTls {
+  /** Whether clients show a certificate too, `tls-auth-clients`: `yes`, `optional` or `no`. */
+  clientAuth: string;
+  /** When the first of the nodes' certificates ends: ISO 8601, UTC. Empty before it is known. */
+  certificatesExpire: string;
+  /** When the authority's own certificate ends: ISO 8601, UTC. Empty before it is known. */
+  authorityExpires: string;
 }
 
 export interface InventoryShard {
@@ -27,8 +38,13 @@ export interface InventoryNode {
   name: string;
   zone: string;
   address: string;
+  /** Client port; with TLS it takes TLS connections. */
   port: number;
+  /** Client port without TLS beside it; absent where there is none. */
+  plainPort?: number;
   busPort: number;
+  /** Host name that the node announces, and that its certificate carries; absent where it announces its address. */
+  hostname?: string;
   /** The ID that the server made, 40 hex digits. */
   id: string;
   /** As it was when `verifiedAt` was taken; failovers move it. */
@@ -48,4 +64,17 @@ export interface ClusterCredentials {
   admin?: { username: string; password: string };
   /** Every user that somebody may log in as, by name: those declared, `admin`, and `monitor`, which reads figures and no keys. */
   users?: { [name: string]: { password: string } };
+  /** Absent: without TLS. */
+  tls?: ClusterTlsCredentials;
+}
+
+/** All PEM. */
+export interface ClusterTlsCredentials {
+  /** Every authority that certificates of nodes may come from: what a client trusts, and nothing else. */
+  caCertificatePem: string;
+  /** What applications show where nodes ask for a certificate. Absent where none was made. */
+  certificatePem?: string;
+  keyPem?: string;
+  /** Certificates of their own for whoever was named in `tls.clients`. */
+  clients?: { [name: string]: { certificatePem: string; keyPem: string } };
 }

@@ -1,18 +1,9 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
 import Redis, { Cluster } from "ioredis";
+import type { Access, Login } from "../access/types";
 import { hostAndPort, type NodeEndpoint } from "../config/types";
 
-/** How to log in at the nodes. Nothing of it is ever logged. */
-export interface Login {
-  readonly username?: string;
-  readonly password?: string;
-}
-
-/** How to speak to the nodes: as whom, and what to try where that is refused. */
-export interface Access extends Login {
-  /** In this order: passwords of before, which a node may still have; `{}` is without any. Default: none. */
-  readonly otherwise?: readonly Login[];
-}
+export type { Access } from "../access/types";
 
 /** One command: its name and arguments. */
 export type Command = readonly [string, ...(string | number | Buffer)[]];
