@@ -1,6 +1,7 @@
 import { KeyObject, randomBytes, type X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { TlsIdentity } from "../access/types";
+import { DAY_MILLISECONDS } from "./certificates";
 import { chainOf } from "./chain";
 import { x509 } from "./library";
 import { endOf, keyPemOf, pemOf, readCertificates, readKey, startOf } from "./pem";
@@ -27,7 +28,6 @@ export interface NewCertificate extends NewAuthority {
   readonly usage: CertificateUsage;
 }
 
-export const DAY_MILLISECONDS = 24 * 60 * 60 * 1000;
 /** Clocks of nodes may be behind the one here. */
 const SKEW_MILLISECONDS = 60 * 60 * 1000;
 /** X.520's bound of a common name. */
