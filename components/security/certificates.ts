@@ -20,7 +20,7 @@ export interface AuthorityRecord {
   readonly keyPem?: string;
   /** Of the first certificate. */
   readonly fingerprint: string;
-  /** When the first certificate ends, or another of them where that is earlier. */
+  /** When it ends, or an authority that it comes from, where that is earlier. Where nothing can be signed: when the last of them ends. */
   readonly notAfter: string;
 }
 
@@ -66,7 +66,7 @@ export interface CertificatesInputs {
   readonly clients: readonly string[];
   /** Another text than before renews all certificates of nodes and clients. */
   readonly rotation: string;
-  /** Another text than before makes another authority. */
+  /** Another text than before makes another authority; of no effect on one that is handed in. */
   readonly authorityRotation: string;
   /** How long what is made holds, and how long before its end it is renewed; but never before half of its time is over. */
   readonly days: {
@@ -97,6 +97,18 @@ export interface IssuedCertificates {
 
 export function isTable(table: CertificateTable | NoTable | undefined): table is CertificateTable {
   return table !== undefined && Array.isArray(table["authorities"]);
+}
+
+export const DAY_MILLISECONDS = 24 * 60 * 60 * 1000;
+
+/** Within so many days of its end, but not before half of its time is over: what holds for a week is not renewed every day. */
+export function nearsItsEnd(
+  { notBefore, notAfter }: { readonly notBefore: string; readonly notAfter: string },
+  renewBeforeDays: number,
+  now: Date,
+): boolean {
+  const half = (Date.parse(notAfter) - Date.parse(notBefore)) / 2;
+  return Date.parse(notAfter) - now.getTime() <= Math.min(renewBeforeDays * DAY_MILLISECONDS, half);
 }
 
 /** What may be told of a table to anybody. */
