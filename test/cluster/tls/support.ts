@@ -27,7 +27,7 @@ export function clientTls({
 /** One command to one node. @throws Error what the server answers, or how it closes the door */
 export async function ask(
   { address, port }: Endpoint,
-  options: RedisOptions,
+  options: Pick<RedisOptions, "username" | "password" | "tls">,
   command: string,
   ...args: string[]
 ): Promise<unknown> {
