@@ -55,7 +55,10 @@ export async function ask(
   }
 }
 
-export async function clusterClient(project: Project, options: ClusterOptions = {}): Promise<Cluster> {
+export async function clusterClient(
+  project: Project,
+  options: Pick<ClusterOptions, "scaleReads"> = {},
+): Promise<Cluster> {
   const { username, password, tls } = await project.credentials();
   const nodes = await project.nodes();
   return new Cluster(
@@ -65,7 +68,6 @@ export async function clusterClient(project: Project, options: ClusterOptions = 
       redisOptions: {
         ...(password === undefined ? {} : { username, password }),
         tls: clientTls(tls ?? {}),
-        ...options.redisOptions,
       },
     },
   );
