@@ -111,8 +111,8 @@ export async function observeNode(
     state: cluster["cluster_state"] === "ok" ? "ok" : "fail",
     currentEpoch: Number(cluster["cluster_current_epoch"] ?? 0),
     keys: Number(keys),
-    settings: pairs(config),
-    ...(asked.users ? { users: observedUsers(list, pairs(login)) } : {}),
+    settings: parsePairs(config),
+    ...(asked.users ? { users: observedUsers(list, parsePairs(login)) } : {}),
   };
 }
 
@@ -220,7 +220,7 @@ export function parseInfo(text: string): Record<string, string> {
 }
 
 /** CONFIG GET: a flat list of names and values, or a map in RESP3. */
-function pairs(value: unknown): Record<string, string> {
+export function parsePairs(value: unknown): Record<string, string> {
   if (value instanceof Map) return Object.fromEntries([...value].map(([k, v]) => [String(k), String(v)]));
   if (!Array.isArray(value))
     return Object.fromEntries(Object.entries((value ?? {}) as object).map(([k, v]) => [k, String(v)]));
