@@ -6,21 +6,28 @@ const HOSTS_NAMED = 4;
 
 /** Nothing where all is as the servers ask for; else one line a setting and a value, with its hosts, and what to do. */
 export function hostLines(hosts: readonly HostStatus[], { paint, width }: Canvas): string[] {
-  const alike = new Map<string, { setting: HostSetting; addresses: string[] }>();
+  const alike = new Map<string, { setting: HostSetting; addresses: string[]; remedies: Set<string> }>();
   for (const { address, settings } of hosts) {
     for (const setting of settings.filter((s) => !s.ok)) {
-      const { name, value, wanted, why, remedy } = setting;
-      const key = JSON.stringify([name, value, wanted, why, remedy]);
-      const group = alike.get(key) ?? { setting, addresses: [] };
+      const { name, value, wanted, why, remedy = "" } = setting;
+      const key = JSON.stringify([name, value, wanted, why]);
+      const group = alike.get(key) ?? { setting, addresses: [], remedies: new Set() };
       group.addresses.push(address);
+      group.remedies.add(remedy);
       alike.set(key, group);
     }
   }
   if (alike.size === 0) return [];
-  const lines = [...alike.values()].flatMap(({ setting: { name, value, wanted, why, remedy }, addresses }) => [
-    ...wrap(`${few(addresses)}: ${name} is ${value}, wanted ${wanted}; ${why}`, width, "! ", "  ").map(paint.warn),
-    ...wrap(remedy ?? "", width, "  → ", "    ").map(paint.dim),
-  ]);
+  const lines = [...alike.values()].flatMap(({ setting: { name, value, wanted, why }, addresses, remedies }) => {
+    const [first = ""] = remedies;
+    // They differ by the pids that they name.
+    const remedy =
+      remedies.size === 1 ? first : `on ${addresses[0]}: ${first}; likewise on the others (--json has it for each)`;
+    return [
+      ...wrap(`${few(addresses)}: ${name} is ${value}, wanted ${wanted}; ${why}`, width, "! ", "  ").map(paint.warn),
+      ...wrap(remedy, width, "  → ", "    ").map(paint.dim),
+    ];
+  });
   const unseen = hosts.filter((h) => !h.seen && h.unseen.length > 0).map((h) => h.address);
   return [
     "",

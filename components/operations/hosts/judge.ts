@@ -220,7 +220,9 @@ function openFiles(nodes: readonly NodeFacts[]): HostSetting | undefined {
       ok: short.length === 0,
     },
     about,
-    `the server takes ${maxclients} clients, not ${asked}, and refuses the next`,
+    maxclients < asked
+      ? `the server takes ${maxclients} clients, not ${asked}, and refuses the next`
+      : `clients are refused once so many files are open, long before maxclients ${maxclients}`,
     () => {
       const pids = short.filter((n) => n.limit < wanted).flatMap((n) => n.pid ?? []);
       const set = `\`CONFIG SET maxclients ${asked}\` on ${short.map((n) => n.name).join(", ")}`;

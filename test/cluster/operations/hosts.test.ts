@@ -106,7 +106,9 @@ describe.runIf(LINUX)("host settings in `status`", () => {
     }
     const drawn = (await status("--inventory", file)).out;
     expect(drawn).toContain("✔ healthy");
-    expect(drawn).toContain("! 127.0.1.1: nofile is 1024 (maxclients 992), wanted at least 10032;");
+    expect(drawn).toContain(
+      "! 127.0.1.1, 127.0.2.1, 127.0.3.1: nofile is 1024 (maxclients 992), wanted at least 10032;",
+    );
   });
 
   test("a lowered maxclients that CONFIG REWRITE wrote into redis.conf is not what was asked for", async (context) => {
@@ -176,9 +178,9 @@ describe.runIf(LINUX)("host settings in `status`", () => {
     const inside = await start(context, {
       server: network.programIn("zone", { ...contained, version: `${program.version}-contained` }),
       address,
-      port: 6379,
+      port: 6380,
       dir,
-      conf: `cluster-enabled yes\nsave ""\nbind ${address}\npidfile ${dir}/server.pid\n`,
+      conf: `cluster-enabled yes\nsave ""\nbind ${address}\nprotected-mode no\npidfile ${dir}/server.pid\n`,
       ready: () => existsSync(join(dir, "server.pid")),
     });
     const info = String(await inside.connect().call("INFO", "server"));

@@ -279,6 +279,14 @@ describe("hostLines", () => {
     `);
   });
 
+  it("draws one line where only pids tell the remedies apart", () => {
+    const low = (pid: number) => node({ maxclients: 992 }, { openFiles: 1024, pid });
+    const lines = draw([low(1), { ...low(2), address: "10.0.0.2" }], WELL, 1000);
+    expect(lines).toHaveLength(3);
+    expect(lines[1]).toMatch(/^! 10\.0\.0\.1, 10\.0\.0\.2: nofile is 1024/);
+    expect(lines[2]).toMatch(/^ {2}→ on 10\.0\.0\.1: `prlimit --pid 1 .*likewise on the others/);
+  });
+
   it("names few of many hosts, and stays within the terminal", () => {
     const nodes = Array.from({ length: 30 }, (_, i) => ({ ...node({}, {}, `n${i}`), address: `10.0.0.${i}` }));
     const lines = draw(nodes, { ...WELL, overcommitMemory: 0 }, 60);
