@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { WantedIdentity } from "../../../components/security/checkIdentity";
 import { checkAuthority, checkIdentity, issueCertificate, makeAuthority } from "../../../components/security/x509";
 import { AUTHORITY_EXTENSIONS, EC, hasOpenssl, opensslAuthority, opensslSigned, withOpenssl } from "./openssl";
 
@@ -15,7 +16,7 @@ const leaf = { commonName: "db-0", ...names, usage: "node" as const, days: 50, n
 const node = await issueCertificate(authority, leaf);
 const client = await issueCertificate(authority, { ...leaf, addresses: [], dnsNames: [], usage: "client" });
 const wanted = { authorityPem: authority.certificatePem, ...names, usage: "node" as const, now: soon };
-const check = (identity: typeof node, more: Partial<typeof wanted> | { usage: "client" } = {}) =>
+const check = (identity: typeof node, more: Partial<WantedIdentity> = {}) =>
   checkIdentity("tls.nodes.db-0", identity, { ...wanted, ...more });
 
 describe("a handed-in certificate", () => {
