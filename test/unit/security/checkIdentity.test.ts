@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { TlsIdentity } from "../../../components/access/types";
 import type { WantedIdentity } from "../../../components/security/checkIdentity";
 import { checkAuthority, checkIdentity, issueCertificate, makeAuthority } from "../../../components/security/x509";
 import { AUTHORITY_EXTENSIONS, EC, hasOpenssl, opensslAuthority, opensslSigned, withOpenssl } from "./openssl";
@@ -120,6 +121,25 @@ describe("a handed-in certificate", () => {
     });
     expect(byOpenssl).toBe(isTaken);
   });
+
+  test.skipIf(!hasOpenssl)(
+    "is told from an impostor's by its signature, where names and key identifiers tell nothing",
+    async () => {
+      const [ours, theirs] = [1, 2].map(() =>
+        opensslAuthority("/CN=same", EC, ["-addext", "subjectKeyIdentifier=none"]),
+      );
+      const san = [
+        "subjectAltName=IP:10.0.0.7,IP:fd00::7,DNS:db-0.example.com",
+        "subjectKeyIdentifier=none",
+        "authorityKeyIdentifier=none",
+      ];
+      const authorityPem = ours?.certificatePem ?? "";
+      expect(check(opensslSigned(ours as TlsIdentity, "/CN=x", san), { authorityPem })).toEqual([]);
+      expect(check(opensslSigned(theirs as TlsIdentity, "/CN=x", san), { authorityPem })).toEqual([
+        expect.stringMatching(/CN=x was signed by CN=same, and not by CN=same/),
+      ]);
+    },
+  );
 
   test.skipIf(!hasOpenssl)("may come through intermediates, if they come along", () => {
     const root = opensslAuthority("/CN=root", EC);
