@@ -61,9 +61,10 @@ class SshProxy implements ProxyPort {
       try {
         return await session.forward(host, port);
       } catch (error) {
+        this.#closed.signal.throwIfAborted();
         if (session.isLost && this.#session === made) this.#session = undefined;
         // A connection may be lost without anybody having noticed; nothing of this stream had gone anywhere yet.
-        if (!again || !session.isLost || this.#closed.signal.aborted) throw error;
+        if (!again || !session.isLost) throw error;
       }
     }
   }

@@ -93,8 +93,9 @@ export class SshSession {
       try {
         this.#client.forwardOut("127.0.0.1", 0, host, port, opened as Parameters<Client["forwardOut"]>[4]);
       } catch (error) {
+        // It is on its way out, and says so before anybody was told.
         clearTimeout(timer);
-        reject(this.#lost ?? new ProxyError(`proxy ${this.#name}: ${said((error as Error).message)}`, "ECONNRESET"));
+        reject(this.#lose(said((error as Error).message)));
       }
     });
   }
@@ -106,11 +107,12 @@ export class SshSession {
         `${this.#name} gets no answer of ${node} within ${seconds} s; is the node running, and may the proxy reach it (firewall, security group)?`,
         "ETIMEDOUT",
       );
-    // What hangs on a silent connection is lost as well; the next stream gets a new one.
-    this.#lost ??= new ProxyError(
-      `proxy ${this.#name}: it was silent for ${seconds} s and counts as lost`,
-      "ECONNRESET",
-    );
+    return this.#lose(`silent for ${seconds} s`);
+  }
+
+  /** What hangs on a connection that is no good is lost with it; the next stream gets a new one. */
+  #lose(why: string): ProxyError {
+    this.#lost ??= new ProxyError(`proxy ${this.#name}: the connection was lost (${why})`, "ECONNRESET");
     this.#socket.destroy();
     return this.#lost;
   }
@@ -267,7 +269,7 @@ function explain(
   if (cause) return [cause, true];
   const when = { connect: "before it was made", handshake: "during the handshake", login: "during the login" }[stage];
   return [
-    `the connection ended ${when}${words ? ` (${words})` : ""}; look into the server's log: does it take this address, and so many at once (MaxStartups)?`,
+    `the connection ended ${when}${words ? ` (${words})` : ""}; is it an SSH server, and what does its log say: does it take this address, and so many at once (MaxStartups)?`,
     true,
   ];
 }

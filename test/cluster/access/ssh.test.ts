@@ -231,8 +231,13 @@ describe.skipIf(!ssh)("streams through a real sshd", { timeout: 120_000 }, () =>
       /connection refused; does an SSH server listen on port \d+ of 127\.0\.0\.1\? \(3 tries in \d+ s\)$/,
     );
     expect(Date.now() - begin).toBeLessThan(20_000);
-    expect(await refusal(context, access({ port: echo.port, perDialTimeout: 1 }))).toMatch(
-      /no SSH handshake within 1 s|is no SSH server/,
+    const silent = await listen(context, () => {});
+    expect(await refusal(context, access({ port: silent, perDialTimeout: 1 }))).toMatch(
+      /connected, and no SSH handshake within 1 s \(perDialTimeout\); is it an SSH server/,
+    );
+    const web = await listen(context, (socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    expect(await refusal(context, access({ port: web }))).toMatch(
+      /ended during the handshake \(Connection lost before handshake\); is it an SSH server/,
     );
     expect(await refusal(context, access({ host: "no-such-host.invalid" }))).toMatch(
       /the name no-such-host\.invalid (is not known here|could not be looked up)/,
@@ -274,7 +279,7 @@ describe.skipIf(!ssh)("streams through a real sshd", { timeout: 120_000 }, () =>
     const end = new Promise<Error>((resolve) => stream.once("error", resolve));
     sleepy.signal("SIGSTOP");
     const next = proxy.connect("127.0.0.1", echo.port).then((s) => roundTrip(s, "awake"));
-    expect((await end).message).toMatch(/it was silent for 5 s and counts as lost/);
+    expect((await end).message).toMatch(/the connection was lost \(silent for 5 s\)/);
     sleepy.signal("SIGCONT");
     expect(await next).toBe("awake");
   });
@@ -316,6 +321,21 @@ class Echo {
     this.drop();
     this.#server.close();
   }
+}
+
+async function listen({ onTestFinished }: TestContext, answer: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    answer(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as { port: number }).port;
 }
 
 async function roundTrip(stream: Duplex, text: string): Promise<string> {
