@@ -1,15 +1,17 @@
 import * as pulumi from "@pulumi/pulumi";
 import { clusterDirectives, normalizeSetting } from "../config";
 import type { NodeEndpoint } from "../config/types";
+import type { Access } from "../formation/wire";
 import { DEFAULTS_VERSION } from "../spec/defaults";
 import { ordinalOf } from "../spec/ordinals";
 import type { ClusterSpec } from "../spec/spec";
 import { place } from "../topology/place";
 import type { TopologyPlan } from "../topology/plan";
+import { type Certificates, declareCertificates, hostnameOf, inventoryTls } from "./certificates";
 import type { Declaration } from "./declare";
-import { type ClusterCredentials, type ClusterInventory, INVENTORY_VERSION } from "./inventory";
+import { type ClusterCredentials, type ClusterInventory, INVENTORY_VERSION, type InventoryTls } from "./inventory";
 import { declareLogins, type Logins } from "./logins";
-import type { Platform, PlatformNode } from "./platform";
+import type { NodeLogin, NodeTls, Platform, PlatformNode } from "./platform";
 import { ClusterFormation, NodeGuard } from "./resources";
 
 /** How many nodes a guard may ask about its own: the first of the chain, which scaling leaves alone. */
@@ -26,11 +28,13 @@ export class RedisCluster extends pulumi.ComponentResource {
   readonly credentials: pulumi.Output<ClusterCredentials>;
   /** `address:port` of every node, for clients that find the rest by themselves. Known as soon as the nodes are. */
   readonly seeds: pulumi.Output<string[]>;
+  /** PEM of every authority that certificates of nodes may come from: what clients trust. Empty without TLS. */
+  readonly caCertificatePem: pulumi.Output<string>;
 
   protected constructor(
     type: string,
     name: string,
-    { spec, warnings, given, platform, passwords }: Declaration,
+    { spec, warnings, given, platform, passwords, tlsMaterial }: Declaration,
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super(type, name, {}, opts);
@@ -38,7 +42,9 @@ export class RedisCluster extends pulumi.ComponentResource {
 
     const plan = place(spec);
     const logins = declareLogins(spec, passwords, this);
-    const nodes = this.#declareNodes(spec, plan, platform, logins);
+    const certificates = declareCertificates(spec, plan, platform, tlsMaterial, this);
+    const secrets: Secrets = { logins, certificates, access: accessOf(logins, certificates) };
+    const nodes = this.#declareNodes(spec, plan, platform, secrets);
     const endpoints = pulumi.all(Object.fromEntries([...nodes].map(([node, { endpoint }]) => [node, endpoint])));
     const formation = new ClusterFormation(
       name,
@@ -50,8 +56,14 @@ export class RedisCluster extends pulumi.ComponentResource {
         endpoints,
         settings: liveSettings(spec),
         nodeTimeoutMilliseconds: spec.nodeTimeoutMilliseconds,
-        access: logins?.access ?? {},
+        access: secrets.access ?? {},
         ...(logins ? { users: logins.users, passwords: logins.passwords } : {}),
+        ...(spec.tls && certificates
+          ? {
+              tls: { clientAuth: spec.tls.clientAuth, overlapSeconds: spec.tls.overlapSeconds },
+              certificates: certificates.issued,
+            }
+          : {}),
         ...(Object.keys(spec.migration).length > 0 ? { migration: spec.migration } : {}),
         // Only where it differs from what every state so far means by its absence.
         ...(spec.shardsAtOnce > 1 ? { shardsAtOnce: spec.shardsAtOnce } : {}),
@@ -59,28 +71,43 @@ export class RedisCluster extends pulumi.ComponentResource {
       {
         parent: this,
         dependsOn: [...nodes.values()].map((n) => n.guard),
-        ...(logins ? { additionalSecretOutputs: ["access", "passwords"] } : {}),
+        ...(secrets.access ? { additionalSecretOutputs: ["access", "passwords", "certificates"] } : {}),
       },
     );
+    const inForce = spec.tls ? formation.certificatesInForce : pulumi.output(undefined);
+    const tlsCredentials = certificates?.credentials(inForce);
 
-    this.inventory = pulumi.all([formation.shards, formation.verifiedAt]).apply(([shards, verifiedAt]) => ({
-      version: INVENTORY_VERSION,
-      name,
-      platform: spec.platform,
-      engine: spec.engine,
-      zones: [...plan.zones],
-      shards,
-      nodeTimeoutMilliseconds: spec.nodeTimeoutMilliseconds,
-      survives: plan.survives,
-      verifiedAt,
-    }));
-    this.credentials = logins?.credentials ?? pulumi.secret({ username: "default" });
+    this.inventory = pulumi
+      .all([formation.shards, formation.verifiedAt, inForce])
+      .apply(([shards, verifiedAt, proved]) => ({
+        version: INVENTORY_VERSION,
+        name,
+        platform: spec.platform,
+        engine: spec.engine,
+        zones: [...plan.zones],
+        shards,
+        nodeTimeoutMilliseconds: spec.nodeTimeoutMilliseconds,
+        survives: plan.survives,
+        ...withTls(inventoryTls(spec, proved)),
+        verifiedAt,
+      }));
+    this.credentials = pulumi
+      .all([logins?.credentials ?? pulumi.secret({ username: "default" }), tlsCredentials])
+      .apply(([login, tls]) => ({ ...login, ...(tls ? { tls } : {}) }));
+    this.caCertificatePem = tlsCredentials
+      ? pulumi.unsecret(tlsCredentials.apply((tls) => tls.caCertificatePem))
+      : pulumi.output("");
     this.seeds = endpoints.apply((all) =>
       Object.values(all)
         .map(({ address, port }) => `${address}:${port}`)
         .sort(),
     );
-    this.registerOutputs({ inventory: this.inventory, credentials: this.credentials, seeds: this.seeds });
+    this.registerOutputs({
+      inventory: this.inventory,
+      credentials: this.credentials,
+      seeds: this.seeds,
+      ...(spec.tls ? { caCertificatePem: this.caCertificatePem } : {}),
+    });
   }
 
   /**
@@ -91,7 +118,7 @@ export class RedisCluster extends pulumi.ComponentResource {
     spec: ClusterSpec,
     plan: TopologyPlan,
     platform: Platform,
-    logins: Logins | undefined,
+    { logins, certificates, access }: Secrets,
   ): Map<string, DeclaredNode> {
     const directives = clusterDirectives(spec);
     const numbered = plan.shards.flatMap((shard, i) =>
@@ -109,8 +136,17 @@ export class RedisCluster extends pulumi.ComponentResource {
     for (const { node, ordinal, chain } of inRollingOrder) {
       const before = chains[chain] ?? [];
       const after = before.slice(-1).map((n) => n.guard);
-      const login = logins ? { login: logins.node } : {};
-      const made = platform.declareNode({ spec, node, ordinal, directives, parent: this, after, ...login });
+      const secret = {
+        ...(logins ? { login: nodeLogin(logins, access) } : {}),
+        ...(certificates ? { tls: nodeTls(certificates, node.name, access) } : {}),
+      };
+      const request = { spec, node, ordinal, directives, parent: this, after, ...secret };
+      const hostname = hostnameOf(spec, node);
+      const platformNode = platform.declareNode(request);
+      const made = {
+        ...platformNode,
+        endpoint: platformNode.endpoint.apply((e) => (hostname === undefined ? e : { ...e, hostname })),
+      };
       const guard = new NodeGuard(
         `${node.name}-guard`,
         {
@@ -121,12 +157,12 @@ export class RedisCluster extends pulumi.ComponentResource {
           instance: made.instance,
           dataOnDestroy: spec.dataOnDestroy,
           replicasPerMaster: spec.replicasPerMaster,
-          access: logins?.access ?? {},
+          access: access ?? {},
         },
         {
           parent: this,
           dependsOn: [made.machine],
-          ...(logins ? { additionalSecretOutputs: ["access"] } : {}),
+          ...(access ? { additionalSecretOutputs: ["access"] } : {}),
         },
       );
       before.push({ ...made, guard });
@@ -134,6 +170,41 @@ export class RedisCluster extends pulumi.ComponentResource {
     }
     return new Map([...declared].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
+}
+
+/** What is made for the nodes and is not plain. */
+interface Secrets {
+  readonly logins: Logins | undefined;
+  readonly certificates: Certificates | undefined;
+  /** How the component itself speaks to nodes; absent where that takes no secret. */
+  readonly access: pulumi.Output<Access> | undefined;
+}
+
+function accessOf(
+  logins: Logins | undefined,
+  certificates: Certificates | undefined,
+): pulumi.Output<Access> | undefined {
+  if (!certificates) return logins?.access;
+  const login = logins?.access ?? pulumi.output<Access>({});
+  return pulumi.all([login, certificates.access]).apply(([as, tls]) => ({ ...as, tls }));
+}
+
+function nodeLogin(logins: Logins, access: pulumi.Output<Access> | undefined): pulumi.Output<NodeLogin> {
+  return pulumi.all([logins.node, access ?? {}]).apply(([login, whole]) => ({ ...login, access: whole }));
+}
+
+function nodeTls(
+  certificates: Certificates,
+  node: string,
+  access: pulumi.Output<Access> | undefined,
+): pulumi.Output<NodeTls> {
+  return pulumi
+    .all([certificates.filesOf(node), access ?? {}])
+    .apply(([files, whole]) => ({ ...files, access: whole }));
+}
+
+function withTls(tls: InventoryTls | undefined): Pick<ClusterInventory, "tls"> {
+  return tls ? { tls } : {};
 }
 
 interface DeclaredNode extends PlatformNode {

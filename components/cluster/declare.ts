@@ -3,7 +3,7 @@ import { checkRedisConfig } from "../config";
 import { checkCommandRules } from "../config/checkCommandRules";
 import type { ClusterSpec, Problem } from "../spec/spec";
 import { formatProblems, type PlatformFacts, validateSpec } from "../spec/validate";
-import type { ClusterArgs } from "./args";
+import type { ClusterArgs, ClusterTlsArgs } from "./args";
 import type { Platform } from "./platform";
 
 /** A declaration that passed validation, with the platform to carry it out. */
@@ -15,7 +15,14 @@ export interface Declaration {
   readonly platform: Platform;
   /** Passwords that the program gives, by user. */
   readonly passwords: Readonly<Record<string, pulumi.Input<string>>>;
+  /** Certificates and keys that the program gives. */
+  readonly tlsMaterial: TlsMaterial;
 }
+
+export type TlsMaterial = Pick<
+  ClusterTlsArgs,
+  "authority" | "caCertificatePem" | "nodeCertificates" | "clientCertificates"
+>;
 
 /**
  * Validates a declaration, all problems at once.
@@ -39,5 +46,6 @@ export function declare(
     given: given.sort(),
     platform: platform(spec),
     passwords: Object.fromEntries(passwords),
+    tlsMaterial: args.tls ?? {},
   };
 }

@@ -77,4 +77,6 @@ export interface ClusterTlsCredentials {
   keyPem?: string;
   /** Certificates of their own for whoever was named in `tls.clients`. */
   clients?: { [name: string]: { certificatePem: string; keyPem: string } };
+  /** For operators: what the component itself shows. */
+  admin?: { certificatePem: string; keyPem: string };
 }

@@ -1,6 +1,8 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { DirectiveSplit, NodeEndpoint } from "../config/types";
 import type { Access } from "../formation/wire";
+import type { NodeNames } from "../security/certificates";
+import type { NodeTlsFiles } from "../security/files";
 import type { ClusterSpec } from "../spec/spec";
 import type { PlannedNode } from "../topology/plan";
 
@@ -10,6 +12,8 @@ export interface Platform {
   readonly name: string;
   /** Declares the resources of one node, its data among them. Called once a node, in a stable order. */
   declareNode(request: NodeRequest): PlatformNode;
+  /** What a node's certificate is to carry, before the node is there: where it will listen, and any names that it has. */
+  namesOf(spec: ClusterSpec, node: PlannedNode): pulumi.Input<NodeNames>;
 }
 
 export interface NodeRequest {
@@ -21,6 +25,8 @@ export interface NodeRequest {
   readonly directives: DirectiveSplit;
   /** Absent: the cluster is open. */
   readonly login?: pulumi.Output<NodeLogin>;
+  /** Absent: without TLS. */
+  readonly tls?: pulumi.Output<NodeTls>;
   /** The component; every resource is its child. */
   readonly parent: pulumi.Resource;
   /** What must exist before the machine: the guard of the node before it, so that machines roll one after the other. */
@@ -33,6 +39,15 @@ export interface NodeLogin {
   readonly usersAcl: string;
   /** `masteruser` and `masterauth`. */
   readonly replication: { readonly username: string; readonly password: string };
+  /** How to speak to the cluster's nodes, for what a platform does of its own. */
+  readonly access: Access;
+}
+
+/**
+ * A node's TLS. The files are to be there before formation has the server load them; which of them a node loads is for its first
+ * start only, from then on formation says. A change of it must not replace the node. Secret.
+ */
+export interface NodeTls extends NodeTlsFiles {
   /** How to speak to the cluster's nodes, for what a platform does of its own. */
   readonly access: Access;
 }

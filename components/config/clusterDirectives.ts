@@ -59,6 +59,7 @@ function managed(spec: ClusterSpec): Record<string, string> {
     appendonly: yesNo(log),
     appendfsync: persistence.appendfsync,
     "aof-use-rdb-preamble": yesNo(persistence.mode !== "aof"),
+    ...(spec.tls ? { "tls-auth-clients": spec.tls.clientAuth } : {}),
   };
 }
 

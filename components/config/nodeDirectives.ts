@@ -2,26 +2,42 @@ import type { Directive, DirectiveSplit, NodeEndpoint, NodeStorage, TlsSettings 
 
 /**
  * How a node listens and what it announces. The announced values are live, where it listens is not.
- * With TLS the plain port is closed, and the endpoint's port is the TLS port.
+ * With TLS the plain port is closed unless there is one, and the endpoint's port is the TLS port.
  */
 export function endpointDirectives(endpoint: NodeEndpoint, tls?: TlsSettings): DirectiveSplit {
-  const port = String(endpoint.port);
   const boot: Directive[] = [
     { name: "bind", value: endpoint.address },
     { name: "cluster-port", value: String(endpoint.busPort) },
-    { name: "port", value: tls ? "0" : port },
+    { name: "port", value: String(plainPort(endpoint, tls !== undefined)) },
     ...(tls ? tlsDirectives(endpoint, tls).boot : []),
   ];
   const live: Directive[] = [
     { name: "cluster-announce-bus-port", value: String(endpoint.busPort) },
-    // An empty name is the server's own "none": a name that was taken away must not linger in a node's file.
-    { name: "cluster-announce-hostname", value: endpoint.hostname ?? "" },
     { name: "cluster-announce-ip", value: endpoint.address },
-    { name: "cluster-announce-port", value: tls ? "0" : port },
-    { name: "cluster-preferred-endpoint-type", value: endpoint.hostname === undefined ? "ip" : "hostname" },
+    ...announced(endpoint, tls !== undefined),
     ...(tls ? tlsDirectives(endpoint, tls).live : []),
   ];
   return { boot: sorted(boot), live: sorted(live) };
+}
+
+/** What the declaration may change of a node that runs, and that differs from node to node: so it is formation's to set. */
+export function endpointSettings(endpoint: NodeEndpoint, tls: boolean): Readonly<Record<string, string>> {
+  const names = announced(endpoint, tls).filter(({ name }) => tls || name !== "cluster-announce-port");
+  const port = tls ? [{ name: "port", value: String(plainPort(endpoint, tls)) }] : [];
+  return Object.fromEntries([...names, ...port].map(({ name, value }) => [name, value]));
+}
+
+function announced(endpoint: NodeEndpoint, tls: boolean): Directive[] {
+  return [
+    // An empty name is the server's own "none": a name that was taken away must not linger in a node's file.
+    { name: "cluster-announce-hostname", value: endpoint.hostname ?? "" },
+    { name: "cluster-announce-port", value: String(plainPort(endpoint, tls)) },
+    { name: "cluster-preferred-endpoint-type", value: endpoint.hostname === undefined ? "ip" : "hostname" },
+  ];
+}
+
+function plainPort({ port, plainPort: plain = 0 }: NodeEndpoint, tls: boolean): number {
+  return tls ? plain : port;
 }
 
 /**
@@ -40,10 +56,7 @@ export function tlsDirectives(endpoint: NodeEndpoint, tls: TlsSettings): Directi
       { name: "tls-port", value: port },
       { name: "tls-replication", value: "yes" },
     ]),
-    live: sorted([
-      { name: "cluster-announce-tls-port", value: port },
-      { name: "tls-auth-clients", value: tls.authClients ?? "yes" },
-    ]),
+    live: [{ name: "cluster-announce-tls-port", value: port }],
   };
 }
 

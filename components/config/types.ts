@@ -16,8 +16,10 @@ export interface DirectiveSplit {
 export interface NodeEndpoint {
   /** IP address that it listens on and announces. */
   readonly address: string;
-  /** Client port. */
+  /** Client port; with TLS the one with it. */
   readonly port: number;
+  /** Client port without TLS beside it; absent where there is none, and in a cluster without TLS. */
+  readonly plainPort?: number;
   /** Cluster bus port. */
   readonly busPort: number;
   /** Announced host name, where there is one. */
@@ -43,8 +45,6 @@ export interface TlsSettings {
   readonly certFile: string;
   readonly keyFile: string;
   readonly caFile: string;
-  /** Whether clients show a certificate too: `yes`, `no`, `optional`. Default: `yes`. */
-  readonly authClients?: "yes" | "no" | "optional";
 }
 
 /** One user of users.acl. */

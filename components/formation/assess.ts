@@ -1,8 +1,9 @@
 import { isIP } from "node:net";
 import { describeSetting, normalizeSetting } from "../config";
 import type { SlotRange } from "../topology/plan";
+import { certificateDifferences } from "./certificates";
 import type { NodeEntry, OpenSlot } from "./clusterNodes";
-import type { FormationGoal, Member } from "./goal";
+import { type FormationGoal, type Member, settingsOf } from "./goal";
 import { claims, crowdedZones, layoutOf, viewSignature, zonesOf } from "./layout";
 import {
   type AnsweringNode,
@@ -54,7 +55,8 @@ export type FindingKind =
   | "shard-in-one-zone"
   | "crowded-zone"
   | "setting-differs"
-  | "user-differs";
+  | "user-differs"
+  | "certificate-differs";
 
 /** The open slots of a node, those together that are open in the same direction towards the same node. */
 function openBy(node: AnsweringNode): (Pick<OpenSlot, "direction" | "peerId"> & { readonly slots: SlotRange[] })[] {
@@ -133,6 +135,10 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
   for (const node of goal.logins ? alive : []) {
     for (const { user, what } of goal.logins ? userDifferences(goal.logins, node) : [])
       report("user-differs", node.name, `user ${user} of ${node.name}: ${what}`, `have user ${user}: ${what}`);
+  }
+  for (const node of goal.certificates ? alive : []) {
+    for (const what of goal.certificates ? certificateDifferences(goal.certificates, node) : [])
+      report("certificate-differs", node.name, `${node.name} ${what}`);
   }
   // A node that imports a slot takes no news of its owner, such as a failover of the other end: closing it mends that.
   const open = new Set(alive.flatMap((n) => openSlotsOf(n).map((o) => o.slot)));
@@ -395,11 +401,12 @@ export function differingSettings(
   node: AnsweringNode,
 ): Record<string, { is: string; want: string }> {
   const wrong: Record<string, { is: string; want: string }> = {};
-  for (const name of Object.keys(goal.settings).sort()) {
+  const settings = settingsOf(goal, node.name);
+  for (const name of Object.keys(settings).sort()) {
     const reported = node.settings[name];
     // Versions print the same value differently: `slave` for `replica`, sizes with or without a unit.
     const is = reported === undefined ? undefined : normalizeSetting(name, reported);
-    const want = goal.settings[name];
+    const want = settings[name];
     if (want !== undefined && is !== undefined && is !== want) wrong[name] = { is, want };
   }
   return wrong;

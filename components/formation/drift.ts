@@ -3,7 +3,7 @@ import type { FormationGoal, Member } from "./goal";
 import { answering, type ClusterObservation } from "./observation";
 
 /** What a difference is about, in the order in which a reader wants to know. */
-const TOPICS = ["node", "member", "slots", "role", "setting", "user"] as const;
+const TOPICS = ["node", "member", "slots", "role", "setting", "user", "certificate"] as const;
 type Topic = (typeof TOPICS)[number];
 
 const TOPIC_OF: Record<FindingKind, Topic> = {
@@ -32,6 +32,7 @@ const TOPIC_OF: Record<FindingKind, Topic> = {
   "crowded-zone": "role",
   "setting-differs": "setting",
   "user-differs": "user",
+  "certificate-differs": "certificate",
 };
 
 /**

@@ -82,6 +82,8 @@ async function sendAll(
       if (!endpoint) throw new Error(`no endpoint is known for node ${node}`);
       const commands = own.map(commandsOf);
       const answers = await connections.send(endpoint, commands.flat());
+      // A node shows what it has loaded to those who come anew.
+      if (own.some((step) => step.do === "loadCertificate")) connections.renew(endpoint);
       let at = 0;
       own.forEach((step, i) => {
         const mine = answers.slice(at, at + (commands[i]?.length ?? 0));
@@ -195,6 +197,16 @@ function commandsOf(step: Step): Command[] {
       return [["CONFIG", "SET", "masteruser", step.username, "masterauth", step.password]];
     case "saveUsers":
       return [...(step.aclFile ? [["ACL", "SAVE"] as const] : []), ["CONFIG", "REWRITE"]];
+    case "trustAuthorities":
+      return [
+        ["CONFIG", "SET", "tls-ca-cert-file", step.path],
+        ["CONFIG", "REWRITE"],
+      ];
+    case "loadCertificate":
+      return [
+        ["CONFIG", "SET", "tls-cert-file", step.certificatePath, "tls-key-file", step.keyPath],
+        ["CONFIG", "REWRITE"],
+      ];
     case "migrateSlots":
       throw new Error("slots are moved by migrateSlots");
   }

@@ -1,6 +1,7 @@
 import { reportedAs } from "../config/aclList";
+import { certificatesAsDeclared, type ObservedCertificates } from "./certificates";
 import type { NodeEntry } from "./clusterNodes";
-import type { FormationGoal, History } from "./goal";
+import { type FormationGoal, type History, settingsOf } from "./goal";
 import { type AnsweringNode, answering, type ClusterObservation, self } from "./observation";
 import { type Plan, plan } from "./plan";
 import { countSlots, expandSlots, SLOT_COUNT, toRanges } from "./slots";
@@ -66,8 +67,9 @@ export function asDeclared(
         currentEpoch: 0,
         keys: 0,
         memory: { usedBytes: 0, maxBytes: old.memory.maxBytes },
-        settings: { ...goal.settings },
+        settings: { ...settingsOf(goal, name) },
         ...(goal.logins ? { users: usersAsDeclared(goal.logins) } : {}),
+        ...withCertificates(goal.certificates && certificatesAsDeclared(goal.certificates, name)),
       },
     ];
   });
@@ -84,6 +86,10 @@ export function asDeclared(
     return planned.has(n.name) || n.leaving || !was ? n : { ...n, leaving: { shard: was.shard, zone: was.zone } };
   });
   return { nodes: [...staying, ...coming] };
+}
+
+function withCertificates(certificates: ObservedCertificates | undefined): Pick<AnsweringNode, "certificates"> {
+  return certificates ? { certificates } : {};
 }
 
 /** Machines roll before formation looks: what ran the engine of before runs the declared one then. */
@@ -137,6 +143,17 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
     }
     case "saveUsers":
       return observation;
+    case "trustAuthorities":
+      return onNode(observation, step.node, (n) =>
+        n.certificates ? { ...n, certificates: { ...n.certificates, trustFile: step.path } } : n,
+      );
+    case "loadCertificate":
+      return onNode(observation, step.node, (n) =>
+        // What it shows then is known by its file.
+        n.certificates
+          ? { ...n, certificates: { ...n.certificates, certificateFile: step.certificatePath, shown: undefined } }
+          : n,
+      );
     case "setConfigEpoch":
       return onNode(observation, step.node, (n) =>
         withSelf({ ...n, currentEpoch: step.epoch }, { configEpoch: step.epoch }),

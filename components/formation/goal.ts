@@ -1,6 +1,8 @@
+import { endpointSettings } from "../config/nodeDirectives";
 import type { NodeEndpoint } from "../config/types";
 import type { Engine } from "../spec/spec";
 import type { PlannedNode, TopologyPlan } from "../topology/plan";
+import type { CertificatesGoal } from "./certificates";
 import type { UsersGoal } from "./users";
 
 /** Where formation is to get to. Plain data: a pure function of the declaration and the nodes' endpoints. */
@@ -17,8 +19,21 @@ export interface FormationGoal {
   readonly nodeTimeoutMilliseconds: number;
   /** Who may log in; absent where users are not managed, as in an open cluster. */
   readonly logins?: UsersGoal;
+  /** Set where nodes speak TLS only, and their certificates are managed. */
+  readonly certificates?: CertificatesGoal;
   /** Set where somebody else provides the nodes; absent where they are made by this stack. */
   readonly given?: GivenNodes;
+}
+
+/** What a node is to report, by directive: what is declared of all, and of this one. */
+export function settingsOf(
+  { settings, endpoints, given, certificates }: FormationGoal,
+  node: string,
+): Readonly<Record<string, string>> {
+  const endpoint = endpoints[node];
+  // What given hosts announce is for whoever provides them to say.
+  if (given || !endpoint) return settings;
+  return { ...settings, ...endpointSettings(endpoint, certificates !== undefined) };
 }
 
 /** Nodes that are not this stack's own: only what is declared of them is managed, and their machines are left alone. */

@@ -1,4 +1,5 @@
 import type { NodeEndpoint } from "../config/types";
+import type { ObservedCertificates } from "./certificates";
 import type { NodeEntry, OpenSlot } from "./clusterNodes";
 import type { ObservedUsers } from "./users";
 
@@ -59,6 +60,10 @@ export interface AnsweringNode {
   readonly settings: Readonly<Record<string, string>>;
   /** Absent where they were not asked for. */
   readonly users?: ObservedUsers;
+  /** Absent where they were not asked for, and without TLS. */
+  readonly certificates?: ObservedCertificates;
+  /** When the certificate ends that it showed, as ISO 8601. Absent without TLS. */
+  readonly certificateExpires?: string;
 }
 
 /** The node's own line in its own view. */

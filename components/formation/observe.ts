@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { parseAclLine } from "../config/aclList";
 import { hostAndPort, type NodeEndpoint } from "../config/types";
+import type { ObservedCertificates } from "./certificates";
 import { parseClusterNodes } from "./clusterNodes";
-import type { FormationGoal, Machine, Member } from "./goal";
+import { type FormationGoal, type Machine, type Member, settingsOf } from "./goal";
 import { type AnsweringNode, answering, type ClusterObservation, type NodeObservation } from "./observation";
 import type { ObservedUsers } from "./users";
 import { type Answer, type Command, type Connections, LOGIN_REFUSED } from "./wire";
@@ -15,8 +16,8 @@ export async function observe(
   machines: readonly Machine[] = [],
 ): Promise<ClusterObservation> {
   const nodes = goal.plan.shards.flatMap((s) => s.nodes);
-  const settings = Object.keys(goal.settings).sort();
-  const asked = { users: goal.logins !== undefined };
+  const settings = askedSettings(goal);
+  const asked = whatIsAsked(goal);
   const planned = new Set(nodes.map((n) => n.name));
   // Where its machine is now counts more than where it was when it was recorded.
   const current = new Map(machines.map((m) => [m.name, m.endpoint]));
@@ -37,6 +38,20 @@ export async function observe(
     })),
   ]);
   return { nodes: looks.filter((node) => !isUnrelated(node, unrecorded, looks)) };
+}
+
+interface Asked {
+  readonly users: boolean;
+  readonly certificates: boolean;
+}
+
+function whatIsAsked({ logins, certificates }: FormationGoal): Asked {
+  return { users: logins !== undefined, certificates: certificates !== undefined };
+}
+
+function askedSettings(goal: FormationGoal): string[] {
+  const [node = ""] = Object.keys(goal.endpoints);
+  return Object.keys(settingsOf(goal, node)).sort();
 }
 
 /** A machine of ours that nobody of the cluster knows has never joined it, and has no business in it. */
@@ -70,8 +85,8 @@ export async function observeStrangers(
   const places = new Map(
     strange.map((e) => [hostAndPort(e), { address: e.address, port: e.port, busPort: e.busPort }]),
   );
-  const settings = Object.keys(goal.settings).sort();
-  const about = { users: goal.logins !== undefined };
+  const settings = askedSettings(goal);
+  const about = whatIsAsked(goal);
   return Promise.all([...places].map(([name, endpoint]) => observeNode(name, endpoint, settings, connections, about)));
 }
 
@@ -83,7 +98,7 @@ export async function observeNode(
   endpoint: NodeEndpoint,
   settings: readonly string[],
   connections: Connections,
-  asked: { readonly users: boolean } = { users: false },
+  asked: Asked = { users: false, certificates: false },
 ): Promise<NodeObservation> {
   const commands: Command[] = [
     ["CLUSTER", "MYID"],
@@ -93,6 +108,7 @@ export async function observeNode(
     ["DBSIZE"],
     ["CONFIG", "GET", "cluster-node-timeout", ...settings],
     ...(asked.users ? USERS : []),
+    ...(asked.certificates ? CERTIFICATES : []),
   ];
   const answers = await connections.send(endpoint, commands, { withinMilliseconds: LOOK_MILLISECONDS });
   const info = answers[3];
@@ -102,7 +118,9 @@ export async function observeNode(
   const failed = answers.find((a) => !a.ok);
   if (failed && !failed.ok)
     return { answering: false, name, endpoint, reason: reasonOf(failed.error) + loadedSoFar(fields) };
-  const [id, view, clusterInfo, , keys, config, list, login] = answers.map((a: Answer) => (a.ok ? a.value : undefined));
+  const [id, view, clusterInfo, , keys, config, ...more] = answers.map((a: Answer) => (a.ok ? a.value : undefined));
+  const [list, login] = asked.users ? more.splice(0, USERS.length) : [];
+  const shown = connections.certificateOf(endpoint);
   const cluster = parseInfo(String(clusterInfo));
   return {
     ...basics(name, endpoint, fields),
@@ -113,7 +131,18 @@ export async function observeNode(
     keys: Number(keys),
     settings: pairs(config),
     ...(asked.users ? { users: observedUsers(list, pairs(login)) } : {}),
+    ...(asked.certificates ? { certificates: observedCertificates(pairs(more[0]), shown) } : {}),
+    ...(shown ? { certificateExpires: shown.notAfter } : {}),
   };
+}
+
+const CERTIFICATES: readonly Command[] = [["CONFIG", "GET", "tls-cert-file", "tls-ca-cert-file"]];
+
+function observedCertificates(
+  files: Record<string, string>,
+  shown: ObservedCertificates["shown"],
+): ObservedCertificates {
+  return { certificateFile: files["tls-cert-file"] ?? "", trustFile: files["tls-ca-cert-file"] ?? "", shown };
 }
 
 const USERS: readonly Command[] = [

@@ -7,6 +7,7 @@ import { asDeclared, forecast } from "./forecast";
 import type { FormationGoal, History } from "./goal";
 import { claims, layoutOf } from "./layout";
 import { answering, type ClusterObservation, isBlank } from "./observation";
+import { changedCertificates, describeTls, type TlsInput } from "./outlineCertificates";
 import { outlineLimits } from "./outlineMoves";
 import { changedUsers, describeUsers, effectOnSessions } from "./outlineUsers";
 import { defaultPatience } from "./patience";
@@ -15,12 +16,20 @@ import { countSlots, formatRanges } from "./slots";
 import { describeStep, type Step } from "./steps";
 
 /** What a reader of the preview sees of a cluster that is to be formed. Stable order; endpoints may be unknown yet. */
-export function outlineNew(goal: FormationGoal, users?: UsersInput): string[] {
+export function outlineNew(goal: FormationGoal, { users, tls }: { users?: UsersInput; tls?: TlsInput } = {}): string[] {
   const { shards } = goal.plan;
   const nodes = shards.flatMap((s) => s.nodes).length;
   const replicas = nodes - shards.length;
   return [
     ...topology(goal),
+    ...(tls
+      ? [
+          describeTls(
+            tls,
+            Object.values(goal.endpoints).some((e) => e.plainPort !== undefined),
+          ),
+        ]
+      : []),
     ...(users ? [describeUsers(users)] : []),
     `steps: assign 16384 slots to ${shards.length} masters · join ${nodes} nodes${replicas > 0 ? ` · ${replicas} replicas follow their masters` : ""} · verify full coverage from every node, a write and a read in every shard`,
     "clients: a new cluster, nobody is affected",
@@ -259,7 +268,14 @@ export function rollingOrder(shardsAtOnce: number): string {
 }
 
 /** Done alike on many nodes, so that one line for all of them says it. */
-const ON_EVERY_NODE: readonly Step["do"][] = ["forget", "setUser", "deleteUser", "setReplicationLogin"];
+const ON_EVERY_NODE: readonly Step["do"][] = [
+  "forget",
+  "setUser",
+  "deleteUser",
+  "setReplicationLogin",
+  "trustAuthorities",
+  "loadCertificate",
+];
 
 /** Steps under the shard that they are for; the same line on many nodes is one line; nodes that leave come last. */
 function groupSteps(goal: FormationGoal, steps: readonly Step[], observation: ClusterObservation): string[] {
@@ -342,13 +358,44 @@ export function declaredChanges(before: FormationGoal, goal: FormationGoal): str
   if (`${before.engine.name} ${before.engine.version}` !== `${goal.engine.name} ${goal.engine.version}`) {
     changes.push(`engine: ${before.engine.name} ${before.engine.version} → ${goal.engine.name} ${goal.engine.version}`);
   }
-  changes.push(...declaredSpread(before, goal), ...changedUsers(before.logins, goal.logins));
+  changes.push(
+    ...declaredSpread(before, goal),
+    ...changedCertificates(before.certificates, goal.certificates),
+    ...changedUsers(before.logins, goal.logins),
+  );
   for (const [name, endpoint] of Object.entries(goal.endpoints)) {
     const was = before.endpoints[name];
     if (was && (was.address !== endpoint.address || was.port !== endpoint.port))
       changes.push(`${name} moves from ${was.address}:${was.port} to ${endpoint.address}:${endpoint.port}`);
   }
+  changes.push(...changedNames(before, goal));
   return changes;
+}
+
+/** What nodes announce and where they listen besides, said once for all of them. */
+function changedNames(before: FormationGoal, goal: FormationGoal): string[] {
+  const kept = Object.entries(goal.endpoints).flatMap(([name, is]) => {
+    const was = before.endpoints[name];
+    return was ? [{ was, is }] : [];
+  });
+  const named = kept.find(({ was, is }) => was.hostname !== is.hostname);
+  const plain = kept.find(({ was, is }) => was.plainPort !== is.plainPort);
+  return [
+    ...(named
+      ? [
+          named.is.hostname === undefined
+            ? "nodes announce their addresses instead of host names"
+            : `nodes announce host names, such as ${named.is.hostname}: clients have to resolve them`,
+        ]
+      : []),
+    ...(plain
+      ? [
+          plain.is.plainPort === undefined
+            ? "the port without TLS closes, and sessions on it stay until they end by themselves"
+            : "a port without TLS opens on every node",
+        ]
+      : []),
+  ];
 }
 
 /** For nodes that were given: how slots and leaders are to lie, where that is declared anew. */

@@ -1,4 +1,5 @@
 import { assess, differingSettings, type FindingKind, knowsOf, servesElsewhere, staleMembers } from "./assess";
+import { planCertificates } from "./certificates";
 import type { FormationGoal, History, Member } from "./goal";
 import { crowdedZones, layoutOf, type ShardLayout, superseded, zonesOf } from "./layout";
 import { FULL_MESH_LIMIT, planMeetings, planMeetingsWithinShards, planMesh } from "./meetings";
@@ -32,7 +33,17 @@ export type Plan =
   | { readonly kind: "refuse"; readonly refusals: readonly Refusal[] }
   | { readonly kind: "done" };
 
-export type Phase = "users" | "recover" | "assign" | "join" | "replicate" | "retire" | "settings" | "move" | "balance";
+export type Phase =
+  | "certificates"
+  | "users"
+  | "recover"
+  | "assign"
+  | "join"
+  | "replicate"
+  | "retire"
+  | "settings"
+  | "move"
+  | "balance";
 
 /**
  * While a cluster forms, its nodes exchange views several times a second instead of every few seconds. Only used
@@ -99,6 +110,8 @@ export function plan(
   const joining = mayMeet(alive, former);
   const firstMeetings = mesh ? planMesh(goal, joining) : shardsFirst ? planMeetingsWithinShards(goal, alive) : [];
   const batches: [Phase, Step[]][] = [
+    // First of all: nodes whose certificates are over do not find each other.
+    ["certificates", goal.certificates ? planCertificates(goal.certificates, alive) : []],
     // Before all else: replicas link up, and slots move, only where each node takes what the others log in with.
     ["users", goal.logins ? planUsers(goal.logins, alive) : []],
     ["recover", takeOver(members, observation)],

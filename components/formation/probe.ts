@@ -40,7 +40,7 @@ export async function probe(
   how: "write" | "read" = "write",
 ): Promise<void> {
   const seeds = Object.values(goal.endpoints);
-  const client = openClusterClient(seeds, access, clientName);
+  const { client, close } = openClusterClient(seeds, access, clientName);
   const errors: string[] = [];
   let clientError: Error | undefined;
   client.on("error", (error: Error) => {
@@ -71,7 +71,7 @@ export async function probe(
   } catch (error) {
     errors.push(clientError?.message ?? (error instanceof Error ? error.message : String(error)));
   } finally {
-    client.disconnect();
+    close();
   }
   if (errors.length > 0)
     throw new Error(`the cluster is formed, but a client cannot use all of it: ${errors.sort().join("; ")}`);

@@ -92,6 +92,17 @@ export type Step =
       readonly password: string;
       readonly passwordHash: string;
     }
+  /** From a file that is there already; also to where a restart reads it. */
+  | { readonly do: "trustAuthorities"; readonly node: string; readonly path: string; readonly count: number }
+  /** Both in one command, as servers take them; also to where a restart reads them. */
+  | {
+      readonly do: "loadCertificate";
+      readonly node: string;
+      readonly certificatePath: string;
+      readonly keyPath: string;
+      /** When the certificate ends: ISO 8601. */
+      readonly notAfter: string;
+    }
   /** Users and what replicas log in with, to where a restart reads them: a file of users, and redis.conf. */
   | { readonly do: "saveUsers"; readonly node: string; readonly aclFile: boolean };
 
@@ -134,6 +145,10 @@ export function describeStep(step: Step): string {
       return `log in at masters as ${step.username} with its present password`;
     case "saveUsers":
       return "save the users";
+    case "trustAuthorities":
+      return step.count === 1 ? "trust the present authority alone" : `trust ${step.count} authorities`;
+    case "loadCertificate":
+      return `load a certificate that is valid until ${step.notAfter.slice(0, 10)} (no restart, connections stay)`;
   }
 }
 

@@ -1,5 +1,6 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
-import Redis, { Cluster } from "ioredis";
+import Redis, { AbstractConnector, Cluster, type RedisOptions } from "ioredis";
+import { isCertificateRefused, type Place, Reach, type ShownCertificate } from "../access/reach";
 import type { Access, Login } from "../access/types";
 import { hostAndPort, type NodeEndpoint } from "../config/types";
 
@@ -33,12 +34,27 @@ export class Connections {
   /** Nodes that refused the first login and took another. */
   readonly #otherwise = new Map<string, NodeEndpoint>();
   readonly #access: Access;
+  readonly #reach: Reach;
+  /** Which of our certificates a node took, where it is not the first. */
+  readonly #identities = new Map<string, number>();
+  readonly #certificates = new Map<string, ShownCertificate>();
   /** What CLIENT LIST shows of us on every node. */
   readonly clientName: string;
 
   constructor(clientName: string, access: Access = {}) {
     this.clientName = clientName;
     this.#access = access;
+    this.#reach = new Reach(access, undefined, CONNECT_TIMEOUT_MILLISECONDS);
+  }
+
+  /** What a node showed of itself when the connection to it was made. Without TLS nothing. */
+  certificateOf(endpoint: NodeEndpoint): ShownCertificate | undefined {
+    return this.#certificates.get(hostAndPort(endpoint));
+  }
+
+  /** Whatever is sent next to a node goes over a new connection: what it shows of itself is looked at anew. */
+  renew(endpoint: NodeEndpoint): void {
+    this.#drop(hostAndPort(endpoint));
   }
 
   /** Connections beside these, for what must not wait behind them. */
@@ -153,10 +169,37 @@ export class Connections {
     throw refusal;
   }
 
-  async #connect(endpoint: NodeEndpoint, { username, password }: Login): Promise<Redis> {
+  /** With the first of our certificates that the node takes: one that was just renewed may be of an authority that it does not know yet. */
+  async #connect(endpoint: NodeEndpoint, login: Login): Promise<Redis> {
+    const key = hostAndPort(endpoint);
+    const begin = this.#identities.get(key) ?? 0;
+    const count = this.#reach.identities;
+    for (let tried = 0; ; tried++) {
+      const identity = (begin + tried) % count;
+      try {
+        const client = await this.#connectAs(endpoint, login, identity);
+        this.#identities.set(key, identity);
+        return client;
+      } catch (error) {
+        const refused = error instanceof Error && isCertificateRefused(error);
+        if (!refused || tried + 1 >= count || !this.#open.has(key)) throw error;
+      }
+    }
+  }
+
+  async #connectAs(endpoint: NodeEndpoint, { username, password }: Login, identity: number): Promise<Redis> {
+    const key = hostAndPort(endpoint);
+    this.#certificates.delete(key);
+    const direct = this.#access.tls === undefined && this.#access.proxy === undefined;
+    const opened = async () => {
+      const { stream, certificate } = await this.#reach.open(endpoint, identity);
+      if (certificate) this.#certificates.set(key, certificate);
+      return stream;
+    };
     const client = new Redis({
       host: endpoint.address,
       port: endpoint.port,
+      ...(direct ? {} : over(opened)),
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
       connectionName: this.clientName,
@@ -175,7 +218,7 @@ export class Connections {
     client.on("error", (error: Error) => {
       cause = error;
     });
-    this.#open.set(hostAndPort(endpoint), client);
+    this.#open.set(key, client);
     try {
       await client.connect();
     } catch (error) {
@@ -187,19 +230,62 @@ export class Connections {
   close(): void {
     for (const client of this.#open.values()) client.disconnect();
     this.#open.clear();
+    this.#reach.close();
   }
 }
 
-/** An ordinary cluster client, as applications use it; for verification. */
-export function openClusterClient(seeds: readonly NodeEndpoint[], access: Access, clientName: string): Cluster {
-  return new Cluster(
+type Stream = Awaited<ReturnType<AbstractConnector["connect"]>>;
+
+/** Options of a client whose connections are opened elsewhere. */
+function over(open: (to: Place) => Promise<unknown>): Pick<RedisOptions, "Connector" | "noDelay"> {
+  class Opened extends AbstractConnector {
+    readonly #to: Place;
+    constructor(options: unknown) {
+      const { host = "", port = 0, disconnectTimeout = 2_000 } = options as RedisOptions;
+      super(disconnectTimeout);
+      this.#to = { address: host, port };
+    }
+    override async connect(): Promise<Stream> {
+      this.connecting = true;
+      const stream = (await open(this.#to)) as Stream;
+      stream.once("error", (error: Error) => {
+        this.firstError = error;
+      });
+      if (this.connecting) this.stream = stream;
+      else stream.destroy(new Error("closed while it was opened"));
+      return stream;
+    }
+  }
+  // A stream through a proxy is no socket, and has no such switch.
+  return { Connector: Opened, noDelay: false };
+}
+
+/** An ordinary cluster client, as applications use it; for verification. It knows nodes by the names that they announce. */
+export function openClusterClient(
+  seeds: readonly NodeEndpoint[],
+  access: Access,
+  clientName: string,
+): { readonly client: Cluster; close(): void } {
+  const direct = access.tls === undefined && access.proxy === undefined;
+  const reach = new Reach(access, undefined, CONNECT_TIMEOUT_MILLISECONDS);
+  // Announced names may mean nothing here, and still have to be those of the certificates.
+  const places = new Map(
+    seeds.flatMap((place) =>
+      [place.hostname ?? place.address, place.address].map((host) => [`${host}:${place.port}`, place]),
+    ),
+  );
+  const opened = async (to: Place) => (await reach.open(places.get(hostAndPort(to)) ?? to)).stream;
+  const client = new Cluster(
     seeds.map(({ address, port }) => ({ host: address, port })),
     {
       lazyConnect: true,
       enableReadyCheck: true,
       clusterRetryStrategy: (attempt) => (attempt > 20 ? null : 100),
       slotsRefreshTimeout: CONNECT_TIMEOUT_MILLISECONDS,
+      // Names are looked up where the connection is made.
+      ...(direct ? {} : { dnsLookup: (host, done) => done(null, host) }),
       redisOptions: {
+        ...(direct ? {} : over(opened)),
         ...(access.username === undefined ? {} : { username: access.username }),
         ...(access.password === undefined ? {} : { password: access.password }),
         connectionName: clientName,
@@ -209,4 +295,11 @@ export function openClusterClient(seeds: readonly NodeEndpoint[], access: Access
       },
     },
   );
+  return {
+    client,
+    close: () => {
+      client.disconnect();
+      reach.close();
+    },
+  };
 }

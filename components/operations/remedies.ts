@@ -32,6 +32,7 @@ const REMEDIES: Record<StatusIssueKind, string> = {
   "crowded-zone": "`up` hands leadership back by a graceful failover, once every node answers",
   "setting-differs": "`up` sets it",
   "user-differs": "`up` sets it",
+  "certificate-differs": "`up` loads it",
   "loose-node": "give it slots or make it a replica, or forget it on every node",
 };
 

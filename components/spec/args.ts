@@ -47,6 +47,10 @@ export interface RedisClusterArgs {
   passwordOverlapSeconds?: number;
   /** Leaves the server's own user without a password as it is beside `users`, while clients of a running cluster move to users of their own. Default: false. */
   openDefaultUser?: boolean;
+  /** TLS. Plain or TLS on the cluster bus is decided when a cluster is made. Default: set by the platform; none on `local`. */
+  tls?: TlsArgs;
+  /** Every node announces the host name `<node>.<domain>` instead of its address (`cluster-announce-hostname`), and its certificate carries it. The names are somebody else's to resolve. Default: none, nodes announce addresses. */
+  domain?: string;
   /** How nodes are restarted in place, for another version or a setting that takes a restart. One shard at a time unless told otherwise. */
   rolling?: RollingArgs;
   /** What becomes of a node's data when the node is destroyed: `"keep"` or `"delete"`. Default: `"delete"` on `local`, `"keep"` elsewhere. */
@@ -67,6 +71,29 @@ export interface UserArgs {
   channels?: string[];
   /** Command rules in their order, as in Redis: `"+@read"`, `"+@write"`, `"-keys"`, `"+config|get"`. Dangerous commands are left out unless a rule says `@dangerous`, or names them; what every cluster client sends (PING, CLUSTER SLOTS, …) is allowed. */
   commands?: string[];
+}
+
+export interface TlsArgs {
+  /** TLS for clients, replication and the cluster bus. Default: true, where `tls` is given. */
+  enabled?: boolean;
+  /** Whether clients show a certificate too, `tls-auth-clients`: `"yes"`, `"optional"` or `"no"`. Nodes always do to each other. Default: `"yes"`. */
+  clientAuth?: string;
+  /** A client port without TLS beside the one with it, numbered as `port` is: for a time, while clients move. Default: none. */
+  plainPort?: number;
+  /** Who gets a client certificate of their own, by name, in `credentials.tls.clients`; applications that are not named share one. Default: none. */
+  clients?: string[];
+  /** Any text; a change of it renews the certificates of all nodes and clients, live. Default: `""`. */
+  rotation?: string;
+  /** Any text; a change of it makes another authority, in three runs that are `overlapSeconds` apart: everybody trusts both, then nodes show certificates of the new one, then the former is trusted no more. Default: `""`. */
+  authorityRotation?: string;
+  /** How long clients have to take what is new before the former ends, in seconds, when the authority changes. Default: 3600. */
+  overlapSeconds?: number;
+  /** How long a certificate is valid, in days; fractions are taken. Default: 365. */
+  certificateDays?: number;
+  /** How long before its end `up` renews a certificate, in days. Default: 60. */
+  renewBeforeDays?: number;
+  /** How long an authority that the component makes is valid, in days; `up` makes another before certificates would outlive it. Default: 3650. */
+  authorityDays?: number;
 }
 
 export interface EngineArgs {

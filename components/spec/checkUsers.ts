@@ -1,6 +1,15 @@
 import type { RedisClusterArgs, UserArgs } from "./args";
 import { DEFAULTS } from "./defaults";
-import { type Problems, readBoolean, readInteger, readObject, readText, refuseUnknownKeys, show } from "./reader";
+import {
+  type Problems,
+  readBoolean,
+  readInteger,
+  readObject,
+  readText,
+  readWords,
+  refuseUnknownKeys,
+  show,
+} from "./reader";
 import type { Engine, Problem, UserSpec, UsersSpec } from "./spec";
 
 /** Users that the component makes itself. */
@@ -101,21 +110,6 @@ function checkUser(
     );
   checkPassword(problems, `${property}.password`, given.password);
   return { name, keys, channels, commands };
-}
-
-/** A list of texts; what is wrong is left out of the answer. */
-function readWords(problems: Problems, property: string, value: unknown): string[] {
-  if (value === undefined) return [];
-  if (!Array.isArray(value)) {
-    const hint = typeof value === "string" ? `: write [${show(value)}]` : "";
-    problems.error(property, `got ${show(value)}; must be a list of strings${hint}`);
-    return [];
-  }
-  return (value as unknown[]).flatMap((word, index) => {
-    if (typeof word === "string") return [word];
-    problems.error(`${property}[${index}]`, `got ${show(word)}; must be a string`);
-    return [];
-  });
 }
 
 function checkPatterns(

@@ -24,6 +24,16 @@ export const DEFAULTS = {
   shardsAtOnce: 1,
   passwordOverlapSeconds: 3600,
   openDefaultUser: false,
+  tls: {
+    enabled: true,
+    clientAuth: "yes",
+    rotation: "",
+    authorityRotation: "",
+    overlapSeconds: 3600,
+    certificateDays: 365,
+    renewBeforeDays: 60,
+    authorityDays: 3650,
+  },
 } as const;
 
 export interface PlatformDefaults {

@@ -80,6 +80,36 @@ export function readInteger(
   return fallback;
 }
 
+/** A number above 0, fractions included. */
+export function readPositive(
+  problems: Problems,
+  property: string,
+  value: unknown,
+  fallback: number,
+  use: string,
+): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== "number") problems.error(property, wrongType(value, "number"));
+  else if (!Number.isFinite(value) || value <= 0) problems.error(property, `${value} is too low; ${use}`);
+  else return value;
+  return fallback;
+}
+
+/** A list of texts; what is wrong is left out of the answer. */
+export function readWords(problems: Problems, property: string, value: unknown): string[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) {
+    const hint = typeof value === "string" ? `: write [${show(value)}]` : "";
+    problems.error(property, `got ${show(value)}; must be a list of strings${hint}`);
+    return [];
+  }
+  return (value as unknown[]).flatMap((word, index) => {
+    if (typeof word === "string") return [word];
+    problems.error(`${property}[${index}]`, `got ${show(word)}; must be a string`);
+    return [];
+  });
+}
+
 export function readBoolean(problems: Problems, property: string, value: unknown, fallback: boolean): boolean {
   if (value === undefined) return fallback;
   if (typeof value === "boolean") return value;

@@ -28,6 +28,10 @@ export interface ClusterSpec {
   readonly redisConfig: Readonly<Record<string, string>>;
   /** Absent: no users are declared, and the cluster is open. */
   readonly users?: UsersSpec;
+  /** Absent: without TLS. */
+  readonly tls?: TlsSpec;
+  /** Nodes announce `<node>.<domain>`; absent: their addresses. */
+  readonly domain?: string;
   /** Bounds for moves of slots; they concern a run, not the cluster. */
   readonly migration: MigrationLimits;
   /** How many shards roll at the same time. */
@@ -45,6 +49,21 @@ export interface UsersSpec {
   readonly overlapSeconds: number;
   /** The server's own user stays open. */
   readonly openDefaultUser: boolean;
+}
+
+/** TLS for clients, replication and the bus; without any certificate or key, which are not plain data. */
+export interface TlsSpec {
+  readonly clientAuth: "yes" | "optional" | "no";
+  /** First (or only) client port without TLS; absent: there is none. */
+  readonly plainPort?: number;
+  /** Who gets a client certificate of their own, sorted. */
+  readonly clients: readonly string[];
+  readonly rotation: string;
+  readonly authorityRotation: string;
+  readonly overlapSeconds: number;
+  readonly certificateDays: number;
+  readonly renewBeforeDays: number;
+  readonly authorityDays: number;
 }
 
 export interface UserSpec {

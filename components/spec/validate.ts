@@ -1,6 +1,7 @@
 import type { RedisClusterArgs } from "./args";
 import { checkMigration } from "./checkMigration";
 import { checkRolling, checkShape, describeShape, type Shape } from "./checkShape";
+import { checkDomain, checkTls } from "./checkTls";
 import { checkUsers, type JudgeCommands } from "./checkUsers";
 import { checkEngine, checkMemory, checkPersistence, type DeclaredEngine, OLDEST_ENGINE } from "./checkValues";
 import { DEFAULTS, platformDefaults } from "./defaults";
@@ -69,6 +70,8 @@ const ARGUMENTS: readonly (keyof RedisClusterArgs)[] = [
   "passwordRotation",
   "passwordOverlapSeconds",
   "openDefaultUser",
+  "tls",
+  "domain",
   "migration",
   "rolling",
   "dataOnDestroy",
@@ -95,6 +98,9 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
   const guarantees = checkGuarantees(problems, given, shape.replicasPerMaster);
   const redisConfig = checkRedisConfig(problems, given.redisConfig, engine, facts);
   const users = checkUsers(problems, given, engine, facts.checkCommandRules ?? (() => []));
+  const tls = checkTls(problems, given);
+  if (tls?.plainPort !== undefined) checkPlainPort(problems, tls.plainPort, given.port, port, facts, shape);
+  const domain = checkDomain(problems, given.domain, name.length + NODE_NAME_ROOM);
   const completed: ClusterSpec = {
     name,
     platform: facts.platform,
@@ -108,6 +114,8 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
     ...guarantees,
     redisConfig,
     ...(users ? { users } : {}),
+    ...(tls ? { tls } : {}),
+    ...(domain === undefined ? {} : { domain }),
     migration: checkMigration(problems, given.migration),
     shardsAtOnce: checkRolling(problems, given.rolling, shape.masters),
     dataOnDestroy: readWord(
@@ -123,6 +131,9 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
   const failed = engine === undefined || problems.list.some(({ severity }) => severity === "error");
   return { spec: failed ? undefined : completed, completed, problems: problems.list };
 }
+
+/** What a node's name has beyond the cluster's: a shard's number, and a zone, which is a label. */
+const NODE_NAME_ROOM = 8 + 63;
 
 /** The bus port is this much above the client port. */
 const BUS_OFFSET = 10000;
@@ -167,6 +178,37 @@ function checkPort(
     problems.warn("port", `${port} is below 1024, which only root may listen on; use 1024 or more`);
   }
   return port;
+}
+
+/** The ports without TLS must be neither those with it nor those of the bus. */
+function checkPlainPort(
+  problems: Problems,
+  plain: number,
+  named: unknown,
+  port: number,
+  { numberedPorts }: PlatformFacts,
+  { masters, replicasPerMaster }: Shape,
+): void {
+  const numbered = numberedPorts !== undefined && masters !== undefined && replicasPerMaster !== undefined;
+  const span = numbered ? ordinalOf(masters - 1, replicasPerMaster) : 0;
+  if (numberedPorts !== undefined && named === undefined) {
+    problems.error(
+      "tls.plainPort",
+      `${plain} is named and \`port\` is not, so they may meet; name \`port\` too, such as ${port}`,
+    );
+    return;
+  }
+  const last = plain + span;
+  if (last > 65535)
+    problems.error("tls.plainPort", `${plain} makes the last node's plain port ${last}; use ${65535 - span} or less`);
+  for (const [what, first] of [
+    ["client ports", port],
+    ["bus ports", port + BUS_OFFSET],
+  ] as const) {
+    if (last < first || plain > first + span) continue;
+    const range = span === 0 ? `${first}` : `${first} to ${first + span}`;
+    problems.error("tls.plainPort", `${plain} is among the ${what} of the nodes (${range}); use one below or above`);
+  }
 }
 
 type Guarantees = Pick<

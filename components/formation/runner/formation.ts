@@ -1,12 +1,16 @@
 import type { InventoryShard } from "../../cluster/inventory";
 import type { ResourceRunner } from "../../cluster/shim";
+import { busProblem } from "../../config/bus";
+import type { IssuedCertificates } from "../../security/certificates";
 import type { MigrationLimits } from "../../spec/spec";
+import { type CertificatesInForce, certificatesGoal, provedCertificates } from "../certificates";
 import { describeDrift } from "../drift";
 import type { FormationGoal, History, Member } from "../goal";
 import { layoutOf, type ShardLayout } from "../layout";
 import { answering, type ClusterObservation, type NodeObservation } from "../observation";
 import { observe, observeStrangers } from "../observe";
 import { declaredChanges, outlineChange, outlineNew } from "../outline";
+import type { TlsInput } from "../outlineCertificates";
 import { FormationFailed, type Reconciled, reconcile, rememberMembers } from "../reconcile";
 import { type PasswordsInForce, type PasswordsInput, provedInForce, type UsersInput, usersGoal } from "../rotation";
 import { formatRange } from "../slots";
@@ -18,7 +22,7 @@ import { partialFailure, withoutUndefined } from "./partialFailure";
 import { hasUnknown } from "./unknowns";
 
 /** Inputs of the formation resource: the goal, and what it takes to reach the nodes. */
-export interface FormationInputs extends Omit<FormationGoal, "logins"> {
+export interface FormationInputs extends Omit<FormationGoal, "logins" | "certificates"> {
   /** Which table of defaults holds (`DEFAULTS_VERSION` of the run that made the stack), and which arguments were given. */
   readonly declaration: { readonly defaultsVersion: number; readonly given: readonly string[] };
   readonly access: Access;
@@ -26,6 +30,10 @@ export interface FormationInputs extends Omit<FormationGoal, "logins"> {
   readonly users?: UsersInput;
   /** Beside `users`, and secret as a whole. */
   readonly passwords?: PasswordsInput;
+  /** Absent: without TLS. */
+  readonly tls?: TlsInput;
+  /** Beside `tls`: what may be told of the certificates that nodes are to show. */
+  readonly certificates?: IssuedCertificates;
   /** Bounds for moves of slots. Not part of the goal: they concern a run, and a change of them alone is no change. */
   readonly migration?: MigrationLimits;
   /** How many shards roll at the same time; for the preview's text. Default: 1. */
@@ -45,6 +53,8 @@ export interface FormationOutputs extends FormationInputs {
   readonly verifiedAt: string;
   /** Which passwords hold, since when; absent in an open cluster, and before users were proved to be there. */
   readonly passwordsInForce?: PasswordsInForce;
+  /** Which certificates do; absent without TLS, and before they were proved to. */
+  readonly certificatesInForce?: CertificatesInForce;
 }
 
 /** Clusters that this process plans: an engine also asks for a diff while it refreshes, which is not the plan yet. */
@@ -71,23 +81,25 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
   async check(olds, news) {
     beginPlanning(news.cluster);
     if (olds.plan === undefined && !hasUnknown(news.plan)) {
-      const { users, passwords: _secret, ...goal } = news;
+      const { users, passwords: _secret, tls, certificates: _unknown, ...goal } = news;
       const endpoints = hasUnknown(news.endpoints) ? {} : news.endpoints;
-      print(outlineNew({ ...goal, endpoints }, users));
+      print(outlineNew({ ...goal, endpoints }, { ...(users ? { users } : {}), ...(tls ? { tls } : {}) }));
     }
     const defaultsVersion = olds.declaration?.defaultsVersion ?? news.declaration.defaultsVersion;
     const inputs = { ...news, declaration: { ...news.declaration, defaultsVersion } };
     // Nobody could log in any more, since nothing would know the passwords.
-    if (olds.users && !news.users) return { inputs, failures: [{ property: "users", reason: STAYS_CLOSED }] };
-    return { inputs, failures: [] };
+    const failures = olds.users && !news.users ? [{ property: "users", reason: STAYS_CLOSED }] : [];
+    const tls = olds.plan === undefined ? undefined : busProblem(news.cluster, olds.tls, news.tls);
+    if (tls) failures.push({ property: "tls", reason: tls });
+    return { inputs, failures };
   },
 
   async diff(_id, recorded, news) {
     const olds = complete(recorded);
-    const unknown = [news.endpoints, news.plan, news.passwords].some(hasUnknown);
+    const unknown = [news.endpoints, news.plan, news.passwords, news.certificates].some(hasUnknown);
     if (unknown) return { changes: true, replaces: [] };
-    const before = goalOf(olds, olds.passwordsInForce);
-    const goal = goalOf(news, olds.passwordsInForce, Date.now());
+    const before = goalOf(olds, olds);
+    const goal = goalOf(news, olds, Date.now());
     const changed =
       declaredChanges(before, goal).length > 0 || JSON.stringify(sorted(before)) !== JSON.stringify(sorted(goal));
     const changes = changed || olds.issues.length > 0 || olds.unfinished !== "";
@@ -118,7 +130,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     const props = complete(recorded);
     const connections = new Connections("pulumi-redis-cluster:reader", props.access);
     try {
-      const goal = goalOf(props, props.passwordsInForce);
+      const goal = goalOf(props, props);
       const observation = await observe(goal, connections, props.members);
       // Given hosts are all declared; whoever else is in their views is somebody else's.
       const strangers = goal.given ? [] : await observeStrangers(goal, props.members, observation, connections);
@@ -178,10 +190,10 @@ async function run(
   id: string,
   inputs: FormationInputs,
   history: History,
-  before: Pick<FormationOutputs, "shards" | "verifiedAt" | "passwordsInForce">,
+  before: Pick<FormationOutputs, "shards" | "verifiedAt"> & InForce,
 ): Promise<FormationOutputs> {
   const began = Date.now();
-  const goal = goalOf(inputs, before.passwordsInForce, began);
+  const goal = goalOf(inputs, before, began);
   const watch = new EngineWatch().start();
   const outputs = (members: readonly Member[], rest: Omit<FormationOutputs, keyof FormationInputs | "members">) =>
     withoutUndefined({ ...inputs, members, ...rest });
@@ -205,7 +217,7 @@ async function run(
       issues: [],
       unfinished: "",
       verifiedAt: new Date().toISOString(),
-      ...proved(inputs, before.passwordsInForce, began),
+      ...proved(inputs, goal, before, began),
     });
   } catch (error) {
     leaveIfOrphaned(watch);
@@ -220,7 +232,7 @@ async function run(
         issues: [],
         unfinished: error.message,
         verifiedAt: before.verifiedAt,
-        ...(before.passwordsInForce ? { passwordsInForce: before.passwordsInForce } : {}),
+        ...inForceOf(before),
       }),
       message,
     );
@@ -241,27 +253,47 @@ function complete(recorded: FormationOutputs): FormationOutputs {
   return { ...{ members: [], shards: [], issues: [], unfinished: "", verifiedAt: "" }, ...recorded };
 }
 
-/** @param now ends former passwords whose time is over. Default: none ends */
-export function goalOf(inputs: GoalInputs, inForce: PasswordsInForce = {}, now?: number): FormationGoal {
+/** What runs have proved so far, and since when it holds. */
+type InForce = Pick<FormationOutputs, "passwordsInForce" | "certificatesInForce">;
+
+function inForceOf({ passwordsInForce, certificatesInForce }: InForce): InForce {
+  return {
+    ...(passwordsInForce ? { passwordsInForce } : {}),
+    ...(certificatesInForce ? { certificatesInForce } : {}),
+  };
+}
+
+/** @param now ends former passwords and authorities whose time is over. Default: none ends */
+export function goalOf(inputs: GoalInputs, inForce: InForce = {}, now?: number): FormationGoal {
   const { cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds, given, users, passwords } = inputs;
+  const { tls, certificates } = inputs;
+  const { passwordsInForce = {}, certificatesInForce } = inForce;
   return {
     ...{ cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds },
     ...(given ? { given } : {}),
-    ...(users && passwords ? { logins: usersGoal(users, passwords, inForce, now) } : {}),
+    ...(users && passwords ? { logins: usersGoal(users, passwords, passwordsInForce, now) } : {}),
+    ...(tls && certificates
+      ? { certificates: certificatesGoal(certificates, tls.overlapSeconds, certificatesInForce, now) }
+      : {}),
   };
 }
 
 type GoalInputs = Omit<FormationInputs, "declaration" | "access">;
 
-/** What the run that just ended well proved of the passwords. */
+/** What the run that just ended well proved of passwords and certificates. */
 function proved(
   { users, passwords }: FormationInputs,
-  before: PasswordsInForce = {},
+  { certificates }: FormationGoal,
+  { passwordsInForce = {}, certificatesInForce }: InForce,
   began: number,
-): Pick<FormationOutputs, "passwordsInForce"> {
-  if (!users || !passwords) return {};
+): InForce {
   const time = { began, ended: Date.now() };
-  return { passwordsInForce: provedInForce(passwords, before, users.overlapSeconds, time) };
+  return {
+    ...(users && passwords
+      ? { passwordsInForce: provedInForce(passwords, passwordsInForce, users.overlapSeconds, time) }
+      : {}),
+    ...(certificates ? { certificatesInForce: provedCertificates(certificates, certificatesInForce, time.ended) } : {}),
+  };
 }
 
 const STAYS_CLOSED = "a closed cluster stays closed: declare `users` again ({} where there are none of your own)";

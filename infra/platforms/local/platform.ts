@@ -1,7 +1,9 @@
 import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
+import { hostnameOf } from "../../../components/cluster/certificates";
 import type { NodeRequest, Platform, PlatformNode } from "../../../components/cluster/platform";
 import type { Engine } from "../../../components/spec/spec";
+import type { PlannedNode } from "../../../components/topology/plan";
 import { LocalNode, LocalVolume } from "./resources";
 
 export interface LocalPlatformOptions {
@@ -19,11 +21,15 @@ export function localPlatform(options: LocalPlatformOptions): Platform {
   return {
     name: "local",
     declareNode: (request) => declareNode(options, request),
+    namesOf: (spec, node) => ({ addresses: zoneAddresses(spec.zones.length), dnsNames: namesOf(node) }),
   };
 }
 
 function declareNode(options: LocalPlatformOptions, request: NodeRequest): PlatformNode {
   const { spec, node, parent } = request;
+  const plainPort = spec.tls?.plainPort;
+  const plain = plainPort === undefined ? {} : { plainPort: plainPort + request.ordinal };
+  const hostname = hostnameOf(spec, node);
   const folder = path.join(options.directory, options.stack, spec.name, node.name);
   const volume = new LocalVolume(
     node.name,
@@ -54,17 +60,20 @@ function declareNode(options: LocalPlatformOptions, request: NodeRequest): Platf
       },
       ...(spec.shardsAtOnce > 1 ? { shardsAtOnce: spec.shardsAtOnce } : {}),
       ...(request.login ? { login: request.login } : {}),
+      ...(request.tls ? { tls: request.tls } : {}),
+      ...plain,
+      ...(hostname === undefined ? {} : { hostname }),
     },
     {
       parent,
       dependsOn: [volume, ...request.after],
-      ...(request.login ? { additionalSecretOutputs: ["login"] } : {}),
+      ...(request.login || request.tls ? { additionalSecretOutputs: ["login", "tls"] } : {}),
     },
   );
   return {
     endpoint: pulumi
       .all([machine.address, machine.port, machine.busPort])
-      .apply(([address, port, busPort]) => ({ address, port, busPort })),
+      .apply(([address, port, busPort]) => ({ address, port, busPort, ...plain })),
     instance: machine.instance,
     machine,
   };
@@ -78,4 +87,18 @@ export function zoneAddress(
   return system === "linux"
     ? { address: `127.0.${index + 1}.1`, addressPerZone: true }
     : { address: "127.0.0.1", addressPerZone: false };
+}
+
+/**
+ * Every address that a node of so many zones may have: zones keep theirs when others come and go, so a certificate is good for any of
+ * them. All are this machine's own.
+ */
+function zoneAddresses(zones: number): string[] {
+  const own = Array.from({ length: 2 * zones + 4 }, (_, index) => zoneAddress(index).address);
+  return [...new Set(["127.0.0.1", "::1", ...own])];
+}
+
+/** A node's own name, where it can be one of a host. */
+function namesOf({ name }: PlannedNode): string[] {
+  return ["localhost", ...(name.length <= 63 ? [name.toLowerCase()] : [])];
 }

@@ -1,5 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
-import type { NodeLogin } from "../../../components/cluster/platform";
+import type { NodeLogin, NodeTls } from "../../../components/cluster/platform";
 import { FrozenResource } from "../../../components/cluster/shim";
 import type { NodeDeclaration, VolumeDeclaration } from "./runner/types";
 
@@ -24,9 +24,10 @@ export class LocalNode extends FrozenResource {
 
   constructor(
     name: string,
-    node: Omit<NodeDeclaration, "volume" | "login"> & {
+    node: Omit<NodeDeclaration, "volume" | "login" | "tls"> & {
       volume: { path: string; token: pulumi.Input<string> };
       login?: pulumi.Input<NodeLogin>;
+      tls?: pulumi.Input<NodeTls>;
     },
     opts: pulumi.CustomResourceOptions,
   ) {

@@ -3,14 +3,17 @@ import * as path from "node:path";
 import { endpointDirectives, storageDirectives } from "../../../../components/config/nodeDirectives";
 import { renderRedisConf } from "../../../../components/config/redisConf";
 import { FILES, writeAtomic } from "./folder";
+import { filesToStartWith, writeTlsFiles } from "./tlsFiles";
 import type { NodeInputs } from "./types";
 import { canonical } from "./unknown";
 import { writeUsers } from "./usersFile";
 
 /** Writes the file for a new process: what boots it, and the live settings as they are declared now. */
 export function writeConfigFile(folder: string, node: NodeInputs): void {
-  const { address, port, busPort } = node;
-  const endpoint = endpointDirectives({ address, port, busPort });
+  const { address, port, busPort, hostname, plainPort, tls } = node;
+  const names = { ...(hostname === undefined ? {} : { hostname }), ...(plainPort === undefined ? {} : { plainPort }) };
+  if (tls) writeTlsFiles(folder, tls);
+  const endpoint = endpointDirectives({ address, port, busPort, ...names }, tls && filesToStartWith(folder, tls));
   // Ours last: of two lines with the same name the later one holds.
   const directives = [
     ...node.boot,
@@ -26,5 +29,6 @@ export function writeConfigFile(folder: string, node: NodeInputs): void {
 /** Of everything that a running process cannot change any more; a process with the same one needs no replacement. */
 export function fingerprint(node: NodeInputs): string {
   const { boot, engine, address, port, busPort } = node;
-  return createHash("sha256").update(canonical({ boot, engine, address, port, busPort })).digest("hex").slice(0, 16);
+  const parts = { boot, engine, address, port, busPort, ...(node.tls ? { tls: true } : {}) };
+  return createHash("sha256").update(canonical(parts)).digest("hex").slice(0, 16);
 }

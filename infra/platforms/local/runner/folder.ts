@@ -8,6 +8,8 @@ export const FILES = {
   config: "redis.conf",
   users: "users.acl",
   log: "server.log",
+  /** A folder: certificates, keys, and what is trusted. */
+  tls: "tls",
   volume: "volume.json",
   instance: "instance.json",
 } as const;

@@ -3,7 +3,9 @@ import * as path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { ResourceRunner } from "../../../../components/cluster/shim";
 import { upgradeProblem } from "../../../../components/config";
+import { busProblem } from "../../../../components/config/bus";
 import { noteRevive } from "../../../../components/formation/runner/knowledge";
+import type { Access } from "../../../../components/formation/wire";
 import { fingerprint, writeConfigFile } from "./configFile";
 import { PortTaken, systemFailure } from "./failures";
 import {
@@ -22,6 +24,7 @@ import { startDead } from "./revive";
 import { sayWhyItRolls } from "./rollText";
 import { say } from "./say";
 import { comesToListen, recordOf, serverOf, startServer, stopServer, whileStopping } from "./server";
+import { writeTlsFiles } from "./tlsFiles";
 import { type NodeDeclaration, type NodeInputs, type NodeOutputs, PORT_STRIDE } from "./types";
 import { hasUnknown, same } from "./unknown";
 
@@ -63,8 +66,11 @@ export const LocalNode: Runner = {
         inputs: news as unknown as NodeInputs,
         failures: [{ property: "engine", reason: `${news.name}: ${downgrade}` }],
       };
+    // Here too, since a node changes before formation is asked.
+    const bus = olds.instance === undefined ? undefined : busProblem(news.cluster, olds.tls, news.tls);
+    if (bus) return { inputs: news as unknown as NodeInputs, failures: [{ property: "tls", reason: bus }] };
     const folder = resolveVolume(news.volume.path);
-    const access = hasUnknown(news.login) ? undefined : news.login?.access;
+    const access = accessOf(news);
     noteRevive(news.cluster, () => startDead(path.dirname(folder), news.serverPath, access));
     const record = readInstanceRecord(folder);
     // Where a new node had to take other ports than it was given, its record alone tells them to the next run.
@@ -103,7 +109,9 @@ export const LocalNode: Runner = {
     const replaces = rolledBy(olds, news);
     if (planned.has(news.name)) sayWhyItRolls(olds, news, replaces);
     // Another binary of the same version, as after moving the checkout, is noted and used at the next start: not worth one.
+    const files = (tls: NodeInputs["tls"]) => Object.keys(tls?.files ?? {});
     const noted =
+      (!hasUnknown(news.tls) && !same(files(olds.tls), files(news.tls))) ||
       !same([olds.serverPath, olds.instance], [news.serverPath, news.instance]) ||
       (!hasUnknown(news.volume) && !same(olds.volume, news.volume));
     return { changes: replaces.length > 0 || noted || !olds.running, replaces, deleteBeforeReplace: true };
@@ -135,6 +143,8 @@ export const LocalNode: Runner = {
   },
 
   async update(_id, _olds, news) {
+    const folder = resolveVolume(news.volume.path);
+    if (news.tls && readVolumeRecord(folder)) writeTlsFiles(folder, news.tls);
     await ensureRunning(news, "kept");
     return { outs: { ...news, running: true } };
   },
@@ -164,6 +174,11 @@ export const LocalNode: Runner = {
   },
 };
 
+/** How this platform itself speaks to the cluster's nodes. */
+function accessOf({ login, tls }: Pick<NodeDeclaration, "login" | "tls">): Access | undefined {
+  return [login, tls].find((each) => each !== undefined && !hasUnknown(each))?.access;
+}
+
 function sameZone(olds: Partial<NodeInputs>, news: NodeDeclaration): boolean {
   return olds.zone === news.zone;
 }
@@ -190,7 +205,7 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
     server: node.serverPath,
     log: path.join(folder, FILES.log),
   };
-  await letReplicaLead(folder, node, node.login?.access);
+  await letReplicaLead(folder, node, accessOf(node));
   try {
     const problem = await lastingPortProblem(node);
     if (problem) throw new PortTaken(node.name, problem);

@@ -3,6 +3,7 @@ import * as fs from "node:fs";
 import * as net from "node:net";
 import * as path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import * as tls from "node:tls";
 import { fingerprint } from "./configFile";
 import { type FailureContext, logSince, PortTaken, startFailure, systemFailure } from "./failures";
 import { FILES, type InstanceRecord, readInstanceRecord, writeInstanceRecord } from "./folder";
@@ -57,6 +58,7 @@ export async function startServer(folder: string, { name, serverPath, record }: 
   if (fs.existsSync(log) && fs.statSync(log).size > LOG_BYTES) fs.renameSync(log, `${log}.1`);
   const descriptor = fs.openSync(log, "a", 0o600);
   const offset = fs.fstatSync(descriptor).size;
+  const answersThere = speaksTls(folder) ? answersTls : answers;
   const title = `{title} ${processMark(folder)} {listen-addr} {server-mode}`;
   // What the server itself writes (CONFIG REWRITE, ACL SAVE, data) is for nobody else's eyes either.
   const umask = process.umask(0o077);
@@ -88,7 +90,7 @@ export async function startServer(folder: string, { name, serverPath, record }: 
     if (refused) throw systemFailure(context, refused);
     if (ending) throw startFailure(context, logSince(log, offset), ending);
     // In this order: who listens there is who answers. Where somebody else does, the server ends and its log says so.
-    if (child.pid !== undefined && listens(child.pid, address, port) && (await answers(address, port))) break;
+    if (child.pid !== undefined && listens(child.pid, address, port) && (await answersThere(address, port))) break;
     if (Date.now() > deadline) {
       const listening = child.pid !== undefined && listens(child.pid, address, port);
       const taken = listening ? undefined : await portProblem(address, port);
@@ -184,6 +186,25 @@ function answers(address: string, port: number): Promise<boolean> {
     socket.once("close", () => finish(false));
     socket.once("data", (data) => finish(/^[+-]/.test(data.toString("latin1"))));
     socket.write("PING\r\n");
+  });
+}
+
+function speaksTls(folder: string): boolean {
+  return /^\s*tls-port\s+"?[1-9]/m.test(fs.readFileSync(path.join(folder, FILES.config), "utf8"));
+}
+
+/** A handshake counts, whatever comes of it: who may come in, and whether the node is the right one, is not asked here. */
+function answersTls(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = tls.connect({ host, port, rejectUnauthorized: false });
+    const finish = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(1000, () => finish(false));
+    socket.once("secureConnect", () => finish(true));
+    socket.once("error", (error: NodeJS.ErrnoException) => finish(/ALERT/.test(error.code ?? "")));
+    socket.once("close", () => finish(false));
   });
 }
 

@@ -1,4 +1,4 @@
-import type { NodeLogin } from "../../../../components/cluster/platform";
+import type { NodeLogin, NodeTls } from "../../../../components/cluster/platform";
 import type { Directive } from "../../../../components/config/types";
 import type { Engine } from "../../../../components/spec/spec";
 
@@ -44,6 +44,11 @@ export interface NodeDeclaration {
   readonly shardsAtOnce?: number;
   /** For the first start only; a change of it touches nothing here. Absent: the cluster is open. */
   readonly login?: NodeLogin;
+  /** Absent: without TLS, which is decided when the cluster is made. A change of the files puts them in place, and no more. */
+  readonly tls?: NodeTls;
+  /** For the first file of a process only, as `live` is. */
+  readonly plainPort?: number;
+  readonly hostname?: string;
 }
 
 /** Where a node would like to be. Hints of one cluster differ in `offset`, so that nodes asking at once never choose the same. */

@@ -1,0 +1,161 @@
+import * as net from "node:net";
+import type { Duplex } from "node:stream";
+import * as tls from "node:tls";
+import type { Proxy as NodeProxy } from "./proxy";
+import type { Access, TlsAccess } from "./types";
+
+/** Where a node listens, and the name that its certificate may carry instead of the address. */
+export interface Place {
+  readonly address: string;
+  readonly port: number;
+  readonly hostname?: string;
+}
+
+/** What a node showed of itself; without TLS nothing. */
+export interface ShownCertificate {
+  /** SHA-256, 64 hex digits in lower case. */
+  readonly fingerprint: string;
+  /** ISO 8601. */
+  readonly notAfter: string;
+}
+
+export interface Reached {
+  readonly stream: Duplex;
+  readonly certificate?: ShownCertificate;
+}
+
+/** A node does not prove who it is. */
+export class NodeNotTrusted extends Error {
+  override name = "NodeNotTrusted";
+}
+
+/**
+ * Opens streams to nodes: directly or through a proxy, as they are or under TLS. A stream under TLS is handed out only after the
+ * node's certificate was checked: its authority, its time, its names.
+ */
+export class Reach {
+  readonly #tls: TlsAccess | undefined;
+  readonly #proxy: NodeProxy | undefined;
+  readonly #timeoutMilliseconds: number;
+
+  /** @param timeoutMilliseconds how long one connection may take to be made, its handshake included */
+  constructor({ tls }: Pick<Access, "tls">, proxy: NodeProxy | undefined, timeoutMilliseconds: number) {
+    this.#tls = tls;
+    this.#proxy = proxy;
+    this.#timeoutMilliseconds = timeoutMilliseconds;
+  }
+
+  /** How many certificates of our own there are to try; 1 where there is none to show. */
+  get identities(): number {
+    return Math.max(1, this.#tls?.identities?.length ?? 0);
+  }
+
+  /**
+   * @param identity which of our certificates to show, from 0
+   * @throws Error why there is no connection; NodeNotTrusted where the node is not who it should be
+   */
+  async open(place: Place, identity = 0): Promise<Reached> {
+    const raw = this.#proxy ? await this.#proxy.connect(place.address, place.port) : await this.#direct(place);
+    if (!this.#tls) return { stream: raw };
+    try {
+      return await shakeHands(raw, place, this.#tls, identity, this.#timeoutMilliseconds);
+    } catch (error) {
+      raw.destroy();
+      throw error;
+    }
+  }
+
+  #direct({ address, port }: Place): Promise<net.Socket> {
+    return new Promise((resolve, reject) => {
+      const socket = net.connect({ host: address, port, noDelay: true });
+      const timer = setTimeout(() => {
+        socket.destroy(timedOut("connect ETIMEDOUT"));
+      }, this.#timeoutMilliseconds);
+      socket.once("error", (error) => {
+        clearTimeout(timer);
+        reject(error);
+      });
+      socket.once("connect", () => {
+        clearTimeout(timer);
+        socket.removeAllListeners("error");
+        resolve(socket);
+      });
+    });
+  }
+
+  close(): void {
+    this.#proxy?.close();
+  }
+}
+
+function timedOut(message: string): Error {
+  return Object.assign(new Error(message), { code: "ETIMEDOUT" });
+}
+
+function shakeHands(
+  raw: Duplex,
+  place: Place,
+  access: TlsAccess,
+  identity: number,
+  timeoutMilliseconds: number,
+): Promise<Reached> {
+  const own = access.identities?.[identity];
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({
+      socket: raw,
+      ca: access.caCertificatePem,
+      ...(own ? { cert: own.certificatePem, key: own.keyPem } : {}),
+      ...(place.hostname === undefined ? {} : { servername: place.hostname }),
+      // Judged below: a certificate whose time is over may be one that is to be replaced.
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+    });
+    const timer = setTimeout(() => socket.destroy(timedOut("no TLS handshake in time")), timeoutMilliseconds);
+    const fail = (error: Error) => {
+      clearTimeout(timer);
+      socket.destroy();
+      reject(error);
+    };
+    socket.once("error", fail);
+    socket.once("close", () =>
+      fail(new Error("the connection was closed in the TLS handshake (is there TLS at all?)")),
+    );
+    socket.once("secureConnect", () => {
+      clearTimeout(timer);
+      socket.removeAllListeners("error");
+      socket.removeAllListeners("close");
+      const judged = judge(socket, place, access);
+      if (judged instanceof Error) fail(judged);
+      else resolve({ stream: socket, certificate: judged });
+    });
+  });
+}
+
+function judge(socket: tls.TLSSocket, place: Place, access: TlsAccess): ShownCertificate | NodeNotTrusted {
+  const shown = socket.getPeerCertificate();
+  const fingerprint = (shown.fingerprint256 ?? "").replaceAll(":", "").toLowerCase();
+  const notAfter = shown.valid_to ? new Date(shown.valid_to).toISOString() : "";
+  const why = String(socket.authorizationError ?? "");
+  const isMade = access.made?.includes(fingerprint) ?? false;
+  // Whoever holds the key of a certificate that was made for this cluster is a node of it, however old that is.
+  if (!socket.authorized && !(isMade && /EXPIRED|NOT_YET_VALID/.test(why)))
+    return new NodeNotTrusted(`its certificate is not trusted: ${describe(why, notAfter)}`);
+  const names = [place.hostname, place.address].filter((name) => name !== undefined);
+  if (names.some((name) => tls.checkServerIdentity(name, shown) === undefined)) return { fingerprint, notAfter };
+  return new NodeNotTrusted(
+    `its certificate is for ${shown.subjectaltname ?? "nobody"}, not for ${names.join(" or ")}`,
+  );
+}
+
+function describe(code: string, notAfter: string): string {
+  if (/EXPIRED/.test(code)) return `its time ended at ${notAfter}`;
+  if (/NOT_YET_VALID/.test(code)) return "its time has not begun";
+  if (/SELF_SIGNED|ISSUER|UNABLE_TO_VERIFY|SIGNATURE/.test(code)) return `it is of another authority (${code})`;
+  return code;
+}
+
+/** Does an error say that a node did not take the certificate that it was shown, or missed one? */
+export function isCertificateRefused(error: Error): boolean {
+  const code = (error as { code?: string }).code ?? "";
+  return /^ERR_SSL_.*ALERT/.test(code) && /CERTIFICATE|UNKNOWN_CA|BAD_CERT|ACCESS_DENIED|HANDSHAKE_FAILURE/.test(code);
+}

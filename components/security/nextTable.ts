@@ -1,0 +1,171 @@
+import { isDeepStrictEqual } from "node:util";
+import type { TlsIdentity } from "../access/types";
+import {
+  type AuthorityRecord,
+  type CertificatesInputs,
+  type CertificateTable,
+  DAY_MILLISECONDS,
+  isTable,
+  type MadeCertificate,
+  type NodeNames,
+  type NoTable,
+  nearsItsEnd,
+} from "./certificates";
+import { type CertificateProblem, checkInputs } from "./checkGiven";
+import { nextAuthorities } from "./nextAuthorities";
+import { keyPemOf, onlyCertificates, readCertificate, readKey, sameAddress } from "./pem";
+import { issueCertificate } from "./x509";
+
+/** How many certificates of one authority are kept for a node: one that it should have, and one that it may still have. */
+const KEPT_OF_EACH = 2;
+
+/**
+ * What holds from now on, given the inputs of the last run (empty for a new cluster). The very same table where nothing is to be done: then
+ * nothing is signed, and nothing loaded for it. With problems, the table of before.
+ */
+export async function nextTable(
+  old: Partial<CertificatesInputs>,
+  inputs: CertificatesInputs,
+  now: Date,
+): Promise<{ readonly table: CertificateTable | NoTable; readonly problems: readonly CertificateProblem[] }> {
+  const before = isTable(old.table) ? old.table : undefined;
+  const problems = checkInputs(inputs, now);
+  if (problems.length > 0) return { table: before ?? {}, problems };
+  const { authorities, generations } = await nextAuthorities(old, inputs, now);
+  const rotates = before !== undefined && old.rotation !== inputs.rotation;
+  const nextOf = (kept: readonly MadeCertificate[] | undefined, subject: Subject) =>
+    nextCertificates(renumbered(kept ?? [], generations), subject, { authorities, rotates, days: inputs.days, now });
+  const nodes: Record<string, readonly MadeCertificate[]> = {};
+  for (const [name, names] of Object.entries(inputs.nodes).sort(byName)) {
+    const given = inputs.given.nodes?.[name];
+    const wasGiven = old.given?.nodes?.[name];
+    nodes[name] = await nextOf(before?.nodes[name], { name, names, usage: "node", given, wasGiven });
+  }
+  const clients: Record<string, readonly MadeCertificate[]> = {};
+  for (const name of [...inputs.clients].sort()) {
+    const given = inputs.given.clients?.[name];
+    const wasGiven = old.given?.clients?.[name];
+    const names = { addresses: [], dnsNames: [] };
+    clients[name] = await nextOf(before?.clients[name], { name, names, usage: "client", given, wasGiven });
+  }
+  const table = { authorities, nodes, clients };
+  return { table: before && isDeepStrictEqual(before, table) ? before : table, problems: [] };
+}
+
+interface Subject {
+  readonly name: string;
+  readonly names: NodeNames;
+  readonly usage: "node" | "client";
+  readonly given: TlsIdentity | undefined;
+  readonly wasGiven: TlsIdentity | undefined;
+}
+
+interface Standing {
+  /** The latest first. */
+  readonly authorities: readonly AuthorityRecord[];
+  readonly rotates: boolean;
+  readonly days: CertificatesInputs["days"];
+  readonly now: Date;
+}
+
+/** Of each authority in turn: the certificate that is to be used, and the one before. */
+async function nextCertificates(
+  kept: readonly MadeCertificate[],
+  subject: Subject,
+  standing: Standing,
+): Promise<MadeCertificate[]> {
+  const { authorities } = standing;
+  const [latest] = authorities;
+  const next: MadeCertificate[] = [];
+  for (const authority of authorities) {
+    const ofIt = kept.filter((one) => one.authority === authority.generation);
+    const [current] = ofIt;
+    const made =
+      subject.given && authority === latest
+        ? taken(subject.given, authority)
+        : canSign(authority, standing.now) && isDue(current, authority, subject, standing)
+          ? await issued(authority, subject, standing)
+          : undefined;
+    const all = made && !isDeepStrictEqual(made, current) ? [made, ...ofIt] : ofIt;
+    next.push(...all.slice(0, KEPT_OF_EACH));
+  }
+  // The same one may come from two authorities where what was given of them changed: the latest counts.
+  return next.filter((one, i) => next.findIndex(({ fingerprint }) => fingerprint === one.fingerprint) === i);
+}
+
+function canSign({ keyPem, notAfter }: AuthorityRecord, now: Date): boolean {
+  return keyPem !== undefined && Date.parse(notAfter) > now.getTime();
+}
+
+function isDue(
+  current: MadeCertificate | undefined,
+  authority: AuthorityRecord,
+  { names, wasGiven, given }: Subject,
+  { rotates, days, now }: Standing,
+): boolean {
+  if (!current || rotates) return true;
+  // Who takes back what was given may know why.
+  if (wasGiven && !given && readCertificate(wasGiven.certificatePem).fingerprint === current.fingerprint) return true;
+  if (!hasNames(current, names)) return true;
+  if (!nearsItsEnd(current, days.renewBefore, now)) return false;
+  const end = Date.parse(current.notAfter);
+  const possible = Math.min(now.getTime() + days.certificate * DAY_MILLISECONDS, Date.parse(authority.notAfter));
+  // Near the authority's end another one would end as soon, and each run would make it.
+  return end <= now.getTime() || possible - end >= DAY_MILLISECONDS;
+}
+
+function hasNames({ certificatePem }: MadeCertificate, names: NodeNames): boolean {
+  const { addresses, dnsNames } = readCertificate(certificatePem);
+  return (
+    sameSet(addresses, names.addresses.map(sameAddress)) &&
+    sameSet(
+      dnsNames,
+      names.dnsNames.map((name) => name.toLowerCase()),
+    )
+  );
+}
+
+function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  return isDeepStrictEqual(new Set(a), new Set(b));
+}
+
+async function issued(authority: AuthorityRecord, subject: Subject, { days, now }: Standing): Promise<MadeCertificate> {
+  const { certificatePem, keyPem = "", generation } = authority;
+  const { name, names, usage } = subject;
+  const identity = await issueCertificate(
+    { certificatePem, keyPem },
+    {
+      commonName: name,
+      addresses: [...new Set(names.addresses.map(sameAddress))],
+      dnsNames: [...new Set(names.dnsNames.map((one) => one.toLowerCase()))],
+      usage,
+      days: days.certificate,
+      now,
+    },
+  );
+  return recorded(identity, generation);
+}
+
+/** As it was handed in, in the forms that everything else has here. */
+function taken({ certificatePem, keyPem }: TlsIdentity, { generation }: AuthorityRecord): MadeCertificate {
+  return recorded({ certificatePem: onlyCertificates(certificatePem), keyPem: keyPemOf(readKey(keyPem)) }, generation);
+}
+
+function recorded(identity: TlsIdentity, authority: number): MadeCertificate {
+  const { fingerprint, notBefore, notAfter } = readCertificate(identity.certificatePem);
+  return { ...identity, fingerprint, notBefore, notAfter, authority };
+}
+
+function renumbered(
+  kept: readonly MadeCertificate[],
+  generations: ReadonlyMap<number, number>,
+): readonly MadeCertificate[] {
+  return kept.map((one) => {
+    const authority = generations.get(one.authority);
+    return authority === undefined ? one : { ...one, authority };
+  });
+}
+
+function byName([a]: [string, unknown], [b]: [string, unknown]): number {
+  return a < b ? -1 : 1;
+}

@@ -1,0 +1,72 @@
+import { Cluster, type ClusterOptions, Redis, type RedisOptions } from "ioredis";
+import type { ClusterCredentials, InventoryNode } from "../../../components/cluster/inventory";
+import type { Project } from "../../support/project";
+
+type Endpoint = Pick<InventoryNode, "address" | "port">;
+export type Tls = NonNullable<ClusterCredentials["tls"]>;
+
+export async function tlsOf(project: Project): Promise<Tls> {
+  const { tls } = await project.credentials();
+  if (!tls) throw new Error("there are no credentials for TLS");
+  return tls;
+}
+
+/** What a client gives to Node's TLS: names are checked, as by default. */
+export function clientTls({
+  caCertificatePem,
+  certificatePem,
+  keyPem,
+}: Partial<Tls>): NonNullable<RedisOptions["tls"]> {
+  return {
+    ...(caCertificatePem === undefined ? {} : { ca: caCertificatePem }),
+    ...(certificatePem === undefined ? {} : { cert: certificatePem }),
+    ...(keyPem === undefined ? {} : { key: keyPem }),
+  };
+}
+
+/** One command to one node. @throws Error what the server answers, or how it closes the door */
+export async function ask(
+  { address, port }: Endpoint,
+  options: RedisOptions,
+  command: string,
+  ...args: string[]
+): Promise<unknown> {
+  const client = new Redis({
+    host: address,
+    port,
+    lazyConnect: true,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+    ...options,
+  });
+  let cause: Error | undefined;
+  client.on("error", (error) => {
+    cause = error;
+  });
+  try {
+    await client.connect();
+    return await client.call(command, ...args);
+  } catch (error) {
+    throw cause ?? error;
+  } finally {
+    client.disconnect();
+  }
+}
+
+export async function clusterClient(project: Project, options: ClusterOptions = {}): Promise<Cluster> {
+  const { username, password, tls } = await project.credentials();
+  const nodes = await project.nodes();
+  return new Cluster(
+    nodes.map(({ address, port }) => ({ host: address, port })),
+    {
+      ...options,
+      redisOptions: {
+        ...(password === undefined ? {} : { username, password }),
+        tls: clientTls(tls ?? {}),
+        ...options.redisOptions,
+      },
+    },
+  );
+}
