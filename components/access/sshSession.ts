@@ -45,6 +45,7 @@ export class SshSession {
   readonly #name: string;
   readonly #streams = new Set<Forwarded>();
   #lost: ProxyError | undefined;
+  #ended = false;
 
   constructor(client: Client, socket: Socket, name: string, onLost: () => void) {
     this.#client = client;
@@ -59,7 +60,8 @@ export class SshSession {
       const why = cause ? ` (${cause})` : "";
       this.#lost ??= new ProxyError(`proxy ${name}: the connection was lost${why}`, "ECONNRESET");
       onLost();
-      for (const stream of this.#streams) stream.destroy(this.#lost);
+      // Whoever closed it here expects the end.
+      for (const stream of this.#streams) stream.destroy(this.#ended ? undefined : this.#lost);
       this.#streams.clear();
     });
   }
@@ -135,6 +137,7 @@ export class SshSession {
 
   /** Nothing of it keeps the process from ending. */
   end(): void {
+    this.#ended = true;
     this.#lost ??= new ProxyError(`proxy ${this.#name}: it was closed here`, "ECONNRESET");
     // A last word, for the server's log; nobody waits for the answer.
     this.#client.end();
