@@ -61,7 +61,7 @@ export class RedisCluster extends pulumi.ComponentResource {
         ...(spec.tls && certificates
           ? {
               tls: { clientAuth: spec.tls.clientAuth, overlapSeconds: spec.tls.overlapSeconds },
-              certificates: certificates.issued,
+              issued: certificates.issued,
             }
           : {}),
         ...(Object.keys(spec.migration).length > 0 ? { migration: spec.migration } : {}),
@@ -71,7 +71,7 @@ export class RedisCluster extends pulumi.ComponentResource {
       {
         parent: this,
         dependsOn: [...nodes.values()].map((n) => n.guard),
-        ...(secrets.access ? { additionalSecretOutputs: ["access", "passwords", "certificates"] } : {}),
+        ...(secrets.access ? { additionalSecretOutputs: ["access", "passwords", "issued"] } : {}),
       },
     );
     const inForce = spec.tls ? formation.certificatesInForce : pulumi.output(undefined);

@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { Cluster } from "ioredis";
 import { handleChanges, ioredisOptions } from "../../components/client";
+import type { ClusterCredentials } from "../../components/cluster/inventory";
 import { Ledger, type LossWindow } from "./ledger";
 import { confirmedWrite, FIELDS_AT_ONCE, fieldName, Workload } from "./workload";
 
@@ -23,8 +24,26 @@ export interface LoadOptions {
 }
 
 export interface ClientLogin {
-  readonly username: string;
-  readonly password: string;
+  readonly username?: string;
+  readonly password?: string;
+  /** Names are checked, as by default. */
+  readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
+}
+
+/** What the cluster's credentials say of how applications log in. */
+export function loginOf({ username, password, tls }: ClusterCredentials): ClientLogin {
+  return {
+    ...(password === undefined ? {} : { username, password }),
+    ...(tls
+      ? {
+          tls: {
+            ca: tls.caCertificatePem,
+            ...(tls.certificatePem === undefined ? {} : { cert: tls.certificatePem }),
+            ...(tls.keyPem === undefined ? {} : { key: tls.keyPem }),
+          },
+        }
+      : {}),
+  };
 }
 
 /** One planned step, as clients saw it. */

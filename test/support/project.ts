@@ -14,7 +14,12 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { Redis } from "ioredis";
-import type { ClusterCredentials, ClusterInventory, InventoryNode } from "../../components/cluster/inventory";
+import type {
+  ClusterCredentials,
+  ClusterInventory,
+  ClusterTlsCredentials,
+  InventoryNode,
+} from "../../components/cluster/inventory";
 import {
   type Command,
   createWorkspace,
@@ -272,13 +277,16 @@ export function redisCliCheck(
   cliPath: string,
   address: string,
   port: number,
-  login?: { readonly username: string; readonly password: string },
+  { username, password, tls }: CheckLogin = {},
 ): { ok: boolean; text: string } {
+  const files = tls && tlsFiles(tls);
   try {
-    const args = ["--cluster", "check", `${address}:${port}`, ...(login ? ["--user", login.username] : [])];
+    const args = ["--cluster", "check", `${address}:${port}`];
+    if (username !== undefined) args.push("--user", username);
+    if (files) args.push("--tls", "--cacert", files.ca, "--cert", files.cert, "--key", files.key);
     const text = execFileSync(cliPath, args, {
       encoding: "utf8",
-      env: { ...process.env, ...(login ? { REDISCLI_AUTH: login.password } : {}) },
+      env: { ...process.env, ...(password === undefined ? {} : { REDISCLI_AUTH: password }) },
       stdio: ["ignore", "pipe", "pipe"],
     });
     return {
@@ -287,7 +295,30 @@ export function redisCliCheck(
     };
   } catch (error) {
     return { ok: false, text: String((error as { stdout?: string }).stdout ?? error) };
+  } finally {
+    if (files) rmSync(files.folder, { recursive: true, force: true });
   }
+}
+
+interface CheckLogin {
+  readonly username?: string;
+  readonly password?: string;
+  readonly tls?: ClusterTlsCredentials;
+}
+
+/** `redis-cli` takes no certificates but in files. */
+export function tlsFiles({ caCertificatePem, certificatePem = "", keyPem = "" }: ClusterTlsCredentials) {
+  const folder = mkdtempSync(join(tmpdir(), "prc-tls-"));
+  const write = (name: string, text: string) => {
+    writeFileSync(join(folder, name), text, { mode: 0o600 });
+    return join(folder, name);
+  };
+  return {
+    folder,
+    ca: write("ca.pem", caCertificatePem),
+    cert: write("client.pem", certificatePem),
+    key: write("client.key", keyPem),
+  };
 }
 
 /** A process that was ended and that nobody has waited for yet (a zombie) is not running. */

@@ -33,7 +33,7 @@ export interface FormationInputs extends Omit<FormationGoal, "logins" | "certifi
   /** Absent: without TLS. */
   readonly tls?: TlsInput;
   /** Beside `tls`: what may be told of the certificates that nodes are to show. */
-  readonly certificates?: IssuedCertificates;
+  readonly issued?: IssuedCertificates;
   /** Bounds for moves of slots. Not part of the goal: they concern a run, and a change of them alone is no change. */
   readonly migration?: MigrationLimits;
   /** How many shards roll at the same time; for the preview's text. Default: 1. */
@@ -81,7 +81,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
   async check(olds, news) {
     beginPlanning(news.cluster);
     if (olds.plan === undefined && !hasUnknown(news.plan)) {
-      const { users, passwords: _secret, tls, certificates: _unknown, ...goal } = news;
+      const { users, passwords: _secret, tls, issued: _unknown, ...goal } = news;
       const endpoints = hasUnknown(news.endpoints) ? {} : news.endpoints;
       print(outlineNew({ ...goal, endpoints }, { ...(users ? { users } : {}), ...(tls ? { tls } : {}) }));
     }
@@ -96,7 +96,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
 
   async diff(_id, recorded, news) {
     const olds = complete(recorded);
-    const unknown = [news.endpoints, news.plan, news.passwords, news.certificates].some(hasUnknown);
+    const unknown = [news.endpoints, news.plan, news.passwords, news.issued].some(hasUnknown);
     if (unknown) return { changes: true, replaces: [] };
     const before = goalOf(olds, olds);
     const goal = goalOf(news, olds, Date.now());
@@ -266,15 +266,13 @@ function inForceOf({ passwordsInForce, certificatesInForce }: InForce): InForce 
 /** @param now ends former passwords and authorities whose time is over. Default: none ends */
 export function goalOf(inputs: GoalInputs, inForce: InForce = {}, now?: number): FormationGoal {
   const { cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds, given, users, passwords } = inputs;
-  const { tls, certificates } = inputs;
+  const { tls, issued } = inputs;
   const { passwordsInForce = {}, certificatesInForce } = inForce;
   return {
     ...{ cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds },
     ...(given ? { given } : {}),
     ...(users && passwords ? { logins: usersGoal(users, passwords, passwordsInForce, now) } : {}),
-    ...(tls && certificates
-      ? { certificates: certificatesGoal(certificates, tls.overlapSeconds, certificatesInForce, now) }
-      : {}),
+    ...(tls && issued ? { certificates: certificatesGoal(issued, tls.overlapSeconds, certificatesInForce, now) } : {}),
   };
 }
 

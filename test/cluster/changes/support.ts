@@ -1,5 +1,5 @@
 import { expect, type TestContext } from "vitest";
-import { CheckedLoad, type LoadOptions, type LoadReport } from "../../load/load";
+import { CheckedLoad, type LoadOptions, type LoadReport, loginOf } from "../../load/load";
 import { Project, redisCliCheck } from "../../support/project";
 import { type ServerProgram, type TestServerName, testServers } from "../../support/servers";
 
@@ -44,9 +44,8 @@ export class LoadedProject {
       project.dispose();
     });
     await project.mustUp();
-    const { username, password } = first.users === undefined ? {} : await project.credentials();
-    const login = username === undefined || password === undefined ? {} : { login: { username, password } };
-    loaded.#load = await CheckedLoad.start(await project.nodes(), { ...login, ...load });
+    const login = loginOf(await project.credentials());
+    loaded.#load = await CheckedLoad.start(await project.nodes(), { login, ...load });
     return loaded;
   }
 
@@ -72,13 +71,13 @@ export class LoadedProject {
 
   /** Full coverage in the eyes of every node, and every key as written. */
   async expectWhole(step: string): Promise<void> {
-    const { admin } = this.#args["users"] === undefined ? {} : await this.project.credentials();
+    const { admin, tls } = await this.project.credentials();
     for (const { name, address, port } of await this.project.nodes())
-      expect([step, name, redisCliCheck(this.#cliPath, address, port, admin)]).toMatchObject([
+      expect([
         step,
         name,
-        { ok: true },
-      ]);
+        redisCliCheck(this.#cliPath, address, port, { ...admin, ...(tls ? { tls } : {}) }),
+      ]).toMatchObject([step, name, { ok: true }]);
     expect([step, await this.load.audit(), this.load.errors]).toEqual([step, [], []]);
   }
 

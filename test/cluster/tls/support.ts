@@ -27,7 +27,7 @@ export function clientTls({
 /** One command to one node. @throws Error what the server answers, or how it closes the door */
 export async function ask(
   { address, port }: Endpoint,
-  options: RedisOptions,
+  options: Pick<RedisOptions, "username" | "password" | "tls">,
   command: string,
   ...args: string[]
 ): Promise<unknown> {
@@ -55,7 +55,10 @@ export async function ask(
   }
 }
 
-export async function clusterClient(project: Project, options: ClusterOptions = {}): Promise<Cluster> {
+export async function clusterClient(
+  project: Project,
+  options: Pick<ClusterOptions, "scaleReads"> = {},
+): Promise<Cluster> {
   const { username, password, tls } = await project.credentials();
   const nodes = await project.nodes();
   return new Cluster(
@@ -65,7 +68,6 @@ export async function clusterClient(project: Project, options: ClusterOptions = 
       redisOptions: {
         ...(password === undefined ? {} : { username, password }),
         tls: clientTls(tls ?? {}),
-        ...options.redisOptions,
       },
     },
   );
