@@ -14,12 +14,9 @@ export interface ReadKey {
  * @returns what is wrong and what to do, as text
  */
 export function readPrivateKey(parse: typeof utils.parseKey, text: string, passphrase?: string): ReadKey | string {
+  const problem = problemOfKeyText(text);
+  if (problem !== undefined) return `privateKey ${problem}`;
   const given = text.trim();
-  if (given === "") return "privateKey is empty; give the text of the key, not the name of its file";
-  if (/^(ssh|ecdsa|sk)-|^-----BEGIN (RSA )?PUBLIC KEY|^---- BEGIN SSH2 PUBLIC/.test(given))
-    return "privateKey is a public key; give its private half (the file without .pub)";
-  if (!given.includes("\n") && !given.includes("BEGIN"))
-    return "privateKey is no key (it is a single line; a file's name, perhaps?); give the text of the key";
   const pkcs8 = /-----BEGIN (ENCRYPTED )?PRIVATE KEY-----/.test(given);
   const read = pkcs8 ? fromPkcs8(given, passphrase) : given;
   if (typeof read !== "string") return read.problem;
@@ -28,6 +25,17 @@ export function readPrivateKey(parse: typeof utils.parseKey, text: string, passp
   const key = Array.isArray(parsed) ? parsed[0] : parsed;
   if (!key?.isPrivateKey()) return "privateKey holds no private key; give the text of the private key's file";
   return { key, shown: `${key.type} ${fingerprintOf(key.getPublicSSH())}` };
+}
+
+/** What cannot be a private key, without reading it. Nothing of it is in the answer; undefined where it may be one. */
+export function problemOfKeyText(text: string): string | undefined {
+  const given = text.trim();
+  if (given === "") return "is empty; give the text of the key, not the name of its file";
+  if (/^(ssh|ecdsa|sk)-|^-----BEGIN (RSA )?PUBLIC KEY|^---- BEGIN SSH2 PUBLIC/.test(given))
+    return "is a public key; give its private half (the file without .pub)";
+  if (!given.includes("\n") && !given.includes("BEGIN"))
+    return "is no key (it is a single line; a file's name, perhaps?); give the text of the key";
+  return undefined;
 }
 
 const NO_PASSPHRASE = "privateKey is encrypted; give privateKeyPassword, or a key without passphrase";
