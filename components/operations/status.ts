@@ -11,6 +11,7 @@ import {
 import { countSlots, expandSlots, formatRange, SLOT_COUNT } from "../formation/slots";
 import { NO_SHARD, UNKNOWN_ZONE } from "./discover";
 import { goalOfInventory, membersOfInventory } from "./goal";
+import type { HostStatus } from "./hosts/judge";
 import { remedyFor } from "./remedies";
 
 /** A cluster as it is at one moment, judged by what its topology promises. Plain: this is what `status --json` prints. */
@@ -28,6 +29,8 @@ export interface StatusReport {
   readonly shards: readonly ShardStatus[];
   /** What differs from a healthy cluster, in a stable order. */
   readonly issues: readonly StatusIssue[];
+  /** What servers ask of their hosts, by address. Warnings: none of it makes a cluster degraded. */
+  readonly hosts: readonly HostStatus[];
 }
 
 export interface ShardStatus {
@@ -74,6 +77,7 @@ export function reportStatus(
   inventory: ClusterInventory,
   observation: ClusterObservation,
   observedAt: string,
+  hosts: readonly HostStatus[] = [],
 ): StatusReport {
   const goal = goalOfInventory(inventory);
   const alive = answering(observation);
@@ -91,6 +95,7 @@ export function reportStatus(
     slots: slotCounts(observation),
     shards: layoutOf(goal, observation).map((shard) => shardStatus(inventory, shard, observation)),
     issues,
+    hosts,
   };
 }
 
