@@ -8,5 +8,10 @@ import type { Duplex } from "node:stream";
 export interface Proxy {
   /** A stream to that address, as the far end sees it. @throws Error that names the proxy and what it said */
   connect(host: string, port: number): Promise<Duplex>;
+  /**
+   * Makes the part of the way that all nodes share, where there is one and it is not there: so that its own time does not count as
+   * a node's. @throws Error as `connect` does
+   */
+  ready?(): Promise<void>;
   close(): void;
 }

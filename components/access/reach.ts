@@ -66,27 +66,37 @@ export class Reach {
     }
   }
 
+  /** Makes what all ways to nodes have in common, so that its time does not count as a node's. @throws Error of the proxy */
+  async ready(): Promise<void> {
+    await this.#proxy?.ready?.();
+  }
+
   /**
    * Whether anything listens there, without a word to it.
    * @returns what is in the way: an error's code, or "no answer"; undefined where nothing is
    */
   async tryPort(place: Place, timeoutMilliseconds: number): Promise<string | undefined> {
-    // A proxy has its own way to go first.
+    // The far end has some way to go, too.
     const limit = this.#proxy ? timeoutMilliseconds + PROXIED_MORE_MILLISECONDS : timeoutMilliseconds;
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<string>((resolve) => {
-      timer = setTimeout(() => resolve("no answer"), limit);
-    });
-    const tried = this.#raw(place, limit).then(
-      (stream) => {
-        stream.on("error", () => {});
-        stream.destroy();
-        return undefined;
-      },
-      (error: NodeJS.ErrnoException) => (error.code === "ETIMEDOUT" ? "no answer" : (error.code ?? error.message)),
-    );
+    // Late, it may fail with nobody left to hear of it.
+    const tried = async () => {
+      const stream = await this.#raw(place, limit);
+      stream.on("error", () => {});
+      stream.destroy();
+      return undefined;
+    };
     try {
-      return await Promise.race([tried, late]);
+      await this.ready();
+      const late = new Promise<string>((resolve) => {
+        timer = setTimeout(() => resolve(NO_ANSWER), limit);
+      });
+      const outcome = tried();
+      outcome.catch(() => {});
+      return await Promise.race([outcome, late]);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      return code === "ETIMEDOUT" ? NO_ANSWER : (code ?? message);
     } finally {
       clearTimeout(timer);
     }
@@ -102,6 +112,7 @@ export class Reach {
 }
 
 const PROXIED_MORE_MILLISECONDS = 1_000;
+const NO_ANSWER = "no answer";
 
 function connectDirectly({ address, port }: Place, timeoutMilliseconds: number): Promise<net.Socket> {
   return new Promise((resolve, reject) => {

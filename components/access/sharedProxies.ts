@@ -14,9 +14,13 @@ export function shareProxy(access: ProxyAccess): ProxyPort {
   shared.users++;
   open.set(key, shared);
   let closed = false;
+  const way = async () => {
+    if (closed) throw new Error("the way to the nodes was closed here");
+    return shared.proxy;
+  };
   return {
-    connect: (host, port) =>
-      closed ? Promise.reject(new Error("the way to the nodes was closed here")) : shared.proxy.connect(host, port),
+    connect: async (host, port) => (await way()).connect(host, port),
+    ready: async () => (await way()).ready?.(),
     close: () => {
       if (closed) return;
       closed = true;

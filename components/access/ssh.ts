@@ -3,10 +3,11 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout } from "node:timers/promises";
+import { PROXY_DEFAULTS } from "./defaults";
 import { type ExpectedHostKey, readHostKey, readKnownHosts } from "./hostKeys";
 import type { Proxy as ProxyPort } from "./proxy";
 import { ProxyError } from "./proxyError";
-import { DEFAULT_USER, readCredentials } from "./sshLogin";
+import { readCredentials } from "./sshLogin";
 import { type Dial, DialError, dial, type SshSession } from "./sshSession";
 import type { ProxyAccess } from "./types";
 
@@ -18,9 +19,6 @@ export interface SshSurroundings {
   readonly knownHosts?: readonly string[];
 }
 
-export const DEFAULT_PORT = 22;
-export const DEFAULT_DIAL_ERROR_LIMIT = 10;
-export const DEFAULT_PER_DIAL_TIMEOUT = 15;
 /** After a try that failed: as long, then half as long again each time, up to the most. */
 const PAUSE_MILLISECONDS = { first: 250, most: 5_000 };
 /** Who asks again this soon after a failure gets the same answer: a server that refuses is not to be stormed. */
@@ -37,7 +35,7 @@ export function openSshProxy(access: ProxyAccess, surroundings: SshSurroundings 
 }
 
 /** `user@host:port`, as errors show it. */
-export function nameOf({ host, port = DEFAULT_PORT, user = DEFAULT_USER }: ProxyAccess): string {
+export function nameOf({ host, port = PROXY_DEFAULTS.port, user = PROXY_DEFAULTS.user }: ProxyAccess): string {
   return `${user}@${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
@@ -67,6 +65,10 @@ class SshProxy implements ProxyPort {
         if (!again || !session.isLost) throw error;
       }
     }
+  }
+
+  async ready(): Promise<void> {
+    await this.#connected();
   }
 
   close(): void {
@@ -102,7 +104,12 @@ class SshProxy implements ProxyPort {
   }
 
   async #dialPatiently(onLost: () => void): Promise<SshSession> {
-    const { host, port = DEFAULT_PORT, user = DEFAULT_USER, dialErrorLimit = DEFAULT_DIAL_ERROR_LIMIT } = this.#access;
+    const {
+      host,
+      port = PROXY_DEFAULTS.port,
+      user = PROXY_DEFAULTS.user,
+      dialErrorLimit = PROXY_DEFAULTS.dialErrorLimit,
+    } = this.#access;
     const { signal } = this.#closed;
     const name = nameOf(this.#access);
     const ssh2 = (await import("ssh2")).default;
@@ -111,7 +118,7 @@ class SshProxy implements ProxyPort {
       port,
       user,
       name,
-      timeoutSeconds: this.#access.perDialTimeout ?? DEFAULT_PER_DIAL_TIMEOUT,
+      timeoutSeconds: this.#access.perDialTimeout ?? PROXY_DEFAULTS.perDialTimeout,
       expected: await this.#expectedHostKey(host, port, name),
       credentials: await readCredentials(ssh2, this.#access, name, this.#surroundings.env ?? process.env),
     };

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { AnyAuthMethod, AuthenticationType, BaseAgent } from "ssh2";
+import { PROXY_DEFAULTS } from "./defaults";
 import { readPrivateKey } from "./privateKey";
 import { ProxyError, said } from "./proxyError";
 import type { ProxyAccess } from "./types";
@@ -27,7 +28,7 @@ export async function readCredentials(
   name: string,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<Credentials> {
-  const { user: username = DEFAULT_USER, password, privateKey, privateKeyPassword } = access;
+  const { user: username = PROXY_DEFAULTS.user, password, privateKey, privateKeyPassword } = access;
   const attempts: Attempt[] = [];
   if (privateKey !== undefined) {
     const read = readPrivateKey(ssh2.utils.parseKey, privateKey, privateKeyPassword);
@@ -71,8 +72,6 @@ export async function readCredentials(
     );
   return { attempts, agentKeys };
 }
-
-export const DEFAULT_USER = "root";
 
 /** @throws ProxyError where no agent answers */
 async function countKeys(agent: BaseAgent, socket: string, name: string): Promise<number> {

@@ -29,11 +29,11 @@ export class DialError extends ProxyError {
   }
 }
 
-/** A server that is silent for this long is gone, and what hangs on it is told. */
-const PING_MILLISECONDS = 2_000;
+/** A server that is silent for about 15 s, as long as a command may take, is gone, and what hangs on it is told. */
+const PING_MILLISECONDS = 1_500;
 const PINGS = 9;
-/** As long as a node may take that is reached directly. */
-const FORWARD_MILLISECONDS = 5_000;
+/** Less than a look at a node may take, which so ends with the cause; longer than from one ping to the next. */
+const FORWARD_MILLISECONDS = 2_500;
 /** Reasons of RFC 4254 for which a channel is not opened. */
 const PROHIBITED = 1;
 const CONNECT_FAILED = 2;
@@ -109,7 +109,10 @@ export class SshSession {
         `${this.#name} gets no answer of ${node} within ${seconds} s; is the node running, and may the proxy reach it (firewall, security group)?`,
         "ETIMEDOUT",
       );
-    return this.#lose(`silent for ${seconds} s`);
+    // It may stand still for a moment, and others wait for answers; that it is gone is for its pings to say.
+    return new ProxyError(
+      `proxy ${this.#name}: no word from it for ${seconds} s; is the server overloaded, or the network between here and there gone?`,
+    );
   }
 
   /** What hangs on a connection that is no good is lost with it; the next stream gets a new one. */

@@ -4,10 +4,15 @@ import type { Refusal } from "./refusals";
 /** An error about the way to all nodes begins like this; one about a node that is not reached by it does not. */
 const WAY = /^proxy /;
 
+/** Whether it is the way that all nodes share that fails; it says nothing about this one. */
+export function isWayThatFails({ reason }: Pick<SilentNode, "reason">): boolean {
+  return WAY.test(reason);
+}
+
 /** Nodes that do not answer, one by one; where nothing is known but that the way to them fails, that is said once. */
 export function silentNodes(nodes: readonly NodeObservation[], subject: string, remedy: string): Refusal[] {
   const silent = nodes.filter((n): n is SilentNode => !n.answering);
-  const ways = [...new Set(silent.map((n) => n.reason).filter((reason) => WAY.test(reason)))];
+  const ways = [...new Set(silent.filter(isWayThatFails).map((n) => n.reason))];
   return [
     ...ways.map((reason): Refusal => {
       const names = silent.filter((n) => n.reason === reason).map((n) => n.name);
@@ -20,7 +25,7 @@ export function silentNodes(nodes: readonly NodeObservation[], subject: string, 
       };
     }),
     ...silent
-      .filter((n) => !WAY.test(n.reason))
+      .filter((n) => !isWayThatFails(n))
       .map(
         ({ name, endpoint: { address, port }, reason }): Refusal => ({
           kind: "silent-node",

@@ -78,6 +78,11 @@ export class Connections {
   async send(endpoint: NodeEndpoint, commands: readonly Command[], options: SendOptions = {}): Promise<Answer[]> {
     if (commands.length === 0) return [];
     const { binary = false, withinMilliseconds } = options;
+    try {
+      await this.#reach.ready();
+    } catch (error) {
+      return commands.map((): Answer => ({ ok: false, error: error as Error }));
+    }
     const answers = this.#exchange(endpoint, commands, binary);
     if (withinMilliseconds === undefined) return answers;
     const timer = new AbortController();

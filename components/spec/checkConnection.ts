@@ -1,3 +1,4 @@
+import { PROXY_DEFAULTS } from "../access/defaults";
 import { readHostKey } from "../access/hostKeys";
 import { problemOfKeyText } from "../access/privateKey";
 import { type Problems, readInteger, readObject, refuseUnknownKeys, show } from "./reader";
@@ -34,7 +35,7 @@ export function checkConnection(problems: Problems, value: unknown): void {
   if (!problems.isSound(at)) return;
   refuseUnknownKeys(problems, `${at}.`, proxy, PROXY_ARGUMENTS);
   checkHost(problems, `${at}.host`, proxy["host"]);
-  readInteger(problems, `${at}.port`, proxy["port"], 22, {
+  readInteger(problems, `${at}.port`, proxy["port"], PROXY_DEFAULTS.port, {
     least: 1,
     most: 65_535,
     use: "use the port of the SSH server, 22 by default",
@@ -53,11 +54,11 @@ export function checkConnection(problems: Problems, value: unknown): void {
   if (problem !== undefined) problems.error(`${at}.privateKey`, problem);
   if (proxy["privateKeyPassword"] !== undefined && key === undefined)
     problems.error(`${at}.privateKeyPassword`, "is given without a privateKey; give both, or neither");
-  readInteger(problems, `${at}.dialErrorLimit`, proxy["dialErrorLimit"], 10, {
+  readInteger(problems, `${at}.dialErrorLimit`, proxy["dialErrorLimit"], PROXY_DEFAULTS.dialErrorLimit, {
     least: 0,
     use: "use the number of tries, or 0 to try for ever",
   });
-  readInteger(problems, `${at}.perDialTimeout`, proxy["perDialTimeout"], 15, {
+  readInteger(problems, `${at}.perDialTimeout`, proxy["perDialTimeout"], PROXY_DEFAULTS.perDialTimeout, {
     least: 0,
     most: DAY_SECONDS,
     use: "use the seconds that one try may take, or 0 for no limit",
