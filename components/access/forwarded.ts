@@ -23,6 +23,16 @@ export class Forwarded extends Duplex {
     });
   }
 
+  /** Clients of sockets call it; here the connection that carries the channel has its own. */
+  setKeepAlive(): this {
+    return this;
+  }
+
+  /** As `setKeepAlive`. */
+  setNoDelay(): this {
+    return this;
+  }
+
   override _read(): void {
     this.#channel.resume();
   }
