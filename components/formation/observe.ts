@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { ProxyError } from "../access/proxyError";
 import { parseAclLine } from "../config/aclList";
 import { hostAndPort, type NodeEndpoint } from "../config/types";
 import type { ObservedCertificates } from "./certificates";
@@ -230,6 +231,7 @@ function withoutCluster(name: string, endpoint: NodeEndpoint, fields: Record<str
 /** What went wrong, short enough for one line. */
 export function reasonOf(error: Error): string {
   const code = (error as { code?: string }).code;
+  if (error instanceof ProxyError && code !== "ECONNREFUSED") return error.message;
   if (code === "ECONNREFUSED") return "connection refused (no server listens there)";
   if (code === "ETIMEDOUT" || /timed? ?out/i.test(error.message)) return "no answer in time";
   if (LOGIN_REFUSED.test(error.message))
