@@ -46,7 +46,10 @@ export function declare(
   platform: (spec: ClusterSpec) => Platform,
 ): Declaration {
   const { spec, completed, problems } = validateSpec(name, args, { ...facts, checkRedisConfig, checkCommandRules });
-  const unknown = completed.zones.length > 0 ? unknownNodes(completed, (args as Partial<ClusterArgs> | null)?.tls?.nodeCertificates) : [];
+  const unknown =
+    completed.zones.length > 0
+      ? unknownNodes(completed, (args as Partial<ClusterArgs> | null)?.tls?.nodeCertificates)
+      : [];
   problems.push(...unknown);
   if (!spec || unknown.length > 0) throw new pulumi.RunError(formatProblems(name, problems));
   const given = Object.entries(args).flatMap(([argument, value]) => (value === undefined ? [] : [argument]));
