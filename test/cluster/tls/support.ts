@@ -1,4 +1,4 @@
-import { Cluster, type ClusterOptions, Redis, type RedisOptions } from "ioredis";
+import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { ClusterCredentials, InventoryNode } from "../../../components/cluster/inventory";
 import type { Project } from "../../support/project";
 
@@ -55,16 +55,18 @@ export async function ask(
   }
 }
 
-export async function clusterClient(
-  project: Project,
-  options: Pick<ClusterOptions, "scaleReads"> = {},
-): Promise<Cluster> {
+/** An ordinary client; host names that nodes announce mean nothing here, so it goes by their addresses. */
+export async function clusterClient(project: Project): Promise<Cluster> {
   const { username, password, tls } = await project.credentials();
   const nodes = await project.nodes();
   return new Cluster(
     nodes.map(({ address, port }) => ({ host: address, port })),
     {
-      ...options,
+      natMap: Object.fromEntries(
+        nodes.flatMap(({ hostname, address, port }) =>
+          hostname === undefined ? [] : [[`${hostname}:${port}`, { host: address, port }]],
+        ),
+      ),
       redisOptions: {
         ...(password === undefined ? {} : { username, password }),
         tls: clientTls(tls ?? {}),
