@@ -16,7 +16,7 @@ const ZONES = ["a", "b", "c"];
 
 function certificate(authority: TlsIdentity, usage: "node" | "client", address: string): Promise<TlsIdentity> {
   const names = { commonName: usage, addresses: [address], dnsNames: [] };
-  return issueCertificate(authority, { ...names, usage, days: 1, now: new Date() });
+  return issueCertificate(authority, { ...names, usage, days: 30, now: new Date() });
 }
 
 export interface HostAddress {

@@ -17,7 +17,7 @@ describe.skipIf(!servers)("given hosts that speak TLS only", () => {
     const program = servers?.[process.env.FULL ? "valkey-9.1" : "redis-7.0"];
     if (!program) return context.skip("no servers");
     const [authority, another] = await Promise.all(
-      ["ours", "another"].map((commonName) => makeAuthority({ commonName, days: 1, now: new Date() })),
+      ["ours", "another"].map((commonName) => makeAuthority({ commonName, days: 60, now: new Date() })),
     );
     if (!authority || !another) throw new Error("no authority");
     const hosts = await Hosts.start(program, { count: 6, authority, password: "hosts-password-1234" });
