@@ -54,11 +54,9 @@ describe.skipIf(!servers).each(NAMES)("%s, TLS by address", (name) => {
 
   test("an address that the certificate does not have is refused", async (context) => {
     const inventory = cluster.inventory();
-    const forwarders = [];
     for (const node of inventory.shards.flatMap(({ nodes }) => nodes)) {
       const forwarder = await Forwarder.start(node);
       context.onTestFinished(() => forwarder.stop());
-      forwarders.push(forwarder);
       Object.assign(node, { address: "127.0.0.1", port: forwarder.port });
     }
     const used = open(context, clusterOptions(inventory, cluster.credentials()));
