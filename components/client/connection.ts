@@ -164,5 +164,5 @@ function nodeOf(
   const aliases = [...new Set([host, address])].map((each) => keyOf({ host: each, port }));
   const tunnel = aliases.map((key) => tunnels.get(key)).find((each) => each !== undefined);
   const way = tunnel ?? { host, port };
-  return { name, zone, shard, role, host, port, connectHost: way.host, connectPort: way.port, aliases };
+  return { name, zone, shard, role, address, host, port, connectHost: way.host, connectPort: way.port, aliases };
 }

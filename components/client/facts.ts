@@ -31,7 +31,9 @@ export interface NodeFacts {
   shard: string;
   /** `master` or `replica`, when the inventory was made. */
   role: string;
-  /** As the cluster announces it. */
+  /** Its IP address. */
+  address: string;
+  /** As the cluster announces it: its host name where it has one, else its address. */
   host: string;
   port: number;
   /** Where to connect to: the same, or the node's tunnel. */

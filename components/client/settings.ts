@@ -30,6 +30,7 @@ export interface ClientNode {
   readonly shard: string;
   /** As it was when the inventory was made; failovers move it. */
   readonly role: string;
+  readonly address: string;
   /** What the node announces: its host name where it has one, else its address. */
   readonly host: string;
   readonly port: number;

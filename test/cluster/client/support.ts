@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Redis } from "ioredis";
 import type { ClusterCredentials, ClusterInventory, InventoryNode } from "../../../components/cluster/inventory";
+import { keySlot } from "../../../components/spec/keySlot";
 import { Authority, type Certificate } from "../../support/certificates";
 import { until } from "../../support/formation";
 import { Forwarder } from "../../support/forwarder";
@@ -198,6 +199,26 @@ export class ClientCluster {
     this.#servers.delete(name);
     this.#admins.delete(name);
     await server?.stop("SIGKILL");
+  }
+
+  /** While the slot of this key is on its way to another master: what is not there is asked for at the new owner. */
+  async opened(key: string, work: () => Promise<void>): Promise<void> {
+    const slot = keySlot(key);
+    const [first] = SLOTS;
+    const [from, to] = slot <= first[1] ? ["shard-0-zone-a", "shard-1-zone-b"] : ["shard-1-zone-b", "shard-0-zone-a"];
+    const ids = [await this.ask(from, "CLUSTER", "MYID"), await this.ask(to, "CLUSTER", "MYID")].map(String);
+    for (const existing of (await this.ask(from, "CLUSTER", "GETKEYSINSLOT", slot, 100)) as string[])
+      await this.ask(from, "DEL", existing);
+    await this.ask(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0] ?? "");
+    await this.ask(from, "CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1] ?? "");
+    try {
+      await work();
+      if (Number(await this.ask(to, "CLUSTER", "COUNTKEYSINSLOT", slot)) === 0)
+        throw new Error("nobody asked the new owner");
+    } finally {
+      await this.ask(from, "CLUSTER", "SETSLOT", slot, "STABLE");
+      await this.ask(to, "CLUSTER", "SETSLOT", slot, "STABLE");
+    }
   }
 
   /** A number of each running node's INFO. */

@@ -22,7 +22,7 @@ export interface Used {
 export function open(
   { onTestFinished }: TestContext,
   setup: ClusterClientSetup,
-  more: { shardedSubscribers?: boolean } = {},
+  more: { shardedSubscribers?: boolean; slotsRefreshInterval?: number } = {},
 ): Used {
   const client = handleChanges(new Cluster(setup.seeds, { ...setup.options, ...more }));
   onTestFinished(() => client.disconnect());
