@@ -22,30 +22,33 @@ describe.skipIf(!servers)("examples/application, copied out of this repository",
     const directory = realpathSync(mkdtempSync(join(tmpdir(), "prc-example-")));
     context.onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
     cpSync(join(repository, "examples/application"), directory, { recursive: true });
-    mkdirSync(join(directory, "node_modules"));
     const manifest = JSON.parse(readFileSync(join(directory, "package.json"), "utf8")) as Record<string, object>;
-    for (const name of Object.keys(manifest["dependencies"] ?? {}))
+    mkdirSync(join(directory, "node_modules/@types"), { recursive: true });
+    for (const name of Object.keys({ ...manifest["dependencies"], ...manifest["devDependencies"] }))
       symlinkSync(
         name === "pulumi-redis-cluster" ? repository : join(repository, "node_modules", name),
         join(directory, "node_modules", name),
       );
 
+    const types = await run(repository, ["node_modules/typescript/bin/tsc", "-p", directory]);
+    expect(types).toEqual({ code: 0, stdout: "", stderr: "" });
     const outputs = JSON.stringify({ inventory: cluster.inventory(), credentials: cluster.credentials(), seeds: [] });
     for (const visits of ["1", "2"]) {
-      const { code, stdout, stderr } = await run(directory, outputs);
+      const { code, stdout, stderr } = await run(directory, ["index.ts"], outputs);
       expect(stderr).toBe("");
-      expect(JSON.parse(stdout)).toEqual(["name", "Ada", "visits", visits]);
+      expect(JSON.parse(stdout)).toEqual({ name: "Ada", visits });
       expect(code).toBe(0);
     }
   });
 });
 
-function run(directory: string, input: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
+function run(
+  cwd: string,
+  args: readonly string[],
+  input = "",
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((settled, failed) => {
-    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "index.ts"], {
-      cwd: directory,
-      stdio: "pipe",
-    });
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...args], { cwd, stdio: "pipe" });
     let [stdout, stderr] = ["", ""];
     child.stdout.on("data", (data) => {
       stdout += data;
