@@ -28,7 +28,7 @@ function load(work: (round: number) => Promise<unknown>) {
     await done;
     return { rounds, longest, errors };
   };
-  return { rounds: () => rounds, end };
+  return { rounds: () => rounds, errors, end };
 }
 
 /** What was told, in order: event and node. */
@@ -98,6 +98,7 @@ describe.skipIf(!servers).each(NAMES)("%s, through tunnels with TLS", (server) =
     const since = reading.rounds();
     await until("the replica is told to be gone", () => events.includes(`left ${replica}`), 30_000);
     // Every third one is of its shard, and none of them waited until all agree that it is gone.
+    expect(reading.errors).toEqual([]);
     expect(reading.rounds() - since).toBeGreaterThan(30);
     await cluster.startNode(replica);
     await until("and back", () => events.includes(`joined ${replica}`), 30_000);

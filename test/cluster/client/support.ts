@@ -39,6 +39,9 @@ const SLOTS = [
   [10923, 16383],
 ] as const;
 
+/** Addresses of this process's own, so that no other test takes a port between its choice and its use. */
+const NETWORK = 100 + (process.pid % 100);
+
 /**
  * Three masters with a replica each, formed by plain CLUSTER commands, on the addresses of three zones; for what clients see of it.
  * Under TLS nodes ask for certificates, and an open port without TLS is for the test alone.
@@ -76,7 +79,7 @@ export class ClientCluster {
       for (const follows of [0, 1]) {
         const zone = (shard + follows) % 3;
         const name = `shard-${shard}-${ZONES[zone]}`;
-        const address = process.platform === "linux" ? `127.0.${zone + 1}.1` : "127.0.0.1";
+        const address = process.platform === "linux" ? `127.${NETWORK}.${zone + 1}.1` : "127.0.0.1";
         const hostname = options.tls === "names" ? `${name}.redis.test` : undefined;
         const certificate = authority?.issue(name, [hostname ? `DNS:${hostname}` : `IP:${address}`]);
         const plainPort = await free(address);
