@@ -8,7 +8,8 @@ export interface ClientSettings {
   client?: string;
   /**
    * Which nodes of a shard answer reads; writes go to masters always. `"replicas"`: its replicas, and its master only while no
-   * replica can be reached; `"all"`: any of them. Replicas answer with what they have, which may be older. Default: `"masters"`.
+   * replica can be reached; `"all"`: any of them. Replicas answer with what they have, which may be older, and
+   * may lack keys that have moved to another shard while slots move key by key. Default: `"masters"`.
    */
   readFrom?: "masters" | "replicas" | "all";
   /**

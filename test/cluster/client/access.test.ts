@@ -33,7 +33,15 @@ describe.skipIf(!servers).each(NAMES)("%s, TLS by address", (name) => {
     const { client, errors } = open(context, setup, SHARDED);
     await use(client);
     for (let i = 0; i < 60; i++) await client.get(`session:${TAGS[i % 3]}`);
-    expect(errors).toEqual([]);
+    // A slot on its way: the new owner is asked through its tunnel too.
+    const toMasters = open(context, clusterOptions(cluster.inventory(), cluster.credentials(), { tunnels }));
+    await cluster.opened(TAGS[0] ?? "", async () => {
+      const key = `session:${TAGS[0]}`;
+      expect(await toMasters.client.set(key, "ahead")).toBe("OK");
+      expect(await toMasters.client.get(key)).toBe("ahead");
+    });
+    expect([...errors, ...toMasters.errors]).toEqual([]);
+    toMasters.client.disconnect();
     client.disconnect();
     const after = await cluster.connections();
     for (const [node, forwarder] of byNode) {
@@ -113,7 +121,15 @@ describe.skipIf(!servers).each(NAMES)("%s, TLS by host name", (name) => {
     const { client, errors } = open(context, setup, SHARDED);
     await use(client);
     for (let i = 0; i < 60; i++) await client.get(`session:${TAGS[i % 3]}`);
-    expect(errors).toEqual([]);
+    // A slot on its way: the new owner is asked through its tunnel too.
+    const toMasters = open(context, clusterOptions(cluster.inventory(), cluster.credentials(), { tunnels }));
+    await cluster.opened(TAGS[0] ?? "", async () => {
+      const key = `session:${TAGS[0]}`;
+      expect(await toMasters.client.set(key, "ahead")).toBe("OK");
+      expect(await toMasters.client.get(key)).toBe("ahead");
+    });
+    expect([...errors, ...toMasters.errors]).toEqual([]);
+    toMasters.client.disconnect();
     client.disconnect();
     const after = await cluster.connections();
     for (const [node, forwarder] of byNode) {
