@@ -7,7 +7,7 @@ interface NodeConnection {
 /** Chooses one of a slot's nodes for a read, master first; undefined stands for a node without a connection. */
 export type ReadBalancer = (nodes: readonly (NodeConnection | undefined)[]) => NodeConnection | undefined;
 
-/** How long commands wait in a connection that is being made, and how long a node that could not be reached is left alone. */
+/** How long commands wait in a connection that is being made, and how long a node is left alone whose connection was lost. */
 const OPENING_MILLISECONDS = 250;
 const LEFT_ALONE_MILLISECONDS = 2_000;
 
@@ -17,31 +17,37 @@ const LEFT_ALONE_MILLISECONDS = 2_000;
  * @param all whether masters answer reads beside replicas
  */
 export function readBalancer(all: boolean, now: () => number = Date.now): ReadBalancer {
-  // By host:port, since ioredis makes a new connection whenever one has failed.
-  const opening = new Map<string, { readonly connection: NodeConnection; readonly since: number }>();
+  // By host:port, since ioredis makes a new connection whenever one was lost or could not be made.
+  const known = new Map<string, { connection: NodeConnection; since: number; lostAt?: number }>();
+  const note = (connection: NodeConnection) => {
+    const key = keyOf(connection);
+    if (known.get(key)?.connection !== connection) known.set(key, { connection, since: now() });
+  };
 
   const usable = (node: NodeConnection | undefined): node is NodeConnection => {
     if (!node) return false;
-    const key = `${node.options.host}:${node.options.port}`;
     if (node.status === "ready") {
-      opening.delete(key);
+      note(node);
       return true;
     }
     // A connection is made with the first command that it gets.
     if (!["wait", "connecting", "connect"].includes(node.status)) return false;
-    const attempt = opening.get(key);
-    if (attempt?.connection === node) return now() - attempt.since < OPENING_MILLISECONDS;
-    return !attempt || now() - attempt.since >= LEFT_ALONE_MILLISECONDS;
+    const last = known.get(keyOf(node));
+    if (!last) return true;
+    if (last.connection === node) return now() - last.since < OPENING_MILLISECONDS;
+    last.lostAt ??= now();
+    return now() - last.lostAt >= LEFT_ALONE_MILLISECONDS;
   };
 
   return (nodes) => {
     const [master, ...replicas] = nodes;
     const candidates = (all ? nodes : replicas).filter(usable);
     const chosen = candidates[Math.floor(Math.random() * candidates.length)] ?? master;
-    if (chosen && chosen.status !== "ready") {
-      const key = `${chosen.options.host}:${chosen.options.port}`;
-      if (opening.get(key)?.connection !== chosen) opening.set(key, { connection: chosen, since: now() });
-    }
+    if (chosen) note(chosen);
     return chosen;
   };
+}
+
+function keyOf({ options: { host, port } }: NodeConnection): string {
+  return `${host}:${port}`;
 }

@@ -94,6 +94,8 @@ describe.skipIf(!servers).each(NAMES)("%s, through tunnels with TLS", (server) =
     const reading = load((round) => client.get(`session:${TAGS[round % 3]}`));
     await until("work is under way", () => reading.rounds() > 30);
     const replica = "shard-2-zone-a";
+    // Long enough for a busy machine to tell waiting for it from going on.
+    for (const { name } of cluster.nodes) await cluster.ask(name, "CONFIG", "SET", "cluster-node-timeout", 6_000);
     await cluster.kill(replica);
     const since = reading.rounds();
     await until("the replica is told to be gone", () => events.includes(`left ${replica}`), 30_000);

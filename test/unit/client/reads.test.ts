@@ -36,9 +36,14 @@ test("a replica that does not come up is left alone, however often a connection 
   expect(balance([master, first])).toBe(master);
   const second = node(2, "wait");
   expect(balance([master, second])).toBe(master);
-  now = 2_100;
+  now = 2_300;
   expect(balance([master, second])).toBe(second);
   second.status = "ready";
   now = 9_000;
   expect(balance([master, second])).toBe(second);
+  // Lost later, it is not tried again at once either.
+  const third = node(2, "wait");
+  expect(balance([master, third])).toBe(master);
+  now = 11_000;
+  expect(balance([master, third])).toBe(third);
 });
