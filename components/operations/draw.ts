@@ -27,7 +27,8 @@ export function drawStatus(report: StatusReport, canvas: Canvas): string[] {
   ];
 }
 
-function heading({ name, engine, shards, nodes, healthy, issues }: StatusReport, paint: Paint): string {
+function heading(report: StatusReport, paint: Paint): string {
+  const { name, engine, shards, nodes, healthy, issues, certificatesExpire } = report;
   const zones = new Set(shards.flatMap((s) => s.nodes.map((n) => n.zone)).filter((zone) => zone !== "-"));
   const verdict =
     nodes.answering === 0
@@ -42,6 +43,7 @@ function heading({ name, engine, shards, nodes, healthy, issues }: StatusReport,
       ? count(nodes.total, "node")
       : `${nodes.answering} of ${count(nodes.total, "node")} answering`,
     ...(zones.size > 0 ? [count(zones.size, "zone")] : []),
+    ...(certificatesExpire === undefined ? [] : [`TLS until ${certificatesExpire.slice(0, 10)}`]),
   ];
   return `${paint.bold(name)}  ${parts.join(" · ")}  ${verdict}`;
 }

@@ -5,9 +5,10 @@ import { drawStatus } from "../draw";
 import { observeStatus } from "../observeInventory";
 import { coloured, plain } from "../paint";
 import type { StatusReport } from "../status";
+import { ACCESS_HELP, ACCESS_OPTIONS, readAccess } from "./access";
 import { type Console, EXIT } from "./console";
 import { PROXY_HELP, PROXY_OPTIONS, readProxy } from "./proxy";
-import { accessOf, findTarget, TARGET_HELP, TARGET_OPTIONS, type Target } from "./target";
+import { findTarget, TARGET_HELP, TARGET_OPTIONS, type Target } from "./target";
 import { parseOptions, UsageError, type Verb } from "./verb";
 
 const WATCH_MILLISECONDS = 2_000;
@@ -26,6 +27,8 @@ export const status: Verb = {
     "",
     TARGET_HELP,
     "",
+    ACCESS_HELP,
+    "",
     PROXY_HELP,
     "",
     "Lines with ! are warnings of host settings, which do not count for the exit code.",
@@ -34,6 +37,7 @@ export const status: Verb = {
   async run(args, console) {
     const options = parseOptions(args, {
       ...TARGET_OPTIONS,
+      ...ACCESS_OPTIONS,
       ...PROXY_OPTIONS,
       json: { type: "boolean" },
       watch: { type: "boolean" },
@@ -41,6 +45,8 @@ export const status: Verb = {
     });
     if (options.json && options.watch) throw new UsageError("--json and --watch exclude each other");
     const proxy = await readProxy(options, console);
+    if (options.inventory === "-" && options.credentials === "-")
+      throw new UsageError("--inventory and --credentials cannot both come from standard input");
     const target = await findTarget(options, console);
     const canvas = {
       paint: console.isTerminal && !options["no-color"] && !console.env.NO_COLOR ? coloured : plain,
@@ -52,7 +58,7 @@ export const status: Verb = {
         : reports.map((report) => drawStatus(report, canvas).join("\n")).join("\n\n");
     const known = "access" in target ? target.access : undefined;
     const connections = new Connections(CLIENT_NAME, {
-      ...(known ?? accessOf(console.env)),
+      ...(await readAccess(options, known, console)),
       ...(proxy === undefined ? {} : { proxy }),
     });
     try {

@@ -157,7 +157,7 @@ async function startNode(
   const endpoint = { address: "127.0.0.1", port, busPort: port + 10_000 };
   const directives = mergeDirectives(
     clusterDirectives(aSpec({ engine })),
-    endpointDirectives(endpoint, { certFile, keyFile, caFile, authClients: "yes" }),
+    endpointDirectives(endpoint, { certFile, keyFile, caFile }),
     { boot: storageDirectives({ dir, logfile }), live: [] },
   );
   const conf = renderRedisConf(allDirectives(directives));
