@@ -57,6 +57,11 @@ export class Connections {
     this.#drop(hostAndPort(endpoint));
   }
 
+  /** Whether nodes are in a network that this machine need not know. */
+  get isProxied(): boolean {
+    return this.#access.proxy !== undefined;
+  }
+
   /** Whether a port can be reached the way that nodes are. @returns what is in the way, such as ECONNREFUSED; undefined where nothing is */
   tryPort(address: string, port: number, withinMilliseconds: number): Promise<string | undefined> {
     return this.#reach.tryPort({ address, port }, withinMilliseconds);

@@ -11,6 +11,7 @@ import { outlineAdoption } from "../outlineAdoption";
 import { plan } from "../plan";
 import { type Recognized, recognize } from "../recognize";
 import type { Refusal } from "../refusals";
+import { isWayThatFails } from "../silent";
 import { type Access, Connections } from "../wire";
 import {
   beginPlanning,
@@ -158,7 +159,9 @@ async function lookPatiently(inputs: ExistingInputs): Promise<ClusterObservation
   const until = Date.now() + SILENCE_MILLISECONDS;
   for (;;) {
     const observation = await look(inputs);
-    if (observation.nodes.every((n) => n.answering) || Date.now() >= until) return observation;
+    // A way that fails has had its own tries.
+    const settled = observation.nodes.every((n) => n.answering || isWayThatFails(n));
+    if (settled || Date.now() >= until) return observation;
     await setTimeout(200);
   }
 }

@@ -1,6 +1,7 @@
+import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Duplex } from "node:stream";
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from "vitest";
 import { openSshProxy, type SshSurroundings } from "../../../components/access/ssh";
@@ -287,7 +288,49 @@ describe.skipIf(!ssh)("streams through a real sshd", { timeout: 120_000 }, () =>
       expect(await next).toBe("awake");
     },
   );
+
+  test("nothing of it keeps a process alive once it is closed, and who goes directly does not load it", async () => {
+    const built = (file: string) => JSON.stringify(resolve(__dirname, "../../../dist/components", file));
+    const how = JSON.stringify(access({ dialErrorLimit: 0, perDialTimeout: 0 }));
+    const used = await inProcess(`
+      const { openSshProxy } = require(${built("access/ssh.js")});
+      const proxy = openSshProxy(${how});
+      proxy.connect("127.0.0.1", ${echo.port}).then((stream) => {
+        stream.once("data", () => proxy.close());
+        stream.on("error", () => {});
+        stream.write("hello");
+      });`);
+    expect(used).toEqual({ code: 0, loaded: true });
+    const silent = await new Promise<Server>((done) => {
+      const server = createServer((socket) => socket.on("error", () => {})).listen(0, "127.0.0.1", () => done(server));
+    });
+    const { port } = silent.address() as { port: number };
+    const dialing = await inProcess(`
+      const { openSshProxy } = require(${built("access/ssh.js")});
+      const proxy = openSshProxy({ ...${how}, port: ${port} });
+      proxy.connect("127.0.0.1", 1).catch(() => {});
+      setTimeout(() => proxy.close(), 500);`);
+    silent.close();
+    expect(dialing).toEqual({ code: 0, loaded: true });
+    const direct = await inProcess(`
+      const { Connections } = require(${built("formation/wire.js")});
+      const connections = new Connections("test");
+      connections.send({ address: "127.0.0.1", port: 1, busPort: 2 }, [["PING"]]).then(() => connections.close());`);
+    expect(direct).toEqual({ code: 0, loaded: false });
+  });
 });
+
+/** Runs a program until it ends by itself. @returns its exit code, and whether ssh2 was loaded */
+async function inProcess(source: string): Promise<{ code: number | null; loaded: boolean }> {
+  const tell = `process.on("exit", () => process.stdout.write(String(Object.keys(require.cache).some((f) => f.includes("/ssh2/")))));`;
+  const child = spawn(process.execPath, ["-e", `${tell}\n${source}`], { stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  child.stdout.on("data", (data: Buffer) => (said += data.toString()));
+  const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
+  const code = await new Promise<number | null>((done) => child.once("close", done));
+  clearTimeout(late);
+  return { code, loaded: said === "true" };
+}
 
 /** Sends back what it gets. */
 class Echo {

@@ -87,6 +87,7 @@ export class PrivateHosts {
     const conf = [
       "cluster-enabled yes",
       "cluster-node-timeout 2000",
+      `cluster-announce-ip ${address}`,
       "appendonly yes",
       'save ""',
       "repl-diskless-sync-delay 0",
