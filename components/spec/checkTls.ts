@@ -1,11 +1,12 @@
 import type { RedisClusterArgs, TlsArgs } from "./args";
 import { DEFAULTS } from "./defaults";
 import {
+  checkSecretText,
   type Problems,
   readBoolean,
   readInteger,
-  readObject,
   readPositive,
+  readSecretObject,
   readText,
   readWord,
   readWords,
@@ -21,13 +22,18 @@ export const SHARED_CLIENT = "client";
 const MOST_OVERLAP_SECONDS = 90 * 24 * 3600;
 const FEW_DAYS = 7;
 
-/** Certificates and keys may be secrets that are known later only; they are judged where they are kept. */
-const HANDED_IN = ["authority", "caCertificatePem", "nodeCertificates", "clientCertificates"];
+const HANDED_IN = ["authority", "caCertificatePem", "nodeCertificates", "clientCertificates"] as const;
+const PEM = "PEM, better a secret Output";
 
 /** TLS as declared; undefined where it is off. */
 export function checkTls(problems: Problems, args: RedisClusterArgs): TlsSpec | undefined {
   if (args.tls === undefined) return undefined;
-  const given: { [K in keyof TlsArgs]: unknown } = readObject(problems, "tls", args.tls ?? null);
+  const given: { [K in keyof TlsArgs | HandedIn]?: unknown } = readSecretObject(
+    problems,
+    "tls",
+    args.tls ?? null,
+    "{} has a default for everything",
+  );
   refuseUnknownKeys(problems, "tls.", given, [...Object.keys(DEFAULTS.tls), "plainPort", "clients", ...HANDED_IN]);
   const text = (name: "rotation" | "authorityRotation") =>
     readText(problems, `tls.${name}`, given[name]) ?? DEFAULTS.tls[name];
@@ -61,12 +67,34 @@ export function checkTls(problems: Problems, args: RedisClusterArgs): TlsSpec | 
     authorityDays: days("authorityDays"),
   };
   judgeTimes(problems, spec);
+  checkHandedIn(problems, given);
   if (spec.plainPort !== undefined)
     problems.warn(
       "tls.plainPort",
       "whoever reaches it speaks without TLS; take it out once every client has moved to the port with TLS",
     );
   return readBoolean(problems, "tls.enabled", given.enabled, DEFAULTS.tls.enabled) ? spec : undefined;
+}
+
+type HandedIn = (typeof HANDED_IN)[number];
+
+/** Whether certificates and keys are where they belong. What is in them may be known later only, and is judged where they are kept. */
+function checkHandedIn(problems: Problems, given: { readonly [K in HandedIn]?: unknown }): void {
+  const identity = (property: string, value: unknown) => {
+    const of = readSecretObject(problems, property, value ?? null, "{ certificatePem, keyPem }");
+    if (!problems.isSound(property)) return;
+    refuseUnknownKeys(problems, `${property}.`, of, ["certificatePem", "keyPem"]);
+    for (const part of ["certificatePem", "keyPem"] as const)
+      checkSecretText(problems, `${property}.${part}`, of[part], PEM);
+  };
+  if (given.authority !== undefined) identity("tls.authority", given.authority);
+  if (given.caCertificatePem !== undefined)
+    checkSecretText(problems, "tls.caCertificatePem", given.caCertificatePem, PEM);
+  for (const map of ["nodeCertificates", "clientCertificates"] as const) {
+    const all = readSecretObject(problems, `tls.${map}`, given[map], "{ name: { certificatePem, keyPem } }");
+    for (const [name, value] of Object.entries(all))
+      if (value !== undefined) identity(`tls.${map}.${/^[\w.@-]+$/.test(name) ? name : show(name)}`, value);
+  }
 }
 
 function judgeTimes(problems: Problems, { certificateDays, renewBeforeDays, authorityDays }: TlsSpec): void {
