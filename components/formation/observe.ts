@@ -129,9 +129,9 @@ export async function observeNode(
     state: cluster["cluster_state"] === "ok" ? "ok" : "fail",
     currentEpoch: Number(cluster["cluster_current_epoch"] ?? 0),
     keys: Number(keys),
-    settings: pairs(config),
-    ...(asked.users ? { users: observedUsers(list, pairs(login)) } : {}),
-    ...(asked.certificates ? { certificates: observedCertificates(pairs(more[0]), shown) } : {}),
+    settings: parsePairs(config),
+    ...(asked.users ? { users: observedUsers(list, parsePairs(login)) } : {}),
+    ...(asked.certificates ? { certificates: observedCertificates(parsePairs(more[0]), shown) } : {}),
     ...(shown ? { certificateExpires: shown.notAfter } : {}),
   };
 }
@@ -249,7 +249,7 @@ export function parseInfo(text: string): Record<string, string> {
 }
 
 /** CONFIG GET: a flat list of names and values, or a map in RESP3. */
-function pairs(value: unknown): Record<string, string> {
+export function parsePairs(value: unknown): Record<string, string> {
   if (value instanceof Map) return Object.fromEntries([...value].map(([k, v]) => [String(k), String(v)]));
   if (!Array.isArray(value))
     return Object.fromEntries(Object.entries((value ?? {}) as object).map(([k, v]) => [k, String(v)]));

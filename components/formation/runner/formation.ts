@@ -1,6 +1,7 @@
 import type { InventoryShard } from "../../cluster/inventory";
 import type { ResourceRunner } from "../../cluster/shim";
 import { busProblem } from "../../config/bus";
+import { endpointSettings } from "../../config/nodeDirectives";
 import type { IssuedCertificates } from "../../security/certificates";
 import type { MigrationLimits } from "../../spec/spec";
 import { type CertificatesInForce, certificatesGoal, provedCertificates } from "../certificates";
@@ -270,10 +271,17 @@ export function goalOf(inputs: GoalInputs, inForce: InForce = {}, now?: number):
   const { passwordsInForce = {}, certificatesInForce } = inForce;
   return {
     ...{ cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds },
-    ...(given ? { given } : {}),
+    // What given hosts announce is for whoever provides them to say.
+    ...(given ? { given } : { nodeSettings: nodeSettings(endpoints, tls !== undefined) }),
     ...(users && passwords ? { logins: usersGoal(users, passwords, passwordsInForce, now) } : {}),
     ...(tls && issued ? { certificates: certificatesGoal(issued, tls.overlapSeconds, certificatesInForce, now) } : {}),
   };
+}
+
+function nodeSettings(endpoints: FormationGoal["endpoints"], tls: boolean): FormationGoal["nodeSettings"] & object {
+  return Object.fromEntries(
+    Object.entries(endpoints).map(([node, endpoint]) => [node, endpointSettings(endpoint, tls)]),
+  );
 }
 
 type GoalInputs = Omit<FormationInputs, "declaration" | "access">;
@@ -324,6 +332,8 @@ export function inventoryShards(goal: FormationGoal, layout: readonly ShardLayou
         address: endpoint?.address ?? "",
         port: endpoint?.port ?? 0,
         busPort: endpoint?.busPort ?? 0,
+        ...(endpoint?.plainPort === undefined ? {} : { plainPort: endpoint.plainPort }),
+        ...(endpoint?.hostname === undefined ? {} : { hostname: endpoint.hostname }),
         id: node?.id ?? "",
         role: node === undefined ? "unknown" : node === leader ? "master" : "replica",
       };

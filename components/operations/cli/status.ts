@@ -25,6 +25,7 @@ export const status: Verb = {
     "",
     TARGET_HELP,
     "",
+    "Lines with ! are warnings of host settings, which do not count for the exit code.",
     "Exit code: 0 healthy, 1 degraded, 2 could not tell (no inventory, nobody answers, wrong options).",
   ].join("\n"),
   async run(args, console) {
