@@ -220,8 +220,8 @@ describe("given certificates", () => {
     });
     expect(problems).toEqual([
       "given: tls.caCertificatePem: is not PEM; give a certificate as PEM, which begins with -----BEGIN CERTIFICATE-----",
-      "given: tls.nodes.db-0.certificatePem: is not PEM; give a certificate as PEM, which begins with -----BEGIN CERTIFICATE-----",
-      "given: tls.nodes.db-1: no certificate is given, and without the authority's key none can be made; give one, or tls.authority with its key",
+      "given: tls.nodeCertificates.db-0.certificatePem: is not PEM; give a certificate as PEM, which begins with -----BEGIN CERTIFICATE-----",
+      "given: tls.nodeCertificates.db-1: no certificate is given, and without the authority's key none can be made; give one, or tls.authority with its key",
     ]);
     expect(await problemsOf({ given: { nodes: givenNodes } })).toEqual([
       "given: tls.caCertificatePem: not given, though certificates are; give the certificate of the authority that signed them",

@@ -35,7 +35,7 @@ const each = Object.entries(HOSTILE);
 function expectPrintable(lines: readonly string[]): void {
   for (const line of lines) {
     expect(line).not.toMatch(/\p{Cc}/u);
-    expect(line.length).toBeLessThan(500);
+    expect(line.length).toBeLessThan(700);
   }
 }
 
@@ -51,8 +51,8 @@ describe("names that would be something else", () => {
         text,
       );
       // How long a zone's name may be follows from those of its nodes, which the cluster's name is judged with.
-    const own = text.length > 64 ? [] : ["zones"];
-    for (const property of ["name", ...own, "users", "tls.clients", "domain", "redisConfig"])
+      const own = text.length > 64 ? [] : ["zones"];
+      for (const property of ["name", ...own, "users", "tls.clients", "domain", "redisConfig"])
         expect([property, found.some((line) => line.startsWith(property))]).toEqual([property, true]);
       expectPrintable(found);
     },
