@@ -107,7 +107,9 @@ export async function foreignNode(
   identity?: TlsIdentity & { readonly caCertificatePem: string },
 ): Promise<RunningServer> {
   const port = await freePort(ELSEWHERE);
-  const conf = [`port ${port}`, "cluster-enabled yes", "cluster-node-timeout 1000", 'save ""'];
+  const own = [`port ${port}`, "cluster-enabled yes", "cluster-node-timeout 1000", 'save ""'];
+  // Else it is looked for where its connections come from, and not found, whatever it shows.
+  const conf = [...own, `cluster-announce-ip ${ELSEWHERE}`];
   if (!identity) return startServer({ server, address: ELSEWHERE, conf: conf.join("\n") });
   conf.push(
     ...[`tls-port ${await freePort(ELSEWHERE)}`, "tls-cluster yes", "tls-replication yes", "tls-auth-clients no"],
