@@ -4,9 +4,16 @@ import { canonicalName } from "../../../components/config/directives";
 import type { ExistingHost } from "../../../components/formation/runner/existing";
 import type { PersistenceArgs, RedisClusterArgs } from "../../../components/spec/args";
 import { checkConnection } from "../../../components/spec/checkConnection";
-import { checkPem } from "../../../components/spec/checkTls";
 import { DEFAULTS } from "../../../components/spec/defaults";
-import { Problems, readBoolean, readObject, readText, refuseUnknownKeys, show } from "../../../components/spec/reader";
+import {
+  checkSecretText,
+  Problems,
+  readBoolean,
+  readObject,
+  readText,
+  refuseUnknownKeys,
+  show,
+} from "../../../components/spec/reader";
 import type { ClusterSpec, Engine, MigrationLimits, Problem } from "../../../components/spec/spec";
 import { formatProblems, validateSpec } from "../../../components/spec/validate";
 import { type HostWishes, tooFew } from "../../../components/topology/hosts";
@@ -132,7 +139,7 @@ function checkTrust(problems: Problems, tls: unknown): void {
     );
   if ((certificatePem === undefined) !== (keyPem === undefined))
     problems.error("tls", "certificatePem and keyPem go together; give both, or neither");
-  for (const [name, value] of Object.entries(given)) checkPem(problems, `tls.${name}`, value);
+  for (const [name, value] of Object.entries(given)) checkSecretText(problems, `tls.${name}`, value, "PEM");
 }
 
 /** It may be a secret: what it is is said, not its value. */

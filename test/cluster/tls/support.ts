@@ -1,5 +1,7 @@
 import { Cluster, Redis, type RedisOptions } from "ioredis";
+import type { TlsIdentity } from "../../../components/access/types";
 import type { ClusterCredentials, InventoryNode } from "../../../components/cluster/inventory";
+import type { CertificateTable } from "../../../components/security/certificates";
 import type { Project } from "../../support/project";
 
 type Endpoint = Pick<InventoryNode, "address" | "port">;
@@ -73,4 +75,20 @@ export async function clusterClient(project: Project): Promise<Cluster> {
       },
     },
   );
+}
+
+/** The certificates that the component keeps, keys and all, as only the stack's state has them. */
+export async function tableOf(project: Project): Promise<CertificateTable> {
+  const { deployment } = await project.engine.exportStack({ showSecrets: true });
+  const kept = (deployment.resources ?? []).find(({ type }) => String(type).endsWith(":ClusterCertificates"));
+  const { table } = (kept?.["outputs"] ?? {}) as { table?: { plaintext?: string } };
+  const plaintext = table?.plaintext;
+  if (plaintext === undefined) throw new Error("there are no certificates in the state");
+  return JSON.parse(plaintext) as CertificateTable;
+}
+
+/** The authority that signs, as if it were stolen. */
+export async function authorityOf(project: Project): Promise<TlsIdentity> {
+  const { certificatePem = "", keyPem = "" } = (await tableOf(project)).authorities[0] ?? {};
+  return { certificatePem, keyPem };
 }
