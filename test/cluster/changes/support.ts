@@ -1,6 +1,8 @@
 import { expect, type TestContext } from "vitest";
-import { CheckedLoad, type LoadOptions, type LoadReport, loginOf } from "../../load/load";
-import { Project, redisCliCheck } from "../../support/project";
+import { CheckedLoad, type LoadOptions, type LoadReport } from "../../load/load";
+import { loginOf } from "../../support/clients";
+import { type Mode, OPEN } from "../../support/modes";
+import { Project } from "../../support/project";
 import { type ServerProgram, type TestServerName, testServers } from "../../support/servers";
 
 /** Less than README's default, so that what a test kills is noticed sooner. */
@@ -13,7 +15,6 @@ export const LONGEST_PAUSE_MILLISECONDS = 5_000;
 export class LoadedProject {
   readonly project: Project;
   readonly #servers: Record<TestServerName, ServerProgram>;
-  readonly #cliPath: string;
   #load: CheckedLoad | undefined;
   #args: Readonly<Record<string, unknown>>;
 
@@ -24,7 +25,6 @@ export class LoadedProject {
   ) {
     this.project = project;
     this.#servers = servers;
-    this.#cliPath = servers["redis-7.0"].cliPath ?? "redis-cli";
     this.#args = args;
   }
 
@@ -33,11 +33,13 @@ export class LoadedProject {
     context: TestContext,
     server: TestServerName,
     args: Readonly<Record<string, unknown>> = {},
-    load: LoadOptions = {},
+    { mode = OPEN, ...load }: LoadOptions & { readonly mode?: Mode } = {},
   ): Promise<LoadedProject> {
     const servers = (await testServers()) ?? context.skip("no servers here");
     const first: Readonly<Record<string, unknown>> = { nodeTimeoutMilliseconds: NODE_TIMEOUT_MILLISECONDS, ...args };
-    const project = await Project.create(first, servers[server]);
+    // Whatever it is rolled to, the same tool looks at it.
+    const { path, cliPath } = { ...servers[server], cliPath: servers["redis-7.0"].cliPath };
+    const project = await Project.create(first, { path, ...(cliPath ? { cliPath } : {}) }, { mode });
     const loaded = new LoadedProject(project, servers, first);
     context.onTestFinished(() => {
       loaded.#load?.close();
@@ -71,13 +73,8 @@ export class LoadedProject {
 
   /** Full coverage in the eyes of every node, and every key as written. */
   async expectWhole(step: string): Promise<void> {
-    const { admin, tls } = await this.project.credentials();
-    for (const { name, address, port } of await this.project.nodes())
-      expect([
-        step,
-        name,
-        redisCliCheck(this.#cliPath, address, port, { ...admin, ...(tls ? { tls } : {}) }),
-      ]).toMatchObject([step, name, { ok: true }]);
+    for (const node of await this.project.nodes())
+      expect([step, node.name, await this.project.check(node)]).toMatchObject([step, node.name, { ok: true }]);
     expect([step, await this.load.audit(), this.load.errors]).toEqual([step, [], []]);
   }
 

@@ -1,12 +1,13 @@
-import { Cluster } from "ioredis";
+import type { Cluster } from "ioredis";
+import { type Mode, OPEN } from "../../support/modes";
 import { Project } from "../../support/project";
 import type { ServerProgram } from "../../support/servers";
 
 const KEYS = 300;
 
 /** A user's project whose cluster is formed and holds keys in every shard. */
-export async function projectWithKeys(args: object, server: ServerProgram): Promise<Project> {
-  const project = await Project.create(args, server);
+export async function projectWithKeys(args: object, server: ServerProgram, mode: Mode = OPEN): Promise<Project> {
+  const project = await Project.create(args, server, { mode });
   try {
     await project.mustUp();
     await withCluster(project, (client) =>
@@ -28,11 +29,7 @@ export async function missingKeys(project: Project): Promise<number> {
 }
 
 async function withCluster<T>(project: Project, use: (client: Cluster) => Promise<T>): Promise<T> {
-  const client = new Cluster(
-    (await project.nodes()).map(({ address, port }) => ({ host: address, port })),
-    { redisOptions: { disableClientInfo: true } },
-  );
-  client.on("error", () => {});
+  const client = await project.cluster();
   try {
     return await use(client);
   } finally {

@@ -1,5 +1,5 @@
-import { Redis } from "ioredis";
 import { describe, expect, test } from "vitest";
+import { modes } from "../../support/modes";
 import { Project } from "../../support/project";
 import { testServers } from "../../support/servers";
 
@@ -8,13 +8,13 @@ const SHAPE = { replicasPerMaster: 0, zones: ["zone-a", "zone-b", "zone-c"] };
 const PASSED = "2026-01-31T05:30:00Z";
 
 /** Three runs of `up`: in `npm run test:full` only; migrateLimits.test.ts has the same without Pulumi. */
-describe.skipIf(!servers || !process.env.FULL)("`migration` among the arguments", () => {
+describe.skipIf(!servers || !process.env.FULL).each(modes())("`migration` among the arguments ($name)", (mode) => {
   test("stopped in time, `up` fails, says what is left and deletes nothing; the next one goes on; alone it changes nothing", async ({
     onTestFinished,
   }) => {
     const server = servers?.["redis-7.0"];
     if (!server) throw new Error("no server");
-    const project = await Project.create({ ...SHAPE, masters: 4 }, server);
+    const project = await Project.create({ ...SHAPE, masters: 4 }, server, { mode });
     onTestFinished(() => project.dispose());
     await project.mustUp();
 
@@ -36,9 +36,8 @@ describe.skipIf(!servers || !process.env.FULL)("`migration` among the arguments"
     expect(text).toMatch(/sessions-3-zone-\w → sessions-\d-zone-\w: 1,36\d slots, about 0 keys/);
     expect(project.servers()).toHaveLength(4);
     const [node] = await project.nodes();
-    const client = new Redis({ host: node?.address ?? "", port: node?.port ?? 0 });
-    expect(await client.cluster("INFO")).toMatch(/cluster_state:ok[\s\S]*cluster_slots_ok:16384/);
-    client.disconnect();
+    if (!node) throw new Error("no node");
+    expect(await project.ask(node, "CLUSTER", "INFO")).toMatch(/cluster_state:ok[\s\S]*cluster_slots_ok:16384/);
 
     project.declare({ ...SHAPE, masters: 3 });
     expect((await project.engine.preview()).stdout).toContain("the last run stopped: slots stopped moving");

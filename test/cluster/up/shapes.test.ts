@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { Project, redisCliCheck } from "../../support/project";
+import { modes } from "../../support/modes";
+import { Project } from "../../support/project";
 import { type TestServerName, testServers } from "../../support/servers";
 
 const servers = await testServers();
@@ -24,14 +25,14 @@ const MORE: typeof SHAPES = [
   [9, 1, 3, [], "redis-7.0"],
 ];
 
-describe.skipIf(!servers)("a declared shape, by `up`", () => {
+describe.skipIf(!servers).each(modes())("a declared shape, by `up` ($name)", (mode) => {
   test.for(process.env.FULL ? [...SHAPES, ...MORE] : SHAPES)(
     "%i masters with %i replicas each on %i zones: warned about as it deserves, formed, verified, covered from every node",
     async ([masters, replicasPerMaster, zones, warnings, name], { onTestFinished }) => {
       const server = servers?.[name];
       if (!server) throw new Error("no server");
       const args = { masters, replicasPerMaster, zones: ["zone-a", "zone-b", "zone-c"].slice(0, zones) };
-      const project = await Project.create(args, server);
+      const project = await Project.create(args, server, { mode });
       onTestFinished(() => project.dispose());
       const result = await project.mustUp();
       const warned = result.diagnostics.filter((d) => d.severity === "warning").map((d) => d.message.trim());
@@ -48,9 +49,8 @@ describe.skipIf(!servers)("a declared shape, by `up`", () => {
       const nodes = shards.flatMap((s) => s.nodes);
       expect(new Set(nodes.map((n) => n.zone)).size).toBe(zones);
       expect(project.servers()).toHaveLength(masters * (replicasPerMaster + 1));
-      for (const { address, port } of nodes)
-        expect(redisCliCheck(server.cliPath ?? "", address, port)).toMatchObject({ ok: true });
-      expect((await project.mustUp()).stdout).toMatch(/Resources:\n {4}\d+ unchanged/);
+      for (const node of nodes) expect(await project.check(node)).toMatchObject({ ok: true });
+      expect((await project.mustUp()).stdout).toContain(project.unchanged(nodes.length));
     },
   );
 });

@@ -3,9 +3,10 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ask } from "../../support/clients";
 import { Project } from "../../support/project";
 import { testServers } from "../../support/servers";
-import { APP, ask, credentialsOf, fileOf } from "./support";
+import { APP, credentialsOf, fileOf } from "./support";
 
 const servers = await testServers();
 const GIVEN = "given-and-not-to-be-seen-1234";

@@ -1,0 +1,151 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Cluster, type ClusterOptions, Redis } from "ioredis";
+import type { ClusterCredentials, ClusterTlsCredentials } from "../../components/cluster/inventory";
+
+export interface Place {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** How a client of ioredis speaks to nodes: as whom, and under TLS where that is named. */
+export interface ClientLogin {
+  readonly username?: string;
+  readonly password?: string;
+  /** Names are checked, as by default. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+}
+
+/** What a client gives to Node's TLS. */
+export function clientTls({
+  caCertificatePem,
+  certificatePem,
+  keyPem,
+}: Partial<ClusterTlsCredentials>): NonNullable<ClientLogin["tls"]> {
+  return {
+    ...(caCertificatePem === undefined ? {} : { ca: caCertificatePem }),
+    ...(certificatePem === undefined ? {} : { cert: certificatePem }),
+    ...(keyPem === undefined ? {} : { key: keyPem }),
+  };
+}
+
+/** What the cluster's credentials say of how applications log in. */
+export function loginOf({ username, password, tls }: ClusterCredentials): ClientLogin {
+  return {
+    ...(password === undefined ? {} : { username, password }),
+    ...(tls ? { tls: clientTls(tls) } : {}),
+  };
+}
+
+/** The same for operators. */
+export function adminLogin({ admin, tls }: ClusterCredentials): ClientLogin {
+  return { ...admin, ...(tls ? { tls: clientTls({ ...tls, ...tls.admin }) } : {}) };
+}
+
+/** A connection to one node that keeps silent about errors which a test causes on purpose, and is not made again. */
+export function nodeClient({ address, port }: Place, login: ClientLogin = {}): Redis {
+  const client = new Redis({
+    host: address,
+    port,
+    lazyConnect: true,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+    ...login,
+  });
+  client.on("error", () => {});
+  return client;
+}
+
+/** The same, closed after use. @throws Error what the server answers, or how it closes the door */
+export async function withNode<T>(
+  node: Place,
+  use: (client: Redis) => Promise<T>,
+  login: ClientLogin = {},
+): Promise<T> {
+  const client = nodeClient(node, login);
+  let cause: Error | undefined;
+  client.on("error", (error: Error) => {
+    cause = error;
+  });
+  try {
+    // The cause of a failed connection arrives as an event; connect() itself only says "Connection is closed".
+    await client.connect().catch((error) => {
+      throw cause ?? error;
+    });
+    return await use(client);
+  } finally {
+    client.disconnect();
+  }
+}
+
+/** One command to one node. @throws Error what the server answers, or how it closes the door */
+export function ask(
+  node: Place,
+  login: ClientLogin,
+  command: string,
+  ...args: (string | number | Buffer)[]
+): Promise<unknown> {
+  return withNode(node, (client) => client.call(command, ...args), login);
+}
+
+/** An ordinary cluster client, which keeps silent about what it tells whoever waits for a command. */
+export function clusterClient(
+  seeds: readonly Place[],
+  login: ClientLogin = {},
+  options: Omit<ClusterOptions, "redisOptions"> = {},
+): Cluster {
+  const client = new Cluster(
+    seeds.map(({ address, port }) => ({ host: address, port })),
+    { ...options, redisOptions: { disableClientInfo: true, ...login } },
+  );
+  client.on("error", () => {});
+  return client;
+}
+
+/** What `redis-cli --cluster check` says, asked at one node. */
+export function redisCliCheck(
+  cliPath: string,
+  { address, port }: Place,
+  { username, password, tls }: ClientLogin = {},
+): { ok: boolean; text: string } {
+  const files = tls && tlsFiles(tls);
+  try {
+    const args = ["--cluster", "check", `${address}:${port}`];
+    if (username !== undefined) args.push("--user", username);
+    if (files) args.push(...files.args);
+    const text = execFileSync(cliPath, args, {
+      encoding: "utf8",
+      env: { ...process.env, ...(password === undefined ? {} : { REDISCLI_AUTH: password }) },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    return {
+      ok: /\[OK\] All 16384 slots covered/.test(text) && /\[OK\] All nodes agree about slots configuration/.test(text),
+      text,
+    };
+  } catch (error) {
+    return { ok: false, text: String((error as { stdout?: string }).stdout ?? error) };
+  } finally {
+    files?.remove();
+  }
+}
+
+/** `redis-cli` takes no certificates but in files: they, and the arguments that name them. */
+export function tlsFiles({ ca = "", cert = "", key = "" }: NonNullable<ClientLogin["tls"]>): {
+  readonly args: readonly string[];
+  remove(): void;
+} {
+  const folder = mkdtempSync(join(tmpdir(), "prc-tls-"));
+  const write = (name: string, text: string) => {
+    writeFileSync(join(folder, name), text, { mode: 0o600 });
+    return join(folder, name);
+  };
+  const own = cert === "" ? [] : ["--cert", write("client.pem", cert), "--key", write("client.key", key)];
+  return {
+    args: ["--tls", "--cacert", write("ca.pem", ca), ...own],
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
