@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { type ChildProcess, execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -107,34 +107,40 @@ export function clusterClient(
 }
 
 /** What `redis-cli --cluster check` says, asked at one node. */
-export function redisCliCheck(
+export async function redisCliCheck(
   cliPath: string,
   { address, port }: Place,
+  login: ClientLogin = {},
+): Promise<{ ok: boolean; text: string }> {
+  const text = await redisCli(cliPath, ["--cluster", "check", `${address}:${port}`], login);
+  return {
+    ok: /\[OK\] All 16384 slots covered/.test(text) && /\[OK\] All nodes agree about slots configuration/.test(text),
+    text,
+  };
+}
+
+/** What `redis-cli` prints, whether or not it ends well. @param started for who wants to end it */
+export async function redisCli(
+  cliPath: string,
+  args: readonly string[],
   { username, password, tls }: ClientLogin = {},
-): { ok: boolean; text: string } {
+  started: (child: ChildProcess) => void = () => {},
+): Promise<string> {
   const files = tls && tlsFiles(tls);
+  const user = username === undefined ? [] : ["--user", username];
+  const env = { ...process.env, ...(password === undefined ? {} : { REDISCLI_AUTH: password }) };
   try {
-    const args = ["--cluster", "check", `${address}:${port}`];
-    if (username !== undefined) args.push("--user", username);
-    if (files) args.push(...files.args);
-    const text = execFileSync(cliPath, args, {
-      encoding: "utf8",
-      env: { ...process.env, ...(password === undefined ? {} : { REDISCLI_AUTH: password }) },
-      stdio: ["ignore", "pipe", "pipe"],
+    return await new Promise((resolve) => {
+      const all = [...args, ...user, ...(files?.args ?? [])];
+      started(execFile(cliPath, all, { env }, (_error, stdout, stderr) => resolve(stdout + stderr)));
     });
-    return {
-      ok: /\[OK\] All 16384 slots covered/.test(text) && /\[OK\] All nodes agree about slots configuration/.test(text),
-      text,
-    };
-  } catch (error) {
-    return { ok: false, text: String((error as { stdout?: string }).stdout ?? error) };
   } finally {
     files?.remove();
   }
 }
 
 /** `redis-cli` takes no certificates but in files: they, and the arguments that name them. */
-export function tlsFiles({ ca = "", cert = "", key = "" }: NonNullable<ClientLogin["tls"]>): {
+function tlsFiles({ ca = "", cert = "", key = "" }: NonNullable<ClientLogin["tls"]>): {
   readonly args: readonly string[];
   remove(): void;
 } {

@@ -38,7 +38,7 @@ import {
   redisCliCheck,
   withNode,
 } from "./clients";
-import { type Mode, OPEN } from "./modes";
+import { MODE, type Mode } from "./modes";
 import type { ServerProgram, ServerSecurity } from "./servers";
 import { takeTurn } from "./turns";
 
@@ -68,7 +68,7 @@ export class Project {
   static async create(
     args: object,
     server: Pick<ServerProgram, "path"> & Partial<Pick<ServerProgram, "cliPath">>,
-    { engine = "hermetic", mode = OPEN }: ProjectOptions = {},
+    { engine = "hermetic", mode = MODE }: ProjectOptions = {},
   ): Promise<Project> {
     const directory = realpathSync(mkdtempSync(join(tmpdir(), "prc-project-")));
     mkdirSync(join(directory, "node_modules"));
@@ -197,8 +197,8 @@ exports.credentials = cluster.credentials;
   }
 
   /** What `redis-cli --cluster check` says, asked at one node. */
-  async check(node: Place, cliPath = this.#cliPath): Promise<ReturnType<typeof redisCliCheck>> {
-    return redisCliCheck(cliPath, node, await this.#operator());
+  async check(node: Place): Promise<{ ok: boolean; text: string }> {
+    return redisCliCheck(this.#cliPath, node, await this.#operator());
   }
 
   /** What a server needs whom this node is to take for one of its own: its certificate, if it has any. Its users are other ones. */
@@ -300,7 +300,7 @@ exports.credentials = cluster.credentials;
 
 export interface ProjectOptions {
   readonly engine?: "hermetic" | "cli";
-  /** Default: open. */
+  /** Default: that of this test run. */
   readonly mode?: Mode;
 }
 

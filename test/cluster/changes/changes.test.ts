@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import { reportLine } from "../../load/load";
-import { modes } from "../../support/modes";
 import type { TestServerName } from "../../support/servers";
 import { eventsOf, LoadedProject } from "./support";
 
@@ -51,12 +50,12 @@ const SCENARIOS: readonly Scenario[] = process.env.FULL
       },
     ];
 
-describe.each(modes({ sample: true }))("changes by `up`, under a load that is checked ($name)", (mode) => {
+describe("changes by `up`, under a load that is checked", () => {
   test.for(SCENARIOS)("$name: no key lost, no client error", { timeout: 900_000 }, async (scenario, context) => {
     const fields = process.env.FULL ? 100_000 : 5_000;
-    const loaded = await LoadedProject.start(context, scenario.server, {}, { fields, mode });
+    const loaded = await LoadedProject.start(context, scenario.server, {}, { fields });
     for (const [step, changes] of scenario.steps) await loaded.change(step, changes);
-    console.log(reportLine(`${scenario.name} (${mode.name})`, await loaded.expectUnharmed()));
+    console.log(reportLine(scenario.name, await loaded.expectUnharmed()));
   });
 
   test.skipIf(!process.env.FULL)(
@@ -65,8 +64,7 @@ describe.each(modes({ sample: true }))("changes by `up`, under a load that is ch
       timeout: 600_000,
     },
     async (context) => {
-      const args = { masters: 5, rolling: { shardsAtOnce: 2 } };
-      const loaded = await LoadedProject.start(context, "redis-7.0", args, { mode });
+      const loaded = await LoadedProject.start(context, "redis-7.0", { masters: 5, rolling: { shardsAtOnce: 2 } });
       const shardOf = new Map(
         (await loaded.project.inventory()).shards.flatMap((s) => s.nodes.map((n) => [n.name, s.name] as const)),
       );

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import { reportLine } from "../../load/load";
-import { modes } from "../../support/modes";
 import type { Victim } from "../../support/project";
 import { eventsOf, LoadedProject } from "./support";
 
@@ -33,12 +32,11 @@ function dealOut(steps: readonly Omit<Point, "victim">[]): Point[][] {
 }
 
 /** In `npm run test:full` only: each roll takes minutes. */
-const TITLE = "a roll that is killed after any of its steps, under a load that is checked ($name)";
-describe.skipIf(!process.env.FULL).each(modes())(TITLE, (mode) => {
+describe.skipIf(!process.env.FULL)("a roll that is killed after any of its steps, under a load that is checked", () => {
   test("resumed, it goes on to the next node; nothing is lost and no client sees an error", {
     timeout: 1_800_000,
   }, async (context) => {
-    const loaded = await LoadedProject.start(context, "redis-7.0", {}, { restMilliseconds: 3, mode });
+    const loaded = await LoadedProject.start(context, "redis-7.0", {}, { restMilliseconds: 3 });
     const { project, load } = loaded;
     let backlog = 200;
     const nextRoll = () => ({ redisConfig: { "tcp-backlog": String(++backlog) } });

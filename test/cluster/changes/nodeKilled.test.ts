@@ -1,7 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { reportLine } from "../../load/load";
-import { modes } from "../../support/modes";
 import { isRunning, type LiveRun, type Project } from "../../support/project";
 import { LoadedProject } from "./support";
 
@@ -42,45 +41,42 @@ const PLANS: readonly Plan[] = process.env.FULL
   : [roll(201)];
 
 /** In `npm run test:full` only: minutes of runs that fail and are resumed. */
-describe.skipIf(!process.env.FULL).each(modes())(
-  "a node killed at random while a plan is carried out ($name)",
-  (mode) => {
-    test(`what WAIT confirmed is there, and nothing is missing but the last moments (seed ${SEED})`, {
-      timeout: 900_000,
-    }, async (context) => {
-      const random = randomFrom(SEED);
-      const loaded = await LoadedProject.start(context, "redis-7.0", {}, { confirmedBy: 1, restMilliseconds: 3, mode });
-      const { project, load } = loaded;
-      const killed: string[] = [];
-      let ups = 0;
-      for (const { step, changes, freeze } of PLANS) {
-        loaded.declare(changes);
-        await load.during(step, async () => {
-          const run = await project.start();
-          await someLineOf(run, random);
-          const { node, role, frozen, window } = await killOne(project, random, freeze);
-          killed.push(`${node} (${role}, ${frozen} replicas frozen)`);
-          if (window) load.allowLoss(window);
-          let done = (await run.result).ok;
-          for (let again = 1; !done && again <= MOST_UPS; again++) {
-            const { ok, stdout, stderr } = await project.up();
-            ups++;
-            if (!ok && again === MOST_UPS) throw new Error(`up does not mend it:\n${stdout}\n${stderr}`);
-            done = ok;
-          }
-          // A node that died after its part was done is a difference, which the next run mends.
-          await project.mustUp();
-        });
-        expect([step, killed, await load.audit()]).toEqual([step, killed, []]);
-      }
-      for (const { pid } of project.servers()) expect(isRunning(pid)).toBe(true);
-      const report = await load.end();
-      console.log(reportLine(`a node killed at random: ${killed.join(", ")}; ${ups} more runs of up`, report));
-      expect(report.wrong).toEqual([]);
-      expect(report.operations).toBeGreaterThan(1_000);
-    });
-  },
-);
+describe.skipIf(!process.env.FULL)("a node killed at random while a plan is carried out", () => {
+  test(`what WAIT confirmed is there, and nothing is missing but the last moments (seed ${SEED})`, {
+    timeout: 900_000,
+  }, async (context) => {
+    const random = randomFrom(SEED);
+    const loaded = await LoadedProject.start(context, "redis-7.0", {}, { confirmedBy: 1, restMilliseconds: 3 });
+    const { project, load } = loaded;
+    const killed: string[] = [];
+    let ups = 0;
+    for (const { step, changes, freeze } of PLANS) {
+      loaded.declare(changes);
+      await load.during(step, async () => {
+        const run = await project.start();
+        await someLineOf(run, random);
+        const { node, role, frozen, window } = await killOne(project, random, freeze);
+        killed.push(`${node} (${role}, ${frozen} replicas frozen)`);
+        if (window) load.allowLoss(window);
+        let done = (await run.result).ok;
+        for (let again = 1; !done && again <= MOST_UPS; again++) {
+          const { ok, stdout, stderr } = await project.up();
+          ups++;
+          if (!ok && again === MOST_UPS) throw new Error(`up does not mend it:\n${stdout}\n${stderr}`);
+          done = ok;
+        }
+        // A node that died after its part was done is a difference, which the next run mends.
+        await project.mustUp();
+      });
+      expect([step, killed, await load.audit()]).toEqual([step, killed, []]);
+    }
+    for (const { pid } of project.servers()) expect(isRunning(pid)).toBe(true);
+    const report = await load.end();
+    console.log(reportLine(`a node killed at random: ${killed.join(", ")}; ${ups} more runs of up`, report));
+    expect(report.wrong).toEqual([]);
+    expect(report.operations).toBeGreaterThan(1_000);
+  });
+});
 
 /** Somewhere in the part of a run that changes machines and the cluster. */
 async function someLineOf(run: LiveRun, random: () => number): Promise<void> {

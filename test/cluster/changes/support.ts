@@ -1,7 +1,6 @@
 import { expect, type TestContext } from "vitest";
 import { CheckedLoad, type LoadOptions, type LoadReport } from "../../load/load";
 import { loginOf } from "../../support/clients";
-import { type Mode, OPEN } from "../../support/modes";
 import { Project } from "../../support/project";
 import { type ServerProgram, type TestServerName, testServers } from "../../support/servers";
 
@@ -33,13 +32,11 @@ export class LoadedProject {
     context: TestContext,
     server: TestServerName,
     args: Readonly<Record<string, unknown>> = {},
-    { mode = OPEN, ...load }: LoadOptions & { readonly mode?: Mode } = {},
+    load: LoadOptions = {},
   ): Promise<LoadedProject> {
     const servers = (await testServers()) ?? context.skip("no servers here");
     const first: Readonly<Record<string, unknown>> = { nodeTimeoutMilliseconds: NODE_TIMEOUT_MILLISECONDS, ...args };
-    // Whatever it is rolled to, the same tool looks at it.
-    const { path, cliPath } = { ...servers[server], cliPath: servers["redis-7.0"].cliPath };
-    const project = await Project.create(first, { path, ...(cliPath ? { cliPath } : {}) }, { mode });
+    const project = await Project.create(first, servers[server]);
     const loaded = new LoadedProject(project, servers, first);
     context.onTestFinished(() => {
       loaded.#load?.close();

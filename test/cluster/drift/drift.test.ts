@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { InventoryNode } from "../../../components/cluster/inventory";
 import { until } from "../../support/formation";
-import { modes } from "../../support/modes";
 import { Project } from "../../support/project";
 import { startServer, testServers } from "../../support/servers";
 
@@ -12,12 +11,12 @@ const FORMATION = "ClusterFormation sessions";
 const onlyInFull = test.skipIf(!process.env.FULL);
 
 /** Differences that somebody makes by hand, each seen by `refresh`, mended by `up`, and quiet from then on. */
-describe.skipIf(!servers).each(modes())("drift ($name)", { timeout: 300_000 }, (mode) => {
+describe.skipIf(!servers)("drift", { timeout: 300_000 }, () => {
   const server = servers?.["redis-7.0"];
   let project: Project;
   beforeAll(async () => {
     if (!server) throw new Error("no server");
-    project = await Project.create({ nodeTimeoutMilliseconds: 2000 }, server, { mode });
+    project = await Project.create({ nodeTimeoutMilliseconds: 2000 }, server);
     await project.mustUp();
   });
   afterAll(() => project?.dispose());

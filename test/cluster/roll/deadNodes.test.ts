@@ -1,14 +1,23 @@
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, type TestContext, test } from "vitest";
 import type { InventoryNode } from "../../../components/cluster/inventory";
-import { modes } from "../../support/modes";
 import type { Project } from "../../support/project";
-import { testServers } from "../../support/servers";
+import { type TestServerName, testServers } from "../../support/servers";
 import { missingKeys, projectWithKeys } from "./support";
 
 const servers = await testServers();
 const QUICK = { nodeTimeoutMilliseconds: 1_000 };
 const BOOT_CHANGE = { redisConfig: { "tcp-backlog": "201" } };
+
+/** Servers differ in what their files say of others under TLS. */
+const SERVERS: readonly TestServerName[] = process.env.FULL ? ["redis-7.0", "valkey-9.1"] : ["redis-7.0"];
+
+async function started(context: TestContext, args: object, server: TestServerName = "redis-7.0"): Promise<Project> {
+  if (!servers) throw new Error("no server");
+  const project = await projectWithKeys(args, servers[server]);
+  context.onTestFinished(() => project.dispose());
+  return project;
+}
 
 async function kill(project: Project, nodes: readonly (InventoryNode | undefined)[]): Promise<void> {
   const pids = await project.pids();
@@ -23,15 +32,7 @@ async function expectRolled(project: Project, before: ReadonlyMap<string, number
   expect((await project.mustUp()).stdout).toContain(project.unchanged());
 }
 
-const TITLE = "a roll that finds nodes dead starts them again as they were, before their turn ($name)";
-describe.skipIf(!servers).each(modes())(TITLE, (mode) => {
-  async function started(context: TestContext, args: object): Promise<Project> {
-    if (!servers) throw new Error("no server");
-    const project = await projectWithKeys(args, servers["redis-7.0"], mode);
-    context.onTestFinished(() => project.dispose());
-    return project;
-  }
-
+describe.skipIf(!servers)("a roll that finds nodes dead starts them again as they were, before their turn", () => {
   test("a leader, whose replica leads and is first in line; by a provider process that did not see the refresh", async (context) => {
     const project = await started(context, QUICK);
     const [leader, replica] = (await project.inventory()).shards[0]?.nodes ?? [];
@@ -63,11 +64,15 @@ describe.skipIf(!servers).each(modes())(TITLE, (mode) => {
     ["and a setting that takes a restart has changed", BOOT_CHANGE],
     ["and nothing has changed", {}],
   ];
-  test.for(process.env.FULL ? CHANGES : CHANGES.slice(0, 1))(
-    "leaders without data on disk, too many to elect others, %s: their replicas take over before they come back empty",
-    async ([, change], context) => {
+  test.for(
+    SERVERS.flatMap((server) =>
+      (process.env.FULL ? CHANGES : CHANGES.slice(0, 1)).map(([what, change]) => ({ server, what, change })),
+    ),
+  )(
+    "leaders of $server without data on disk, too many to elect others, $what: their replicas take over before they come back empty",
+    async ({ server, change }, context) => {
       const args = { ...QUICK, persistence: { mode: "none" } };
-      const project = await started(context, args);
+      const project = await started(context, args, server);
       const before = await project.pids();
       const { shards } = await project.inventory();
       await kill(
@@ -86,10 +91,15 @@ describe.skipIf(!servers).each(modes())(TITLE, (mode) => {
     ["too many to elect others", 2, 1_000],
     ["before others notice", 1, 15_000],
   ] as const;
-  test.for(process.env.FULL ? DEAD : DEAD.slice(0, 1))(
-    "leaders with a dump that is older than what their replicas hold, %s: nothing that was written since is lost",
-    async ([, dead, nodeTimeoutMilliseconds], context) => {
-      const project = await started(context, { nodeTimeoutMilliseconds, persistence: { mode: "rdb" } });
+  test.for(
+    SERVERS.flatMap((server) =>
+      (process.env.FULL ? DEAD : DEAD.slice(0, 1)).map(([when, dead, timeout]) => ({ server, when, dead, timeout })),
+    ),
+  )(
+    "leaders of $server with a dump that is older than what their replicas hold, $when: nothing that was written since is lost",
+    async ({ server, dead, timeout }, context) => {
+      const args = { nodeTimeoutMilliseconds: timeout, persistence: { mode: "rdb" } };
+      const project = await started(context, args, server);
       const { shards } = await project.inventory();
       const leadersOf = (all: typeof shards) =>
         all.slice(0, dead).flatMap(({ nodes }) => nodes.filter(({ role }) => role === "master"));

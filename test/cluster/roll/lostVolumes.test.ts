@@ -1,14 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { modes } from "../../support/modes";
 import { testServers } from "../../support/servers";
 import { missingKeys, projectWithKeys } from "./support";
 
 const servers = await testServers();
 
-describe.skipIf(!servers).each(modes())("a roll on which machines come back without their data ($name)", (mode) => {
+describe.skipIf(!servers)("a roll on which machines come back without their data", () => {
   test("each takes its shard's data over before the next one goes: another data folder loses no key", async (context) => {
     if (!servers) throw new Error("no server");
-    const project = await projectWithKeys({}, servers["redis-7.0"], mode);
+    const project = await projectWithKeys({}, servers["redis-7.0"]);
     context.onTestFinished(() => project.dispose());
     project.declare({ directory: ".local/other" });
     const result = await project.mustUp();

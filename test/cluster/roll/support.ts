@@ -1,13 +1,12 @@
 import type { Cluster } from "ioredis";
-import { type Mode, OPEN } from "../../support/modes";
 import { Project } from "../../support/project";
 import type { ServerProgram } from "../../support/servers";
 
 const KEYS = 300;
 
 /** A user's project whose cluster is formed and holds keys in every shard. */
-export async function projectWithKeys(args: object, server: ServerProgram, mode: Mode = OPEN): Promise<Project> {
-  const project = await Project.create(args, server, { mode });
+export async function projectWithKeys(args: object, server: ServerProgram): Promise<Project> {
+  const project = await Project.create(args, server);
   try {
     await project.mustUp();
     await withCluster(project, (client) =>

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { modes } from "../../support/modes";
 import { Project } from "../../support/project";
 import { testServers } from "../../support/servers";
 
@@ -8,13 +7,13 @@ const SHAPE = { replicasPerMaster: 0, zones: ["zone-a", "zone-b", "zone-c"] };
 const PASSED = "2026-01-31T05:30:00Z";
 
 /** Three runs of `up`: in `npm run test:full` only; migrateLimits.test.ts has the same without Pulumi. */
-describe.skipIf(!servers || !process.env.FULL).each(modes())("`migration` among the arguments ($name)", (mode) => {
+describe.skipIf(!servers || !process.env.FULL)("`migration` among the arguments", () => {
   test("stopped in time, `up` fails, says what is left and deletes nothing; the next one goes on; alone it changes nothing", async ({
     onTestFinished,
   }) => {
     const server = servers?.["redis-7.0"];
     if (!server) throw new Error("no server");
-    const project = await Project.create({ ...SHAPE, masters: 4 }, server, { mode });
+    const project = await Project.create({ ...SHAPE, masters: 4 }, server);
     onTestFinished(() => project.dispose());
     await project.mustUp();
 

@@ -9,7 +9,6 @@ import { EXECUTOR_PREFIX } from "../../../components/formation/lock";
 import type { Place } from "../../support/clients";
 import { until } from "../../support/formation";
 import { GatedServer } from "../../support/gate";
-import { modes } from "../../support/modes";
 import { Project } from "../../support/project";
 import { freePort, startServer, testServers } from "../../support/servers";
 import { takeTurn } from "../../support/turns";
@@ -117,14 +116,14 @@ describe.skipIf(!servers)(
   },
 );
 
-describe.skipIf(!servers).each(modes())("a fault while the cluster is made ($name)", (mode) => {
+describe.skipIf(!servers)("a fault while the cluster is made", () => {
   const server = servers?.["redis-7.0"];
 
   test.skipIf(!LINUX_ROOT)(
     "a full disk: named, with the node; once there is room, up goes on from there",
     async ({ onTestFinished }) => {
       if (!server) throw new Error("no server");
-      const project = await Project.create({}, server, { mode });
+      const project = await Project.create({}, server);
       const disk = join(project.directory, ".local/data");
       mkdirSync(disk, { recursive: true });
       execFileSync("mount", ["-t", "tmpfs", "-o", "size=100k", "tmpfs", disk]);
@@ -156,7 +155,7 @@ describe.skipIf(!servers).each(modes())("a fault while the cluster is made ($nam
     onTestFinished,
   }) => {
     if (!server) throw new Error("no server");
-    const project = await Project.create({}, server, { mode });
+    const project = await Project.create({}, server);
     onTestFinished(() => project.dispose());
     const run = await project.start();
     await run.until(/LocalNode \S+ created/, 6);
@@ -187,7 +186,7 @@ describe.skipIf(!servers).each(modes())("a fault while the cluster is made ($nam
     "a server that stops answering in the middle of formation: named; nothing temporary stays",
     async ({ onTestFinished }) => {
       if (!server) throw new Error("no server");
-      const project = await Project.create({}, server, { mode });
+      const project = await Project.create({}, server);
       onTestFinished(() => project.dispose());
       const run = await project.start();
       await run.until(/sessions: met \d/);
@@ -220,9 +219,7 @@ describe.skipIf(!servers).each(modes())("a fault while the cluster is made ($nam
     if (!server) throw new Error("no server");
     const folders = [0, 1].map(() => mkdtempSync(join(tmpdir(), "prc-gate-")));
     const gates = await Promise.all(folders.map((folder) => GatedServer.create(folder, server.path)));
-    const projects = await Promise.all(
-      gates.map((gate) => Project.create({}, { ...server, path: gate.path }, { mode })),
-    );
+    const projects = await Promise.all(gates.map((gate) => Project.create({}, { ...server, path: gate.path })));
     onTestFinished(() => {
       for (const project of projects) project.dispose();
       for (const folder of folders) rmSync(folder, { recursive: true });
@@ -255,7 +252,7 @@ describe.skipIf(!servers).each(modes())("a fault while the cluster is made ($nam
     onTestFinished,
   }) => {
     if (!server) throw new Error("no server");
-    const project = await Project.create({}, server, { mode });
+    const project = await Project.create({}, server);
     onTestFinished(() => project.dispose());
     const run = await project.start();
     await run.until(/creating/);
@@ -267,13 +264,13 @@ describe.skipIf(!servers).each(modes())("a fault while the cluster is made ($nam
   });
 });
 
-describe.skipIf(!servers).each(modes())("a fault on a cluster that is there ($name)", (mode) => {
+describe.skipIf(!servers)("a fault on a cluster that is there", () => {
   const server = servers?.["redis-7.0"];
   let project: Project;
   beforeAll(async () => {
     if (!server) throw new Error("no server");
     // Short, so that a silent node is given up sooner.
-    project = await Project.create({ nodeTimeoutMilliseconds: 2000 }, server, { mode });
+    project = await Project.create({ nodeTimeoutMilliseconds: 2000 }, server);
     await project.mustUp();
   });
   afterAll(() => project?.dispose());

@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { EXECUTOR_PREFIX } from "../../../components/formation/lock";
 import { until } from "../../support/formation";
-import { modes } from "../../support/modes";
 import { isRunning, Project, type Victim } from "../../support/project";
 import { testServers } from "../../support/servers";
 
@@ -37,14 +36,14 @@ const cases = POINTS.flatMap(([name, pattern, times]) =>
   VICTIMS.map((victim) => ({ name, pattern, times, victim })),
 ).filter(({ name, victim }) => process.env.FULL || CHOSEN.some(([point, who]) => point === name && who === victim));
 
-describe.skipIf(!servers).each(modes())("killed with SIGKILL ($name)", (mode) => {
+describe.skipIf(!servers)("killed with SIGKILL", () => {
   const server = servers?.["redis-7.0"];
   let project: Project | undefined;
   afterEach(() => project?.dispose());
 
   async function newProject(args: object = {}): Promise<Project> {
     if (!server) throw new Error("no server");
-    project = await Project.create(args, server, { mode });
+    project = await Project.create(args, server);
     return project;
   }
 

@@ -127,7 +127,7 @@ describe.skipIf(!servers || process.platform !== "linux")("this repository's own
     );
     const nodes = inventory.shards.flatMap((shard) => shard.nodes);
     expect(nodes).toHaveLength(6);
-    for (const node of nodes) expect(redisCliCheck(server.cliPath, node)).toMatchObject({ ok: true });
+    for (const node of nodes) expect(await redisCliCheck(server.cliPath, node)).toMatchObject({ ok: true });
     const pids = clone.servers();
     expect(pids).toHaveLength(6);
     // The line to paste is one that works.

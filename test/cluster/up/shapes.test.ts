@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { modes } from "../../support/modes";
 import { Project } from "../../support/project";
 import { type TestServerName, testServers } from "../../support/servers";
 
@@ -25,14 +24,14 @@ const MORE: typeof SHAPES = [
   [9, 1, 3, [], "redis-7.0"],
 ];
 
-describe.skipIf(!servers).each(modes())("a declared shape, by `up` ($name)", (mode) => {
+describe.skipIf(!servers)("a declared shape, by `up`", () => {
   test.for(process.env.FULL ? [...SHAPES, ...MORE] : SHAPES)(
     "%i masters with %i replicas each on %i zones: warned about as it deserves, formed, verified, covered from every node",
     async ([masters, replicasPerMaster, zones, warnings, name], { onTestFinished }) => {
       const server = servers?.[name];
       if (!server) throw new Error("no server");
       const args = { masters, replicasPerMaster, zones: ["zone-a", "zone-b", "zone-c"].slice(0, zones) };
-      const project = await Project.create(args, server, { mode });
+      const project = await Project.create(args, server);
       onTestFinished(() => project.dispose());
       const result = await project.mustUp();
       const warned = result.diagnostics.filter((d) => d.severity === "warning").map((d) => d.message.trim());

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cliAvailable } from "../../engine/workspace";
-import { modes } from "../../support/modes";
 import { isRunning, Project } from "../../support/project";
 import { testServers } from "../../support/servers";
 
@@ -8,17 +7,16 @@ const servers = await testServers();
 
 /** The same scenarios on the real CLI, wherever one is on PATH. */
 const engines = cliAvailable() ? (["hermetic", "cli"] as const) : (["hermetic"] as const);
-const cases = modes({ sample: true }).flatMap((mode) => engines.map((engine) => ({ mode, name: mode.name, engine })));
 
-describe.skipIf(!servers).each(cases)(
-  "a cluster on one machine, by the program of a new user, on the $engine engine ($name)",
-  ({ engine, mode }) => {
+describe.skipIf(!servers).each(engines)(
+  "a cluster on one machine, by the program of a new user, on the %s engine",
+  (engine) => {
     const server = servers?.["redis-7.0"];
     let project: Project;
 
     beforeAll(async () => {
       if (!server) throw new Error("no server");
-      project = await Project.create({}, server, { engine, mode });
+      project = await Project.create({}, server, { engine });
     });
     afterAll(() => project?.dispose());
 
