@@ -45,7 +45,8 @@ export interface GuardInputs {
 export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
   async check(olds, news) {
     markDeclared(news.cluster);
-    if (news.access.username !== undefined && !hasUnknown(news.access)) noteAccess(news.cluster, news.access);
+    const { access } = news;
+    if ((access.username !== undefined || access.tls) && !hasUnknown(access)) noteAccess(news.cluster, access);
     if (olds.cluster !== undefined && olds.node !== undefined) noteGuarded(olds.cluster, olds.node);
     return { inputs: news, failures: [] };
   },
@@ -96,6 +97,9 @@ function facts({ cluster, node, endpoint, dataOnDestroy, replicasPerMaster, acce
     replicasPerMaster,
     access.username,
     access.password,
+    access.tls?.caCertificatePem,
+    access.tls?.identities?.map(({ certificatePem, keyPem }) => [certificatePem, keyPem]),
+    access.tls?.made,
   ];
 }
 
