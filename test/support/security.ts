@@ -1,9 +1,11 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import type { Access, TlsIdentity } from "../../components/access/types";
 import { ADMIN, REPLICATION } from "../../components/config/users";
 import { renderUsersAcl, replicationUser } from "../../components/config/usersAcl";
+import { certificateFiles } from "../../components/security/files";
 import { issueCertificate, makeAuthority } from "../../components/security/x509";
 import type { Engine } from "../../components/spec/spec";
+import type { NodeDeclaration } from "../../infra/platforms/local/runner/types";
 import type { ClientLogin } from "./clients";
 import type { ServerSecurity } from "./servers";
 
@@ -44,26 +46,30 @@ export class Security {
     );
   }
 
-  /** A node of this engine at this address; each time with another certificate. */
-  async forNode(name: string, address: string, engine: Engine): Promise<ServerSecurity> {
-    const { certificatePem, keyPem } = await issueCertificate(this.#authority, {
-      commonName: name,
-      addresses: [address],
-      dnsNames: [],
-      usage: "node",
-      days: 1,
-      now: new Date(),
-    });
-    const usersAcl = renderUsersAcl([
-      {
-        name: ADMIN,
-        passwordHashes: [sha256(this.access.password ?? "")],
-        keys: ["*"],
-        channels: ["*"],
-        commands: ["+@all"],
-      },
+  /** What nodes log in with at their masters. */
+  get replication(): { readonly username: string; readonly password: string } {
+    return { username: REPLICATION, password: this.#replication };
+  }
+
+  /** Text of users.acl. */
+  usersAcl(engine: Engine): string {
+    const passwordHashes = [sha256(this.access.password ?? "")];
+    return renderUsersAcl([
+      { name: ADMIN, passwordHashes, keys: ["*"], channels: ["*"], commands: ["+@all"] },
       replicationUser(engine, REPLICATION, [sha256(this.#replication)]),
     ]);
+  }
+
+  /** A certificate of a node, another one each time. */
+  certificate(name: string, addresses: readonly string[]): Promise<TlsIdentity> {
+    const how = { commonName: name, addresses, dnsNames: [], usage: "node" as const, days: 1, now: new Date() };
+    return issueCertificate(this.#authority, how);
+  }
+
+  /** A node of this engine at this address. */
+  async forNode(name: string, address: string, engine: Engine): Promise<ServerSecurity> {
+    const { certificatePem, keyPem } = await this.certificate(name, [address]);
+    const { username, password } = this.replication;
     const lines = [
       "tls-cert-file node.crt",
       "tls-key-file node.key",
@@ -72,8 +78,8 @@ export class Security {
       "tls-cluster yes",
       "tls-replication yes",
       "aclfile users.acl",
-      `masteruser ${REPLICATION}`,
-      `masterauth ${this.#replication}`,
+      `masteruser ${username}`,
+      `masterauth ${password}`,
     ];
     return {
       conf: `${lines.join("\n")}\n`,
@@ -81,12 +87,26 @@ export class Security {
         "node.crt": certificatePem,
         "node.key": keyPem,
         "ca.crt": this.#authority.certificatePem,
-        "users.acl": usersAcl,
+        "users.acl": this.usersAcl(engine),
       },
       login: this.login,
     };
   }
+
+  /** The same as the local platform is told it. */
+  async declared(name: string, addresses: readonly string[], engine: Engine): Promise<Required<SecretDeclaration>> {
+    const { access } = this;
+    const { certificatePem, keyPem } = await this.certificate(name, addresses);
+    const { certificate, key } = certificateFiles(new X509Certificate(certificatePem).fingerprint256);
+    const files = { [certificate]: certificatePem, [key]: keyPem, "ca.crt": this.#authority.certificatePem };
+    return {
+      login: { usersAcl: this.usersAcl(engine), replication: this.replication, access },
+      tls: { files, first: { certificate, key, trust: "ca.crt" }, access },
+    };
+  }
 }
+
+type SecretDeclaration = Pick<NodeDeclaration, "login" | "tls">;
 
 function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import type { Access } from "../../../components/access/types";
+import type { Access, TlsAccess } from "../../../components/access/types";
 import { type GuardInputs, guardRunner } from "../../../components/formation/runner/guard";
 import { withNotedAccess } from "../../../components/formation/runner/knowledge";
 
-const certificates = (word: string): Access["tls"] => ({
+const certificates = (word: string): TlsAccess => ({
   caCertificatePem: `authority ${word}`,
   identities: [{ certificatePem: `certificate ${word}`, keyPem: `key ${word}` }],
 });
