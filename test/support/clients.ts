@@ -112,27 +112,30 @@ export async function redisCliCheck(
   { address, port }: Place,
   login: ClientLogin = {},
 ): Promise<{ ok: boolean; text: string }> {
-  const text = await redisCli(cliPath, ["--cluster", "check", `${address}:${port}`], login);
+  const { text } = await redisCli(cliPath, ["--cluster", "check", `${address}:${port}`], login);
   return {
     ok: /\[OK\] All 16384 slots covered/.test(text) && /\[OK\] All nodes agree about slots configuration/.test(text),
     text,
   };
 }
 
-/** What `redis-cli` prints, whether or not it ends well. @param started for who wants to end it */
+/** What `redis-cli` prints, and its exit code; null where it was ended. @param started for who wants to end it */
 export async function redisCli(
   cliPath: string,
   args: readonly string[],
   { username, password, tls }: ClientLogin = {},
   started: (child: ChildProcess) => void = () => {},
-): Promise<string> {
+): Promise<{ readonly code: number | null; readonly text: string }> {
   const files = tls && tlsFiles(tls);
   const user = username === undefined ? [] : ["--user", username];
   const env = { ...process.env, ...(password === undefined ? {} : { REDISCLI_AUTH: password }) };
   try {
     return await new Promise((resolve) => {
       const all = [...args, ...user, ...(files?.args ?? [])];
-      started(execFile(cliPath, all, { env }, (_error, stdout, stderr) => resolve(stdout + stderr)));
+      const child = execFile(cliPath, all, { env }, (_error, stdout, stderr) =>
+        resolve({ code: child.exitCode, text: stdout + stderr }),
+      );
+      started(child);
     });
   } finally {
     files?.remove();
