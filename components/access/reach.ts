@@ -2,6 +2,7 @@ import * as net from "node:net";
 import type { Duplex } from "node:stream";
 import * as tls from "node:tls";
 import type { Proxy as NodeProxy } from "./proxy";
+import { shareProxy } from "./sharedProxies";
 import type { Access, TlsAccess } from "./types";
 
 /** Where a node listens, and the name that its certificate may carry instead of the address. */
@@ -39,9 +40,9 @@ export class Reach {
   readonly #timeoutMilliseconds: number;
 
   /** @param timeoutMilliseconds how long one connection may take to be made, its handshake included */
-  constructor({ tls }: Pick<Access, "tls">, proxy: NodeProxy | undefined, timeoutMilliseconds: number) {
+  constructor({ tls, proxy }: Pick<Access, "tls" | "proxy">, timeoutMilliseconds: number) {
     this.#tls = tls;
-    this.#proxy = proxy;
+    this.#proxy = proxy && shareProxy(proxy);
     this.#timeoutMilliseconds = timeoutMilliseconds;
   }
 
@@ -55,7 +56,7 @@ export class Reach {
    * @throws Error why there is no connection; NodeNotTrusted where the node is not who it should be
    */
   async open(place: Place, identity = 0): Promise<Reached> {
-    const raw = this.#proxy ? await this.#proxy.connect(place.address, place.port) : await this.#direct(place);
+    const raw = await this.#raw(place, this.#timeoutMilliseconds);
     if (!this.#tls) return { stream: raw };
     try {
       return await shakeHands(raw, place, this.#tls, identity, this.#timeoutMilliseconds);
@@ -65,27 +66,70 @@ export class Reach {
     }
   }
 
-  #direct({ address, port }: Place): Promise<net.Socket> {
-    return new Promise((resolve, reject) => {
-      const socket = net.connect({ host: address, port, noDelay: true });
-      const timer = setTimeout(() => {
-        socket.destroy(timedOut("connect ETIMEDOUT"));
-      }, this.#timeoutMilliseconds);
-      socket.once("error", (error) => {
-        clearTimeout(timer);
-        reject(error);
+  /** Makes what all ways to nodes have in common, so that its time does not count as a node's. @throws Error of the proxy */
+  async ready(): Promise<void> {
+    await this.#proxy?.ready?.();
+  }
+
+  /**
+   * Whether anything listens there, without a word to it.
+   * @returns what is in the way: an error's code, or "no answer"; undefined where nothing is
+   */
+  async tryPort(place: Place, timeoutMilliseconds: number): Promise<string | undefined> {
+    // The far end has some way to go, too.
+    const limit = this.#proxy ? timeoutMilliseconds + PROXIED_MORE_MILLISECONDS : timeoutMilliseconds;
+    let timer: NodeJS.Timeout | undefined;
+    // Late, it may fail with nobody left to hear of it.
+    const tried = async () => {
+      const stream = await this.#raw(place, limit);
+      stream.on("error", () => {});
+      stream.destroy();
+      return undefined;
+    };
+    try {
+      await this.ready();
+      const late = new Promise<string>((resolve) => {
+        timer = setTimeout(() => resolve(NO_ANSWER), limit);
       });
-      socket.once("connect", () => {
-        clearTimeout(timer);
-        socket.removeAllListeners("error");
-        resolve(socket);
-      });
-    });
+      const outcome = tried();
+      outcome.catch(() => {});
+      return await Promise.race([outcome, late]);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      return code === "ETIMEDOUT" ? NO_ANSWER : (code ?? message);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #raw(place: Place, timeoutMilliseconds: number): Promise<Duplex> {
+    return this.#proxy ? this.#proxy.connect(place.address, place.port) : connectDirectly(place, timeoutMilliseconds);
   }
 
   close(): void {
     this.#proxy?.close();
   }
+}
+
+const PROXIED_MORE_MILLISECONDS = 1_000;
+const NO_ANSWER = "no answer";
+
+function connectDirectly({ address, port }: Place, timeoutMilliseconds: number): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ host: address, port, noDelay: true });
+    const timer = setTimeout(() => {
+      socket.destroy(timedOut("connect ETIMEDOUT"));
+    }, timeoutMilliseconds);
+    socket.once("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      socket.removeAllListeners("error");
+      resolve(socket);
+    });
+  });
 }
 
 function timedOut(message: string): Error {

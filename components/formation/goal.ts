@@ -1,4 +1,3 @@
-import { endpointSettings } from "../config/nodeDirectives";
 import type { NodeEndpoint } from "../config/types";
 import type { Engine } from "../spec/spec";
 import type { PlannedNode, TopologyPlan } from "../topology/plan";
@@ -15,6 +14,8 @@ export interface FormationGoal {
   readonly endpoints: Readonly<Record<string, NodeEndpoint>>;
   /** Live settings that every node must report: directive → value as CONFIG GET prints it. */
   readonly settings: Readonly<Record<string, string>>;
+  /** The same of what differs from node to node, by node. Default: none. */
+  readonly nodeSettings?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `cluster-node-timeout` as declared, in milliseconds. */
   readonly nodeTimeoutMilliseconds: number;
   /** Who may log in; absent where users are not managed, as in an open cluster. */
@@ -26,14 +27,8 @@ export interface FormationGoal {
 }
 
 /** What a node is to report, by directive: what is declared of all, and of this one. */
-export function settingsOf(
-  { settings, endpoints, given, certificates }: FormationGoal,
-  node: string,
-): Readonly<Record<string, string>> {
-  const endpoint = endpoints[node];
-  // What given hosts announce is for whoever provides them to say.
-  if (given || !endpoint) return settings;
-  return { ...settings, ...endpointSettings(endpoint, certificates !== undefined) };
+export function settingsOf({ settings, nodeSettings }: FormationGoal, node: string): Readonly<Record<string, string>> {
+  return { ...settings, ...nodeSettings?.[node] };
 }
 
 /** Nodes that are not this stack's own: only what is declared of them is managed, and their machines are left alone. */

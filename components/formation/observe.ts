@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { ProxyError } from "../access/proxyError";
 import { parseAclLine } from "../config/aclList";
 import { hostAndPort, type NodeEndpoint } from "../config/types";
 import type { ObservedCertificates } from "./certificates";
@@ -129,9 +130,9 @@ export async function observeNode(
     state: cluster["cluster_state"] === "ok" ? "ok" : "fail",
     currentEpoch: Number(cluster["cluster_current_epoch"] ?? 0),
     keys: Number(keys),
-    settings: pairs(config),
-    ...(asked.users ? { users: observedUsers(list, pairs(login)) } : {}),
-    ...(asked.certificates ? { certificates: observedCertificates(pairs(more[0]), shown) } : {}),
+    settings: parsePairs(config),
+    ...(asked.users ? { users: observedUsers(list, parsePairs(login)) } : {}),
+    ...(asked.certificates ? { certificates: observedCertificates(parsePairs(more[0]), shown) } : {}),
     ...(shown ? { certificateExpires: shown.notAfter } : {}),
   };
 }
@@ -230,6 +231,7 @@ function withoutCluster(name: string, endpoint: NodeEndpoint, fields: Record<str
 /** What went wrong, short enough for one line. */
 export function reasonOf(error: Error): string {
   const code = (error as { code?: string }).code;
+  if (error instanceof ProxyError && code !== "ECONNREFUSED") return error.message;
   if (code === "ECONNREFUSED") return "connection refused (no server listens there)";
   if (code === "ETIMEDOUT" || /timed? ?out/i.test(error.message)) return "no answer in time";
   if (LOGIN_REFUSED.test(error.message))
@@ -249,7 +251,7 @@ export function parseInfo(text: string): Record<string, string> {
 }
 
 /** CONFIG GET: a flat list of names and values, or a map in RESP3. */
-function pairs(value: unknown): Record<string, string> {
+export function parsePairs(value: unknown): Record<string, string> {
   if (value instanceof Map) return Object.fromEntries([...value].map(([k, v]) => [String(k), String(v)]));
   if (!Array.isArray(value))
     return Object.fromEntries(Object.entries((value ?? {}) as object).map(([k, v]) => [k, String(v)]));

@@ -44,7 +44,7 @@ export class Connections {
   constructor(clientName: string, access: Access = {}) {
     this.clientName = clientName;
     this.#access = access;
-    this.#reach = new Reach(access, undefined, CONNECT_TIMEOUT_MILLISECONDS);
+    this.#reach = new Reach(access, CONNECT_TIMEOUT_MILLISECONDS);
   }
 
   /** What a node showed of itself when the connection to it was made. Without TLS nothing. */
@@ -55,6 +55,11 @@ export class Connections {
   /** Whatever is sent next to a node goes over a new connection: what it shows of itself is looked at anew. */
   renew(endpoint: NodeEndpoint): void {
     this.#drop(hostAndPort(endpoint));
+  }
+
+  /** Whether a port can be reached the way that nodes are. @returns what is in the way, such as ECONNREFUSED; undefined where nothing is */
+  tryPort(address: string, port: number, withinMilliseconds: number): Promise<string | undefined> {
+    return this.#reach.tryPort({ address, port }, withinMilliseconds);
   }
 
   /** Connections beside these, for what must not wait behind them. */
@@ -73,6 +78,11 @@ export class Connections {
   async send(endpoint: NodeEndpoint, commands: readonly Command[], options: SendOptions = {}): Promise<Answer[]> {
     if (commands.length === 0) return [];
     const { binary = false, withinMilliseconds } = options;
+    try {
+      await this.#reach.ready();
+    } catch (error) {
+      return commands.map((): Answer => ({ ok: false, error: error as Error }));
+    }
     const answers = this.#exchange(endpoint, commands, binary);
     if (withinMilliseconds === undefined) return answers;
     const timer = new AbortController();
@@ -267,7 +277,7 @@ export function openClusterClient(
   clientName: string,
 ): { readonly client: Cluster; close(): void } {
   const direct = access.tls === undefined && access.proxy === undefined;
-  const reach = new Reach(access, undefined, CONNECT_TIMEOUT_MILLISECONDS);
+  const reach = new Reach(access, CONNECT_TIMEOUT_MILLISECONDS);
   // Announced names may mean nothing here, and still have to be those of the certificates.
   const places = new Map(
     seeds.flatMap((place) =>
@@ -295,6 +305,8 @@ export function openClusterClient(
       },
     },
   );
+  // The connection that it keeps for subscriptions ignores `Connector`: it would go to the node directly, and never arrive.
+  if (!direct) (client as unknown as { subscriber: { start(): void } }).subscriber.start = () => {};
   return {
     client,
     close: () => {

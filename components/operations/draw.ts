@@ -1,8 +1,10 @@
 import { countSlots, SLOT_COUNT } from "../formation/slots";
 import { parseRange } from "./goal";
+import { hostLines } from "./hosts/draw";
 import { formatBytes, formatCount, type Paint } from "./paint";
 import type { NodeStatus, ShardStatus, StatusReport } from "./status";
 import { type Cell, type Column, drawTable } from "./table";
+import { wrap } from "./wrap";
 
 export interface Canvas {
   readonly paint: Paint;
@@ -21,10 +23,12 @@ export function drawStatus(report: StatusReport, canvas: Canvas): string[] {
     "",
     ...nodeTable(report, canvas),
     ...issueLines(report, canvas),
+    ...hostLines(report.hosts, canvas),
   ];
 }
 
-function heading({ name, engine, shards, nodes, healthy, issues }: StatusReport, paint: Paint): string {
+function heading(report: StatusReport, paint: Paint): string {
+  const { name, engine, shards, nodes, healthy, issues, certificatesExpire } = report;
   const zones = new Set(shards.flatMap((s) => s.nodes.map((n) => n.zone)).filter((zone) => zone !== "-"));
   const verdict =
     nodes.answering === 0
@@ -39,6 +43,7 @@ function heading({ name, engine, shards, nodes, healthy, issues }: StatusReport,
       ? count(nodes.total, "node")
       : `${nodes.answering} of ${count(nodes.total, "node")} answering`,
     ...(zones.size > 0 ? [count(zones.size, "zone")] : []),
+    ...(certificatesExpire === undefined ? [] : [`TLS until ${certificatesExpire.slice(0, 10)}`]),
   ];
   return `${paint.bold(name)}  ${parts.join(" · ")}  ${verdict}`;
 }
@@ -162,22 +167,6 @@ function issueLines({ issues }: StatusReport, { paint, width }: Canvas): string[
   if (shown.length < issues.length)
     lines.push(paint.bad(`✗ and ${issues.length - shown.length} more (see them all with --json)`));
   return lines;
-}
-
-function wrap(text: string, width: number, first: string, next: string): string[] {
-  const lines: string[] = [];
-  let line = first;
-  let empty = true;
-  for (const word of text.split(" ")) {
-    if (!empty && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = next;
-      empty = true;
-    }
-    line += empty ? word : ` ${word}`;
-    empty = false;
-  }
-  return [...lines, line];
 }
 
 function count(number: number, noun: string): string {

@@ -27,7 +27,10 @@ export function goalOfInventory(inventory: ClusterInventory): FormationGoal {
     },
     endpoints: Object.fromEntries(
       inventory.shards.flatMap((s) =>
-        s.nodes.map(({ name, address, port, busPort }) => [name, { address, port, busPort }]),
+        s.nodes.map(({ name, address, port, busPort, hostname }) => [
+          name,
+          { address, port, busPort, ...(hostname === undefined ? {} : { hostname }) },
+        ]),
       ),
     ),
     settings: {},

@@ -33,6 +33,7 @@ const REMEDIES: Record<StatusIssueKind, string> = {
   "setting-differs": "`up` sets it",
   "user-differs": "`up` sets it",
   "certificate-differs": "`up` loads it",
+  "certificate-ends": "`up` renews it, live; a certificate that was handed in is for whoever made it to renew",
   "loose-node": "give it slots or make it a replica, or forget it on every node",
 };
 

@@ -11,6 +11,7 @@ import {
 import { countSlots, expandSlots, formatRange, SLOT_COUNT } from "../formation/slots";
 import { NO_SHARD, UNKNOWN_ZONE } from "./discover";
 import { goalOfInventory, membersOfInventory } from "./goal";
+import type { HostStatus } from "./hosts/judge";
 import { remedyFor } from "./remedies";
 
 /** A cluster as it is at one moment, judged by what its topology promises. Plain: this is what `status --json` prints. */
@@ -28,6 +29,10 @@ export interface StatusReport {
   readonly shards: readonly ShardStatus[];
   /** What differs from a healthy cluster, in a stable order. */
   readonly issues: readonly StatusIssue[];
+  /** When the first of the certificates ends that nodes showed: ISO 8601. Absent without TLS. */
+  readonly certificatesExpire?: string;
+  /** What servers ask of their hosts, by address. Warnings: none of it makes a cluster degraded. */
+  readonly hosts: readonly HostStatus[];
 }
 
 export interface ShardStatus {
@@ -54,11 +59,13 @@ export interface NodeStatus {
   readonly keys?: number;
   /** `maxBytes` 0 is no limit. */
   readonly memory?: { readonly usedBytes: number; readonly maxBytes: number };
+  /** When the certificate ends that it showed: ISO 8601. Absent without TLS. */
+  readonly certificateExpires?: string;
   /** Only of replicas: bytes of the replication stream not received yet, and seconds since the master's last word. */
   readonly lag?: { readonly bytes: number; readonly seconds: number };
 }
 
-export type StatusIssueKind = FindingKind | "loose-node";
+export type StatusIssueKind = FindingKind | "loose-node" | "certificate-ends";
 
 export interface StatusIssue {
   readonly kind: StatusIssueKind;
@@ -74,13 +81,17 @@ export function reportStatus(
   inventory: ClusterInventory,
   observation: ClusterObservation,
   observedAt: string,
+  hosts: readonly HostStatus[] = [],
 ): StatusReport {
   const goal = goalOfInventory(inventory);
   const alive = answering(observation);
   const findings = assess(goal, membersOfInventory(inventory), observation);
-  const issues = [...grouped(inventory, findings, alive), ...looseNodes(inventory, alive)].map(
-    (i): StatusIssue => ({ ...i, remedy: remedyFor(i.kind) }),
-  );
+  const issues = [
+    ...grouped(inventory, findings, alive),
+    ...looseNodes(inventory, alive),
+    ...endingCertificates(alive, new Date(observedAt)),
+  ].map((i): StatusIssue => ({ ...i, remedy: remedyFor(i.kind) }));
+  const ends = alive.flatMap((n) => n.certificateExpires ?? []).sort();
   const server = alive[0]?.server ?? inventory.engine;
   return {
     healthy: issues.length === 0,
@@ -91,6 +102,8 @@ export function reportStatus(
     slots: slotCounts(observation),
     shards: layoutOf(goal, observation).map((shard) => shardStatus(inventory, shard, observation)),
     issues,
+    ...(ends[0] === undefined ? {} : { certificatesExpire: ends[0] }),
+    hosts,
   };
 }
 
@@ -107,6 +120,19 @@ function grouped(
   for (const finding of findings) {
     const { kind } = finding;
     if (kind !== "flagged-node" && kind !== "state-fail") {
+      if (kind === "silent-node" && finding.shared !== undefined) {
+        // The way to them all: said once.
+        if (said.has(finding.shared)) continue;
+        said.add(finding.shared);
+        const all = findings.filter((f) => f.shared === finding.shared).map((f) => f.subject);
+        const who = all.length > 3 ? `${all.length} nodes` : all.join(", ");
+        issues.push({
+          kind,
+          subject: all.length > 1 ? "cluster" : finding.subject,
+          message: `${who} ${finding.shared}`,
+        });
+        continue;
+      }
       // The masters that own nothing have a sentence of their own; and nobody declared an even spread where all is discovered.
       const undeclared = kind === "uneven" && inventory.zones.includes(UNKNOWN_ZONE);
       if (finding.subject !== NO_SHARD && !undeclared) issues.push(finding);
@@ -168,6 +194,30 @@ function looseNodes(inventory: ClusterInventory, alive: readonly AnsweringNode[]
     }));
 }
 
+/** So near that somebody should see to it: nodes whose certificates are over do not find each other, and clients do not find them. */
+const SOON_DAYS = 7;
+const DAY_MILLISECONDS = 86_400_000;
+
+function endingCertificates(alive: readonly AnsweringNode[], now: Date): Ungrouped[] {
+  const byEnd = new Map<string, string[]>();
+  for (const { name, certificateExpires: end } of alive) {
+    if (end === undefined || new Date(end).getTime() - now.getTime() > SOON_DAYS * DAY_MILLISECONDS) continue;
+    byEnd.set(end, [...(byEnd.get(end) ?? []), name]);
+  }
+  return [...byEnd].sort().map(([end, names]) => {
+    const who =
+      names.length === alive.length && names.length > 1
+        ? `all ${count(names.length, "answering node")}`
+        : names.join(", ");
+    const isOver = new Date(end) <= now;
+    return {
+      kind: "certificate-ends",
+      subject: names.length === 1 ? (names[0] ?? "") : "cluster",
+      message: `${who} ${names.length === 1 ? "shows" : "show"} a certificate that ${isOver ? "ended" : "ends"} at ${end}`,
+    };
+  });
+}
+
 function slotCounts(observation: ClusterObservation): StatusReport["slots"] {
   const { unowned, contested } = claims(observation);
   const assigned = new Set(answering(observation).flatMap((n) => n.view.flatMap((e) => expandSlots(e.slots))));
@@ -218,6 +268,7 @@ function answeringStatus(
     version: node.server.version,
     keys: node.keys,
     memory: node.memory,
+    ...(node.certificateExpires === undefined ? {} : { certificateExpires: node.certificateExpires }),
     ...(role === "replica" ? { lag: { bytes: behind, seconds: lagSeconds } } : {}),
   };
 }

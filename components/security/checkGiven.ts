@@ -8,7 +8,7 @@ import { isDnsName } from "./x509";
 export interface CertificateProblem {
   /** Which input. */
   readonly property: "given" | "nodes" | "clients";
-  /** Begins with where it stands, as `tls.nodes.db-0-a.keyPem`. Shows no key. */
+  /** Begins with where it stands, as `tls.nodeCertificates.db-0-a.keyPem`. Shows no key. */
   readonly reason: string;
 }
 
@@ -16,17 +16,24 @@ export interface CertificateProblem {
 export function checkInputs({ nodes, clients, given }: CertificatesInputs, now: Date): CertificateProblem[] {
   const authorityPem = trustedPem(given);
   const ofGiven = [...checkAuthorities(given, now)];
-  for (const [name, { addresses, dnsNames }] of entries(nodes)) {
+  for (const [name, { addresses, dnsNames, required = [...addresses, ...dnsNames] }] of entries(nodes)) {
     const identity = given.nodes?.[name];
-    const wanted = { ...(authorityPem === undefined ? {} : { authorityPem }), addresses, dnsNames, now };
-    if (identity) ofGiven.push(...checkIdentity(`tls.nodes.${name}`, identity, { ...wanted, usage: "node" }));
-    else if (cannotSign(given)) ofGiven.push(lacking(`tls.nodes.${name}`));
+    const wanted = {
+      ...(authorityPem === undefined ? {} : { authorityPem }),
+      addresses: required.filter((each) => isIP(each) !== 0),
+      dnsNames: required.filter((each) => isIP(each) === 0),
+      now,
+    };
+    if (identity)
+      ofGiven.push(...checkIdentity(`tls.nodeCertificates.${name}`, identity, { ...wanted, usage: "node" }));
+    else if (cannotSign(given)) ofGiven.push(lacking(`tls.nodeCertificates.${name}`));
   }
   for (const name of clients) {
     const identity = given.clients?.[name];
     const wanted = { ...(authorityPem === undefined ? {} : { authorityPem }), addresses: [], dnsNames: [], now };
-    if (identity) ofGiven.push(...checkIdentity(`tls.clients.${name}`, identity, { ...wanted, usage: "client" }));
-    else if (cannotSign(given)) ofGiven.push(lacking(`tls.clients.${name}`));
+    if (identity)
+      ofGiven.push(...checkIdentity(`tls.clientCertificates.${name}`, identity, { ...wanted, usage: "client" }));
+    else if (cannotSign(given)) ofGiven.push(lacking(`tls.clientCertificates.${name}`));
   }
   return [...ofGiven.map((reason) => ({ property: "given" as const, reason })), ...checkNames(nodes, clients)];
 }

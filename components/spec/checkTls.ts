@@ -61,6 +61,7 @@ export function checkTls(problems: Problems, args: RedisClusterArgs): TlsSpec | 
     authorityDays: days("authorityDays"),
   };
   judgeTimes(problems, spec);
+  checkMaterial(problems, given as Record<string, unknown>, spec.clients);
   if (spec.plainPort !== undefined)
     problems.warn(
       "tls.plainPort",
@@ -84,6 +85,37 @@ function judgeTimes(problems: Problems, { certificateDays, renewBeforeDays, auth
     problems.error(
       "tls.authorityDays",
       `${authorityDays} is less than two times tls.certificateDays (${certificateDays}): an authority has to outlive what it signs; use ${2 * certificateDays} or more`,
+    );
+}
+
+/** What is handed in is judged where it is kept, since it may be a secret that is known later only; here only whether it is there at all. */
+function checkMaterial(problems: Problems, given: Record<string, unknown>, clients: readonly string[]): void {
+  const identity = (property: string, value: unknown) => {
+    const parts = readObject(problems, property, value ?? null);
+    refuseUnknownKeys(problems, `${property}.`, parts, ["certificatePem", "keyPem"]);
+    if (!problems.isSound(property)) return;
+    for (const part of ["certificatePem", "keyPem"]) checkPem(problems, `${property}.${part}`, parts[part]);
+  };
+  if (given["authority"] !== undefined) identity("tls.authority", given["authority"]);
+  if (given["caCertificatePem"] !== undefined) checkPem(problems, "tls.caCertificatePem", given["caCertificatePem"]);
+  const ofNodes = readObject(problems, "tls.nodeCertificates", given["nodeCertificates"]);
+  for (const [name, value] of Object.entries(ofNodes)) identity(`tls.nodeCertificates.${name}`, value);
+  const known = [OWN_CLIENT, SHARED_CLIENT, ...clients];
+  const ofClients = readObject(problems, "tls.clientCertificates", given["clientCertificates"]);
+  refuseUnknownKeys(problems, "tls.clientCertificates.", ofClients, known);
+  for (const [name, value] of Object.entries(ofClients))
+    if (known.includes(name)) identity(`tls.clientCertificates.${name}`, value);
+}
+
+/** The value is never shown, whatever it is. */
+function checkPem(problems: Problems, property: string, value: unknown): void {
+  const later = typeof value === "object" && value !== null && ("apply" in value || "then" in value);
+  if (later) return;
+  if (value === undefined) problems.error(property, "is missing; give it as PEM");
+  else if (typeof value !== "string")
+    problems.error(
+      property,
+      `got ${value === null ? "null" : `a value of type ${typeof value}`}; must be PEM as a string, or an Output of one`,
     );
 }
 

@@ -100,7 +100,7 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
   const users = checkUsers(problems, given, engine, facts.checkCommandRules ?? (() => []));
   const tls = checkTls(problems, given);
   if (tls?.plainPort !== undefined) checkPlainPort(problems, tls.plainPort, given.port, port, facts, shape);
-  const domain = checkDomain(problems, given.domain, name.length + NODE_NAME_ROOM);
+  const domain = checkDomain(problems, given.domain, String(name).length + NODE_NAME_ROOM);
   const completed: ClusterSpec = {
     name,
     platform: facts.platform,

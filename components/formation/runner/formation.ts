@@ -1,6 +1,7 @@
 import type { InventoryShard } from "../../cluster/inventory";
 import type { ResourceRunner } from "../../cluster/shim";
 import { busProblem } from "../../config/bus";
+import { endpointSettings } from "../../config/nodeDirectives";
 import type { IssuedCertificates } from "../../security/certificates";
 import type { MigrationLimits } from "../../spec/spec";
 import { type CertificatesInForce, certificatesGoal, provedCertificates } from "../certificates";
@@ -77,6 +78,11 @@ export function beginPlanning(cluster: string): void {
   markDeclared(cluster);
 }
 
+/** Whether this process plans the cluster, and does not only refresh it. */
+export function isPlanned(cluster: string): boolean {
+  return planned.has(cluster);
+}
+
 export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> = {
   async check(olds, news) {
     beginPlanning(news.cluster);
@@ -103,7 +109,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     const changed =
       declaredChanges(before, goal).length > 0 || JSON.stringify(sorted(before)) !== JSON.stringify(sorted(goal));
     const changes = changed || olds.issues.length > 0 || olds.unfinished !== "";
-    if (changes && planned.has(news.cluster)) {
+    if (changes && isPlanned(news.cluster)) {
       const { observation, history } = whatIsKnown(olds, goal);
       const evidence = {
         observation,
@@ -270,10 +276,17 @@ export function goalOf(inputs: GoalInputs, inForce: InForce = {}, now?: number):
   const { passwordsInForce = {}, certificatesInForce } = inForce;
   return {
     ...{ cluster, engine, plan, endpoints, settings, nodeTimeoutMilliseconds },
-    ...(given ? { given } : {}),
+    // What given hosts announce is for whoever provides them to say.
+    ...(given ? { given } : { nodeSettings: nodeSettings(endpoints, tls !== undefined) }),
     ...(users && passwords ? { logins: usersGoal(users, passwords, passwordsInForce, now) } : {}),
     ...(tls && issued ? { certificates: certificatesGoal(issued, tls.overlapSeconds, certificatesInForce, now) } : {}),
   };
+}
+
+function nodeSettings(endpoints: FormationGoal["endpoints"], tls: boolean): FormationGoal["nodeSettings"] & object {
+  return Object.fromEntries(
+    Object.entries(endpoints).map(([node, endpoint]) => [node, endpointSettings(endpoint, tls)]),
+  );
 }
 
 type GoalInputs = Omit<FormationInputs, "declaration" | "access">;
@@ -324,6 +337,8 @@ export function inventoryShards(goal: FormationGoal, layout: readonly ShardLayou
         address: endpoint?.address ?? "",
         port: endpoint?.port ?? 0,
         busPort: endpoint?.busPort ?? 0,
+        ...(endpoint?.plainPort === undefined ? {} : { plainPort: endpoint.plainPort }),
+        ...(endpoint?.hostname === undefined ? {} : { hostname: endpoint.hostname }),
         id: node?.id ?? "",
         role: node === undefined ? "unknown" : node === leader ? "master" : "replica",
       };

@@ -14,6 +14,37 @@ export interface ExistingRedisClusterArgs extends RedisClusterArgs {
   username?: string;
   /** Password to log in with, better a secret. Default: none. */
   password?: pulumi.Input<string>;
+  /** How the nodes are reached, by `up`, its verification and refresh. Default: directly. */
+  connection?: ConnectionArgs;
+}
+
+/** As far as it goes, in the words of @pulumi/command. */
+export interface ConnectionArgs {
+  /** An SSH server that reaches the nodes, a bastion: all that is said to them goes through it. Default: none. */
+  proxy?: ProxyArgs;
+}
+
+export interface ProxyArgs {
+  /** Name or address of the SSH server. */
+  host: pulumi.Input<string>;
+  /** Its port. Default: 22. */
+  port?: number;
+  /** User to log in as. Default: root. */
+  user?: pulumi.Input<string>;
+  /** Password to log in with. Default: none. */
+  password?: pulumi.Input<string>;
+  /** Private key to log in with, as text: OpenSSH's own format or PEM. Default: none. */
+  privateKey?: pulumi.Input<string>;
+  /** Passphrase of the private key. Default: none. */
+  privateKeyPassword?: pulumi.Input<string>;
+  /** Socket of an SSH agent that has the key. Default: that of SSH_AUTH_SOCK, where neither password nor private key is given. */
+  agentSocketPath?: pulumi.Input<string>;
+  /** The server's public key as in known_hosts (`ssh-ed25519 AAAA…`), or its fingerprint (`SHA256:…`); it is always checked. Default: what `~/.ssh/known_hosts` and `/etc/ssh/ssh_known_hosts` say. */
+  hostKey?: pulumi.Input<string>;
+  /** How often to try to reach it before giving up; 0 is for ever. Default: 10. */
+  dialErrorLimit?: number;
+  /** How long one try may take, in seconds; 0 is without end. Default: 15. */
+  perDialTimeout?: number;
 }
 
 export interface ExistingNodeArgs {

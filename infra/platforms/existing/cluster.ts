@@ -5,6 +5,7 @@ import {
   INVENTORY_VERSION,
 } from "../../../components/cluster/inventory";
 import { DEFAULTS_VERSION } from "../../../components/spec/defaults";
+import { accessOf } from "./access";
 import type { ExistingRedisClusterArgs } from "./args";
 import { declareExisting } from "./declare";
 import { ExistingFormation } from "./resources";
@@ -35,6 +36,7 @@ export class ExistingRedisCluster extends pulumi.ComponentResource {
 
     const password = args.password === undefined ? undefined : pulumi.secret(args.password);
     const login = { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) };
+    const proxy = args.connection?.proxy;
     const formation = new ExistingFormation(
       name,
       {
@@ -45,9 +47,9 @@ export class ExistingRedisCluster extends pulumi.ComponentResource {
         ...(engine === undefined ? {} : { declaredEngine: engine }),
         settings,
         ...(Object.keys(migration).length > 0 ? { migration } : {}),
-        access: pulumi.output(login),
+        access: accessOf(login, proxy),
       },
-      { parent: this, ...(password === undefined ? {} : { additionalSecretOutputs: ["access"] }) },
+      { parent: this, ...(password === undefined && !proxy ? {} : { additionalSecretOutputs: ["access"] }) },
     );
 
     this.inventory = pulumi

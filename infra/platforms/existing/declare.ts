@@ -3,6 +3,7 @@ import { checkRedisConfig, clusterDirectives, normalizeSetting } from "../../../
 import { canonicalName } from "../../../components/config/directives";
 import type { ExistingHost } from "../../../components/formation/runner/existing";
 import type { PersistenceArgs, RedisClusterArgs } from "../../../components/spec/args";
+import { checkConnection } from "../../../components/spec/checkConnection";
 import { DEFAULTS } from "../../../components/spec/defaults";
 import { Problems, readBoolean, readObject, readText, show } from "../../../components/spec/reader";
 import type { ClusterSpec, Engine, MigrationLimits, Problem } from "../../../components/spec/spec";
@@ -46,14 +47,14 @@ export function validateExisting(
 ): { declaration: ExistingDeclaration | undefined; problems: readonly Problem[] } {
   const problems = new Problems();
   const read: Partial<ExistingRedisClusterArgs> = readObject(problems, "args", args);
-  const { nodes, rebalance, username, password, dataOnDestroy, rolling, ...common } = read;
+  const { nodes, rebalance, username, password, connection, dataOnDestroy, rolling, ...common } = read;
   const hosts = readNodes(problems, name, nodes, common.port);
   const validation = validateSpec(name, forHosts(common, hosts.length), {
     platform: "existing",
     zones: zonesOf(hosts),
     zonesProperty: "nodes",
     defaultEngine: ANY_ENGINE,
-    platformArguments: ["nodes", "rebalance", "username", "password"],
+    platformArguments: ["nodes", "rebalance", "username", "password", "connection"],
     checkRedisConfig: (redisConfig, engine) => judgeRedisConfig(redisConfig, engine, common.engine !== undefined),
   });
   const assumed = (p: Problem) =>
@@ -73,6 +74,7 @@ export function validateExisting(
     if (common[property] !== undefined)
       problems.error(property, "users of given hosts stay with whoever provides them: leave it out");
   checkPassword(problems, password);
+  checkConnection(problems, connection);
   if (username !== undefined && password === undefined)
     problems.error("username", "is given without a password; give both, or neither");
   const user = readText(problems, "username", username);

@@ -239,7 +239,7 @@ export class Hosts {
 }
 
 /** Commands that only look, or belong to a connection. Anything else changes something. */
-const LOOKING =
+export const LOOKING =
   /^(cluster\|(nodes|info|myid|shards|slots|countkeysinslot|getkeysinslot)|info|dbsize|eval_ro|config\|get|client\|(id|list|setname|setinfo|reply|getname)|ping|get|auth|hello|command.*|role|echo|select|readonly|quit|psync|replconf|monitor|asking|wait|slowlog.*|memory.*)$/;
 
 /** Commands called during `work` that change something, by name. */

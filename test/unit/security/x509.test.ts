@@ -156,12 +156,12 @@ describe.skipIf(!hasOpenssl)("OpenSSL", () => {
     ["EC P-384", ["ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"]],
     ["EC P-521", ["ec", "-pkeyopt", "ec_paramgen_curve:secp521r1"]],
     ["RSA", ["rsa:2048"]],
-  ] as const)("verifies what a given %s authority signs, whatever its key's form and its name", (_, key) => {
+  ] as const)("verifies what a given %s authority signs, whatever its key's form and its name", async (_, key) => {
     const subject = "/C=CH/O=Müller \\/ Söhne, Ltd./CN=inner authority";
     const given = opensslAuthority(subject, key);
     const traditional = withOpenssl({ key: given.keyPem }, (openssl) => openssl("pkey", "-in", "key", "-traditional"));
     expect(traditional).toMatch(/BEGIN (EC|RSA) PRIVATE KEY/);
-    return Promise.all(
+    await Promise.all(
       [given.keyPem, traditional].map(async (keyPem) => {
         const node = await issueCertificate({ ...given, keyPem }, leaf);
         withOpenssl({ ca: given.certificatePem, node: node.certificatePem }, (openssl) => {
