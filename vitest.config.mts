@@ -51,6 +51,7 @@ const STRICT_ALL = [
   "drift/*",
   "formation/*",
   "local/{node,volume}",
+  "operations/status",
   "preview/interrupted",
   "roll/*",
   "scale/*",

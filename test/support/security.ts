@@ -1,5 +1,6 @@
 import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import type { Access, TlsIdentity } from "../../components/access/types";
+import type { ClusterCredentials } from "../../components/cluster/inventory";
 import { ADMIN, REPLICATION } from "../../components/config/users";
 import { renderUsersAcl, replicationUser } from "../../components/config/usersAcl";
 import { certificateFiles } from "../../components/security/files";
@@ -8,6 +9,9 @@ import type { Engine } from "../../components/spec/spec";
 import type { NodeDeclaration } from "../../infra/platforms/local/runner/types";
 import type { ClientLogin } from "./clients";
 import type { ServerSecurity } from "./servers";
+
+/** Longer than what is told to be about to end. */
+const DAYS = 365;
 
 /**
  * What servers of tests below Pulumi need to speak TLS only and to be closed, as the component makes them: an authority, a
@@ -38,12 +42,19 @@ export class Security {
 
   static async create(): Promise<Security> {
     const now = new Date();
-    const authority = await makeAuthority({ commonName: "tests", days: 1, now });
-    const nobody = { addresses: [], dnsNames: [], days: 1, now };
+    const authority = await makeAuthority({ commonName: "tests", days: DAYS, now });
+    const nobody = { addresses: [], dnsNames: [], days: DAYS, now };
     return new Security(
       authority,
       await issueCertificate(authority, { ...nobody, commonName: ADMIN, usage: "client" }),
     );
+  }
+
+  /** As a stack's output has them; there is nobody but `admin`. */
+  get credentials(): ClusterCredentials {
+    const { caCertificatePem = "", identities: [own] = [] } = this.access.tls ?? {};
+    const { username = "", password = "" } = this.access;
+    return { username, password, admin: { username, password }, tls: { caCertificatePem, ...own } };
   }
 
   /** What nodes log in with at their masters. */
@@ -62,7 +73,7 @@ export class Security {
 
   /** A certificate of a node, another one each time. */
   certificate(name: string, addresses: readonly string[]): Promise<TlsIdentity> {
-    const how = { commonName: name, addresses, dnsNames: [], usage: "node" as const, days: 1, now: new Date() };
+    const how = { commonName: name, addresses, dnsNames: [], usage: "node" as const, days: DAYS, now: new Date() };
     return issueCertificate(this.#authority, how);
   }
 

@@ -92,7 +92,8 @@ describe("rotation of certificates", () => {
     expect((await project.mustUp()).stdout).toMatch(/23 unchanged/);
     expect(await project.pids()).toEqual(pids);
     // Guards were made when there was the first authority, and let go of machines that show certificates of the second.
-    if (process.env.FULL) await loaded.change("a roll after all that", { ...next, redisConfig: { "tcp-backlog": "129" } });
+    if (process.env.FULL)
+      await loaded.change("a roll after all that", { ...next, redisConfig: { "tcp-backlog": "129" } });
     console.log(reportLine("rotation of certificates", await loaded.expectUnharmed()));
   });
 
