@@ -14,8 +14,8 @@ export interface Place {
 export interface ClientLogin {
   readonly username?: string;
   readonly password?: string;
-  /** Names are checked, as by default. */
-  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  /** Names are checked, as by default: the address, or `servername` instead. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string; readonly servername?: string };
 }
 
 /** What a client gives to Node's TLS. */

@@ -43,6 +43,8 @@ export interface ClusterOptions extends Shape {
   readonly nodeTimeoutMilliseconds?: number;
   /** Under TLS, and closed. Default: as the mode of this test run is. */
   readonly strict?: boolean;
+  /** Nodes announce host names of this domain, which nobody can look up, and their certificates carry nothing else. */
+  readonly domain?: string;
   /** More lines for a node's redis.conf, by index in the plan's order. */
   readonly lines?: (index: number) => string;
 }
@@ -65,7 +67,7 @@ export class TestCluster {
   /** Starts all of them, each on its zone's loopback address. */
   static async start(options: ClusterOptions): Promise<TestCluster> {
     const root = mkdtempSync(join(tmpdir(), "prc-cluster-"));
-    const security = (options.strict ?? MODE.strict) ? await Security.create() : undefined;
+    const security = (options.strict ?? MODE.strict) ? await Security.shared() : undefined;
     const cluster = new TestCluster(options, await goalFor(options), root, security);
     try {
       await cluster.startAll();
@@ -107,7 +109,7 @@ export class TestCluster {
 
   async startNode(name: string): Promise<void> {
     const index = this.names.indexOf(name);
-    const { address, port } = this.endpoint(name);
+    const { address, port, hostname } = this.endpoint(name);
     mkdirSync(this.dir(name), { recursive: true });
     const lines = [
       "cluster-enabled yes",
@@ -123,11 +125,12 @@ export class TestCluster {
       `bind ${address}`,
       // Loopback connections come from 127.0.0.1: without an announced address the others would take that one for it.
       `cluster-announce-ip ${address}`,
+      ...(hostname === undefined ? [] : [`cluster-announce-hostname ${hostname}`]),
       this.#options.lines?.(index) ?? "",
     ];
     const program = this.#options.programs?.[index] ?? this.#options.program;
     const engine = { name: program.engine, version: program.version };
-    const security = await this.#security?.forNode(name, address, engine);
+    const security = await this.#security?.forNode(name, address, engine, hostname);
     const server = await startServer({
       server: program,
       ...(security ? { security } : {}),
@@ -189,7 +192,8 @@ export class TestCluster {
   }
 
   connect(name: string): Redis {
-    return nodeClient(this.endpoint(name), this.#security?.login);
+    const endpoint = this.endpoint(name);
+    return nodeClient(endpoint, this.#security?.loginAt(endpoint.hostname));
   }
 
   /** An ordinary cluster client. */
@@ -259,13 +263,23 @@ export async function goalFor(options: ClusterOptions): Promise<FormationGoal> {
     cluster: spec.name,
     engine: spec.engine,
     plan,
-    endpoints: await freeEndpoints(
-      plan.shards.flatMap((s) => s.nodes),
-      plan.zones,
+    endpoints: named(
+      await freeEndpoints(
+        plan.shards.flatMap((s) => s.nodes),
+        plan.zones,
+      ),
+      options.domain,
     ),
     settings: { "cluster-node-timeout": String(nodeTimeoutMilliseconds), "maxmemory-policy": "noeviction" },
     nodeTimeoutMilliseconds,
   };
+}
+
+function named(endpoints: FormationGoal["endpoints"], domain: string | undefined): FormationGoal["endpoints"] {
+  if (domain === undefined) return endpoints;
+  return Object.fromEntries(
+    Object.entries(endpoints).map(([name, endpoint]) => [name, { ...endpoint, hostname: `${name}.${domain}` }]),
+  );
 }
 
 export async function freeEndpoints(

@@ -10,6 +10,8 @@ import type { NodeDeclaration } from "../../infra/platforms/local/runner/types";
 import type { ClientLogin } from "./clients";
 import type { ServerSecurity } from "./servers";
 
+let shared: Promise<Security> | undefined;
+
 /** Longer than what is told to be about to end. */
 const DAYS = 365;
 
@@ -40,6 +42,12 @@ export class Security {
     };
   }
 
+  /** The same for all clusters of a test process: who met a node of another one could be its member but for its ID, as without TLS. */
+  static shared(): Promise<Security> {
+    shared ??= Security.create();
+    return shared;
+  }
+
   static async create(): Promise<Security> {
     const now = new Date();
     const authority = await makeAuthority({ commonName: "tests", days: DAYS, now });
@@ -48,6 +56,11 @@ export class Security {
       authority,
       await issueCertificate(authority, { ...nobody, commonName: ADMIN, usage: "client" }),
     );
+  }
+
+  /** How a test's own clients come in at a node whose certificate carries this name. */
+  loginAt(hostname: string | undefined): ClientLogin {
+    return hostname === undefined ? this.login : { ...this.login, tls: { ...this.login.tls, servername: hostname } };
   }
 
   /** As a stack's output has them; there is nobody but `admin`. */
@@ -72,14 +85,16 @@ export class Security {
   }
 
   /** A certificate of a node, another one each time. */
-  certificate(name: string, addresses: readonly string[]): Promise<TlsIdentity> {
-    const how = { commonName: name, addresses, dnsNames: [], usage: "node" as const, days: DAYS, now: new Date() };
+  certificate(name: string, addresses: readonly string[], dnsNames: readonly string[] = []): Promise<TlsIdentity> {
+    const how = { commonName: name, addresses, dnsNames, usage: "node" as const, days: DAYS, now: new Date() };
     return issueCertificate(this.#authority, how);
   }
 
-  /** A node of this engine at this address. */
-  async forNode(name: string, address: string, engine: Engine): Promise<ServerSecurity> {
-    const { certificatePem, keyPem } = await this.certificate(name, [address]);
+  /** A node of this engine at this address. @param hostname what its certificate carries instead of the address */
+  async forNode(name: string, address: string, engine: Engine, hostname?: string): Promise<ServerSecurity> {
+    const { certificatePem, keyPem } = await (hostname === undefined
+      ? this.certificate(name, [address])
+      : this.certificate(name, [], [hostname]));
     const { username, password } = this.replication;
     const lines = [
       "tls-cert-file node.crt",
@@ -100,7 +115,7 @@ export class Security {
         "ca.crt": this.#authority.certificatePem,
         "users.acl": this.usersAcl(engine),
       },
-      login: this.login,
+      login: this.loginAt(hostname),
     };
   }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { ResourceRunner } from "../../cluster/shim";
 import type { NodeEndpoint } from "../../config/types";
-import type { NodeEntry } from "../clusterNodes";
+import { endpointOf, type NodeEntry } from "../clusterNodes";
 import { execute } from "../execute";
 import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } from "../lock";
 import type { Step } from "../steps";
@@ -129,9 +129,7 @@ async function guarding(inputs: GuardInputs, task: (work: GuardWork) => Promise<
   const connections = new Connections("pulumi-redis-cluster:guard", access);
   const executor = new Connections(`${EXECUTOR_PREFIX}${randomUUID()}`, access);
   const change: GuardWork["change"] = async (view, endpoints, steps) => {
-    const members = view
-      .filter((e) => !e.noaddr && !e.handshake && e.address !== "")
-      .map(({ address, port, busPort }) => ({ address, port, busPort }));
+    const members = view.filter((e) => !e.noaddr && !e.handshake && e.address !== "").map(endpointOf);
     const order = lockOrder(members);
     await takeTurn(order, executor, TURN_MILLISECONDS, (line) => console.log(`${inputs.cluster}: ${line}`));
     leaveIfOrphaned(watch);

@@ -76,7 +76,7 @@ export class Bench {
 
   /** As the component declares them where the mode of this test run asks for TLS and users. */
   #secretsOf(name: string): ReturnType<Security["declared"]> {
-    this.#security ??= Security.create();
+    this.#security ??= Security.shared();
     const addresses = Array.from({ length: 10 }, (_, i) => `127.0.${i}.1`);
     const made =
       this.#secrets.get(name) ??

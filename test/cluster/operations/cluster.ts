@@ -47,7 +47,7 @@ export async function formCluster(
   const plan = place({ ...SPEC, ...shape, name });
   const planned = plan.shards.flatMap((s) => s.nodes);
   const engine = { name: server.engine, version: server.version };
-  const security = MODE.strict ? await Security.create() : undefined;
+  const security = MODE.strict ? await Security.shared() : undefined;
   const started = await Promise.all(
     planned.map(async (node) => {
       const address = `127.0.${plan.zones.indexOf(node.zone) + 1}.1`;

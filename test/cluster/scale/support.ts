@@ -53,7 +53,7 @@ export class ChangingCluster {
     { nodeTimeoutMilliseconds = 5_000, lines = [] as readonly string[], strict = MODE.strict } = {},
   ): Promise<ChangingCluster> {
     const nothing = { endpoints: {} } as unknown as FormationGoal;
-    const security = strict ? await Security.create() : undefined;
+    const security = strict ? await Security.shared() : undefined;
     const cluster = new ChangingCluster(program, nothing, nodeTimeoutMilliseconds, lines, security);
     try {
       await cluster.become(shape);

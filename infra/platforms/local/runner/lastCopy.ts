@@ -119,7 +119,8 @@ async function followersOf(
       const record = readInstanceRecord(sibling);
       if (!record) return;
       const name = path.basename(sibling);
-      const endpoint = { address: record.address, port: record.port, busPort: record.port + BUS_PORT_OFFSET };
+      const { address, port } = record;
+      const endpoint = { address, port, busPort: port + BUS_PORT_OFFSET, ...announcedName(sibling) };
       const node = await observeNode(name, endpoint, [], connections);
       if (!node.answering) {
         if (since === Number.NEGATIVE_INFINITY && followsOnDisk(sibling, place)) silent.push({ name });
@@ -190,6 +191,12 @@ function readNodesConf(folder: string): string {
 function nodeTimeout(folder: string): number {
   const given = /^\s*cluster-node-timeout\s+"?(\d+)/m.exec(configText(folder))?.[1];
   return Number(given) || DEFAULT_NODE_TIMEOUT_MILLISECONDS;
+}
+
+/** What a node's certificate may carry instead of its address. */
+function announcedName(folder: string): Pick<NodeEndpoint, "hostname"> {
+  const hostname = /^\s*cluster-announce-hostname\s+"?([^"\s]+)/m.exec(configText(folder))?.[1];
+  return hostname === undefined ? {} : { hostname };
 }
 
 function configText(folder: string): string {
