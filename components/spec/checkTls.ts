@@ -108,7 +108,7 @@ function checkMaterial(problems: Problems, given: Record<string, unknown>, clien
 }
 
 /** The value is never shown, whatever it is. */
-function checkPem(problems: Problems, property: string, value: unknown): void {
+export function checkPem(problems: Problems, property: string, value: unknown): void {
   const later = typeof value === "object" && value !== null && ("apply" in value || "then" in value);
   if (later) return;
   if (value === undefined) problems.error(property, "is missing; give it as PEM");

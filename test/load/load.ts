@@ -54,7 +54,7 @@ export class CheckedLoad {
   readonly ledger = new Ledger();
   #clients: Cluster[];
   #confirming: Cluster | undefined;
-  readonly #seeds: readonly Seed[];
+  #seeds: readonly Seed[];
   readonly #workloads: Workload[];
   readonly #errors: string[] = [];
   readonly #steps: StepReport[] = [];
@@ -110,7 +110,8 @@ export class CheckedLoad {
   }
 
   /** As applications take another password: a client that has it does what comes next, and the one before ends what it has begun. */
-  async changeLogin(login: ClientLogin): Promise<void> {
+  async changeLogin(login: ClientLogin, seeds: readonly Seed[] = this.#seeds): Promise<void> {
+    this.#seeds = seeds;
     const former = [...this.#clients, ...(this.#confirming ? [this.#confirming] : [])];
     this.#clients = this.#clients.map(() => openClient(this.#seeds, login));
     if (this.#confirming) this.#confirming = openClient(this.#seeds, login);

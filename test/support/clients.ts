@@ -127,34 +127,30 @@ export async function redisCli(
   started: (child: ChildProcess) => void = () => {},
 ): Promise<{ readonly code: number | null; readonly text: string }> {
   const files = tls && tlsFiles(tls);
-  const user = username === undefined ? [] : ["--user", username];
+  const how = [
+    ...(username === undefined ? [] : ["--user", username]),
+    ...(files ? ["--tls", "--cacert", files.ca] : []),
+    ...(files && tls.cert !== undefined ? ["--cert", files.cert, "--key", files.key] : []),
+  ];
   const env = { ...process.env, ...(password === undefined ? {} : { REDISCLI_AUTH: password }) };
   try {
     return await new Promise((resolve) => {
-      const all = [...args, ...user, ...(files?.args ?? [])];
-      const child = execFile(cliPath, all, { env }, (_error, stdout, stderr) =>
+      const child = execFile(cliPath, [...args, ...how], { env }, (_error, stdout, stderr) =>
         resolve({ code: child.exitCode, text: stdout + stderr }),
       );
       started(child);
     });
   } finally {
-    files?.remove();
+    if (files) rmSync(files.folder, { recursive: true, force: true });
   }
 }
 
-/** `redis-cli` takes no certificates but in files: they, and the arguments that name them. */
-function tlsFiles({ ca = "", cert = "", key = "" }: NonNullable<ClientLogin["tls"]>): {
-  readonly args: readonly string[];
-  remove(): void;
-} {
+/** Commands take no certificates but in files, in a folder that is its user's to remove. */
+export function tlsFiles({ ca = "", cert = "", key = "" }: NonNullable<ClientLogin["tls"]>) {
   const folder = mkdtempSync(join(tmpdir(), "prc-tls-"));
   const write = (name: string, text: string) => {
     writeFileSync(join(folder, name), text, { mode: 0o600 });
     return join(folder, name);
   };
-  const own = cert === "" ? [] : ["--cert", write("client.pem", cert), "--key", write("client.key", key)];
-  return {
-    args: ["--tls", "--cacert", write("ca.pem", ca), ...own],
-    remove: () => rmSync(folder, { recursive: true, force: true }),
-  };
+  return { folder, ca: write("ca.pem", ca), cert: write("client.pem", cert), key: write("client.key", key) };
 }

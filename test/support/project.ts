@@ -190,10 +190,16 @@ exports.credentials = cluster.credentials;
     return ask(node, await this.#operator(), command, ...args);
   }
 
-  /** A cluster client as an application has it. */
-  async cluster(options?: Omit<ClusterOptions, "redisOptions">): Promise<Cluster> {
+  /** A cluster client as an application has it. Host names that nodes announce mean nothing here, so it goes by their addresses. */
+  async cluster(options: Omit<ClusterOptions, "redisOptions"> = {}): Promise<Cluster> {
     const login = this.#closed ? loginOf(await this.credentials()) : {};
-    return clusterClient(await this.nodes(), login, options);
+    const nodes = await this.nodes();
+    const natMap = Object.fromEntries(
+      nodes.flatMap(({ hostname, address, port }) =>
+        hostname === undefined ? [] : [[`${hostname}:${port}`, { host: address, port }]],
+      ),
+    );
+    return clusterClient(nodes, login, { natMap, ...options });
   }
 
   /** What `redis-cli --cluster check` says, asked at one node. */

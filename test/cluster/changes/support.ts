@@ -27,12 +27,12 @@ export class LoadedProject {
     this.#args = args;
   }
 
-  /** Formed, and under load. */
+  /** Formed, and under load. @param load `plain`: on the ports without TLS, beside those with it */
   static async start(
     context: TestContext,
     server: TestServerName,
     args: Readonly<Record<string, unknown>> = {},
-    load: LoadOptions = {},
+    { plain = false, ...load }: LoadOptions & { readonly plain?: boolean } = {},
   ): Promise<LoadedProject> {
     const servers = (await testServers()) ?? context.skip("no servers here");
     const first: Readonly<Record<string, unknown>> = { nodeTimeoutMilliseconds: NODE_TIMEOUT_MILLISECONDS, ...args };
@@ -43,8 +43,11 @@ export class LoadedProject {
       project.dispose();
     });
     await project.mustUp();
-    const login = loginOf(await project.credentials());
-    loaded.#load = await CheckedLoad.start(await project.nodes(), { login, ...load });
+    const { tls, ...open } = loginOf(await project.credentials());
+    const login = plain || !tls ? open : { ...open, tls };
+    const nodes = await project.nodes();
+    const seeds = plain ? nodes.map(({ address, plainPort = 0 }) => ({ address, port: plainPort })) : nodes;
+    loaded.#load = await CheckedLoad.start(seeds, { login, ...load });
     return loaded;
   }
 
