@@ -1,6 +1,7 @@
 import { expect, type TestContext } from "vitest";
-import { CheckedLoad, type LoadOptions, type LoadReport, loginOf } from "../../load/load";
-import { Project, redisCliCheck } from "../../support/project";
+import { CheckedLoad, type LoadOptions, type LoadReport } from "../../load/load";
+import { loginOf } from "../../support/clients";
+import { Project } from "../../support/project";
 import { type ServerProgram, type TestServerName, testServers } from "../../support/servers";
 
 /** Less than README's default, so that what a test kills is noticed sooner. */
@@ -13,7 +14,6 @@ export const LONGEST_PAUSE_MILLISECONDS = 5_000;
 export class LoadedProject {
   readonly project: Project;
   readonly #servers: Record<TestServerName, ServerProgram>;
-  readonly #cliPath: string;
   #load: CheckedLoad | undefined;
   #args: Readonly<Record<string, unknown>>;
 
@@ -24,7 +24,6 @@ export class LoadedProject {
   ) {
     this.project = project;
     this.#servers = servers;
-    this.#cliPath = servers["redis-7.0"].cliPath ?? "redis-cli";
     this.#args = args;
   }
 
@@ -74,13 +73,8 @@ export class LoadedProject {
 
   /** Full coverage in the eyes of every node, and every key as written. */
   async expectWhole(step: string): Promise<void> {
-    const { admin, tls } = await this.project.credentials();
-    for (const { name, address, port } of await this.project.nodes())
-      expect([
-        step,
-        name,
-        redisCliCheck(this.#cliPath, address, port, { ...admin, ...(tls ? { tls } : {}) }),
-      ]).toMatchObject([step, name, { ok: true }]);
+    for (const node of await this.project.nodes())
+      expect([step, node.name, await this.project.check(node)]).toMatchObject([step, node.name, { ok: true }]);
     expect([step, await this.load.audit(), this.load.errors]).toEqual([step, [], []]);
   }
 

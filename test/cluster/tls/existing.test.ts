@@ -3,7 +3,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { makeAuthority } from "../../../components/security/x509";
-import { tlsFiles } from "../../support/project";
+import { clientTls, tlsFiles } from "../../support/clients";
 import { testServers } from "../../support/servers";
 import { changingCalls, existingProject, Hosts } from "../existing/support";
 
@@ -48,7 +48,7 @@ describe.skipIf(!servers)("given hosts that speak TLS only", () => {
 
     const { tls: given } = await project.credentials();
     if (!given) throw new Error("no credentials for TLS");
-    const files = tlsFiles(given);
+    const files = tlsFiles(clientTls(given));
     context.onTestFinished(() => rmSync(files.folder, { recursive: true, force: true }));
     const inventory = join(files.folder, "inventory.json");
     writeFileSync(inventory, JSON.stringify(await project.inventory()));

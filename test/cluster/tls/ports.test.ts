@@ -1,10 +1,11 @@
 import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
-import { loginOf, reportLine } from "../../load/load";
+import { reportLine } from "../../load/load";
+import { ask, clientTls, loginOf } from "../../support/clients";
 import { Project } from "../../support/project";
 import { testServers } from "../../support/servers";
 import { LoadedProject } from "../changes/support";
-import { ask, clientTls, clusterClient, tlsOf } from "./support";
+import { tlsOf } from "./support";
 
 const servers = await testServers();
 
@@ -100,7 +101,7 @@ describe("how nodes of a running cluster may speak", () => {
     if (!node) throw new Error("no node");
     const told = JSON.stringify(await ask(node, { tls }, "CLUSTER", "SLOTS"));
     for (const { hostname = "" } of nodes) expect(told).toContain(hostname);
-    const client = await clusterClient(project);
+    const client = await project.cluster();
     onTestFinished(() => client.disconnect());
     await Promise.all(Array.from({ length: 20 }, (_, n) => client.set(`key:${n}`, n)));
 
