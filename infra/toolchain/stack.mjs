@@ -139,7 +139,7 @@ async function afterUp({ engine, env }, stack, server, whole) {
   const known = await credentialsOf(["--stack", stack]);
   process.stdout.write(`
 To use it:
-${known ? closedUse(cli, node, JSON.parse(known), { engine, stack }) : openUse(cli, node, inventory)}
+${known ? closedUse(cli, node, JSON.parse(known), { engine, stack, env }) : openUse(cli, node, inventory)}
 
 npm run status shows it, npm run destroy removes it.
 `);
@@ -158,11 +158,15 @@ function openUse(cli, { address, port }, { shards }) {
 }
 
 /** Passwords and keys stay where they are: it says how to have them. */
-function closedUse(cli, { address, port }, { username, password, tls }, { engine, stack }) {
+function closedUse(cli, { address, port }, { username, password, tls }, { engine, stack, env }) {
   const login = password === undefined ? "" : ` --user ${username} --askpass`;
   const files = tls ? " --tls --cacert ca.pem --cert client.pem --key client.key" : "";
   const program = engine.kind === "cli" ? "pulumi" : ["node", ...engine.args.map(shorten)].join(" ");
-  const output = (name, more = "") => `${program} stack output ${name} --json${more} --stack ${stack}`;
+  // As the quick start has set it; where the user did, it is in their environment.
+  const file = process.env.PULUMI_CONFIG_PASSPHRASE_FILE ? undefined : env.PULUMI_CONFIG_PASSPHRASE_FILE;
+  const passphrase = file ? `PULUMI_CONFIG_PASSPHRASE_FILE=${shorten(file)} ` : "";
+  const output = (name, more = "") =>
+    `${more ? passphrase : ""}${program} stack output ${name} --json${more} --stack ${stack}`;
   return `  ${cli} -c -h ${address} -p ${port}${login}${files}
 
   import { Cluster } from "ioredis";

@@ -1,0 +1,227 @@
+import { createHash } from "node:crypto";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  type CertificatesInForce,
+  certificateDifferences,
+  certificatesGoal,
+  planCertificates,
+  provedCertificates,
+} from "../../../components/formation/certificates";
+import { apply } from "../../../components/formation/forecast";
+import type { AnsweringNode } from "../../../components/formation/observation";
+import type { Step } from "../../../components/formation/steps";
+import type { IssuedCertificates } from "../../../components/security/certificates";
+import { certificateFiles, trustFile } from "../../../components/security/files";
+
+const NAMES = ["a", "b", "c", "d"];
+/** As `ClusterCertificates` keeps them. */
+const KEPT_AUTHORITIES = 3;
+const OVERLAP_SECONDS = 100;
+const END = "2030-01-01T00:00:00.000Z";
+
+/** The certificates of a stack, and nodes that load them, for as long as runs come and are killed. */
+class Stack {
+  issued: IssuedCertificates = { authorities: [], nodes: {} };
+  inForce: CertificatesInForce | undefined;
+  nodes: AnsweringNode[] = [];
+  now = 0;
+  #serial = 0;
+  /** What a client has that took the outputs of the last run that ended well: whom it trusts, and whose certificate it shows. */
+  client: { readonly trusts: readonly number[]; readonly shows: number } | undefined;
+
+  constructor() {
+    this.anotherAuthority();
+    this.nodes = NAMES.map((name) => this.#started(name));
+  }
+
+  get latest(): number {
+    return this.issued.authorities[0]?.generation ?? 0;
+  }
+
+  #certificate(authority: number) {
+    this.#serial++;
+    return { fingerprint: createHash("sha256").update(String(this.#serial)).digest("hex"), notAfter: END, authority };
+  }
+
+  anotherAuthority(): void {
+    const generation = this.latest + 1;
+    const own = { generation, fingerprint: `f${generation}`.padStart(64, "0"), notAfter: END };
+    const authorities = [own, ...this.issued.authorities].slice(0, KEPT_AUTHORITIES);
+    const kept = new Set(authorities.map((a) => a.generation));
+    this.issued = {
+      authorities,
+      nodes: Object.fromEntries(
+        NAMES.map((name) => [
+          name,
+          [this.#certificate(generation), ...(this.issued.nodes[name] ?? []).filter((c) => kept.has(c.authority))],
+        ]),
+      ),
+    };
+  }
+
+  renewal(): void {
+    const { authorities, nodes } = this.issued;
+    this.issued = {
+      authorities,
+      nodes: Object.fromEntries(
+        NAMES.map((name) => {
+          const latest = authorities.map(({ generation }) => this.#certificate(generation));
+          const former = authorities.flatMap(
+            ({ generation }) => (nodes[name] ?? []).find((c) => c.authority === generation) ?? [],
+          );
+          return [name, [...latest, ...former]];
+        }),
+      ),
+    };
+  }
+
+  /** As the local platform starts a node that has nothing yet. */
+  #started(name: string): AnsweringNode {
+    const own = this.issued.nodes[name]?.[0];
+    const oldest = this.issued.authorities.at(-1)?.generation ?? 0;
+    return {
+      answering: true,
+      name,
+      certificates: {
+        certificateFile: `/tls/${certificateFiles(own?.fingerprint ?? "").certificate}`,
+        trustFile: `/tls/${trustFile(this.issued, oldest)}`,
+        shown: own && { fingerprint: own.fingerprint, notAfter: own.notAfter },
+      },
+    } as unknown as AnsweringNode;
+  }
+
+  /** Which authorities every file of trust stands for that there ever was. */
+  readonly #trustOf = new Map<string, readonly number[]>();
+  #learn(): void {
+    const generations = this.issued.authorities.map(({ generation }) => generation);
+    for (const oldest of generations)
+      this.#trustOf.set(
+        trustFile(this.issued, oldest),
+        generations.filter((each) => each >= oldest),
+      );
+    for (const made of Object.values(this.issued.nodes))
+      for (const { fingerprint, authority } of made) this.#authorityOf.set(fingerprint, authority);
+  }
+  readonly #authorityOf = new Map<string, number>();
+
+  trusts({ certificates }: AnsweringNode): readonly number[] {
+    return this.#trustOf.get(certificates?.trustFile.split("/").at(-1) ?? "") ?? [];
+  }
+
+  shows({ certificates }: AnsweringNode): number {
+    return this.#authorityOf.get(certificates?.shown?.fingerprint ?? "") ?? 0;
+  }
+
+  /** One step, as the server carries it out. */
+  #load(step: Step): void {
+    const { nodes } = apply({ nodes: this.nodes }, step);
+    this.nodes = (nodes as AnsweringNode[]).map((node) => {
+      const { certificates, name } = node;
+      if (!certificates || certificates.shown) return node;
+      const made = this.issued.nodes[name]?.find((c) =>
+        certificates.certificateFile.endsWith(certificateFiles(c.fingerprint).certificate),
+      );
+      return { ...node, certificates: { ...certificates, shown: made && { ...made } } };
+    });
+    this.expectTogether();
+  }
+
+  /** @param kill how many steps are carried out, of each batch in an order of its own, before the run is killed; undefined: none */
+  run(kill: { readonly steps: number; readonly order: number } | undefined): void {
+    this.#learn();
+    const goal = certificatesGoal(this.issued, OVERLAP_SECONDS, this.inForce, this.now * 1000);
+    let left = kill?.steps ?? Number.POSITIVE_INFINITY;
+    for (let round = 0; ; round++) {
+      expect(round).toBeLessThan(5);
+      const steps = planCertificates(goal, this.nodes);
+      if (steps.length === 0) break;
+      const from = (kill?.order ?? 0) % steps.length;
+      for (const step of [...steps.slice(from), ...steps.slice(0, from)]) {
+        if (left-- <= 0) return;
+        this.#load(step);
+      }
+    }
+    expect(this.nodes.flatMap((node) => certificateDifferences(goal, node))).toEqual([]);
+    this.inForce = provedCertificates(goal, this.inForce, this.now * 1000);
+    const { oldest } = this.inForce;
+    const trusts = this.issued.authorities.map(({ generation }) => generation).filter((each) => each >= oldest);
+    this.client = { trusts, shows: this.latest };
+    this.expectClientWelcome();
+  }
+
+  /** Nodes find each other at every moment. */
+  expectTogether(): void {
+    for (const one of this.nodes)
+      for (const other of this.nodes)
+        expect(this.trusts(one), `${one.name} of ${other.name}`).toContain(this.shows(other));
+  }
+
+  expectClientWelcome(): void {
+    const { client } = this;
+    if (!client) return;
+    for (const node of this.nodes) {
+      expect(client.trusts, node.name).toContain(this.shows(node));
+      expect(this.trusts(node), node.name).toContain(client.shows);
+    }
+  }
+}
+
+const event = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("run" as const) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("kill" as const), steps: fc.nat(9), order: fc.nat(7) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("wait" as const), seconds: fc.integer({ min: 1, max: 150 }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("renewal" as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("authority" as const) }) },
+);
+
+describe("certificates of a running cluster", () => {
+  test("whatever is renewed, killed and waited for: nodes find each other at every step, and runs come to an end", () => {
+    fc.assert(
+      fc.property(fc.array(event, { minLength: 1, maxLength: 40 }), (events) => {
+        const stack = new Stack();
+        stack.run(undefined);
+        // The state keeps three authorities: with more than that in one go, what a node trusts may be among none of them.
+        let unproved = 0;
+        for (const each of events) {
+          if (each.do === "run") {
+            stack.run(undefined);
+            unproved = stack.inForce?.oldest === stack.latest ? 0 : unproved;
+          } else if (each.do === "kill") stack.run({ steps: each.steps, order: each.order });
+          else if (each.do === "wait") stack.now += each.seconds;
+          else if (each.do === "renewal") stack.renewal();
+          else if (unproved + 1 < KEPT_AUTHORITIES) {
+            unproved++;
+            stack.anotherAuthority();
+          }
+        }
+        for (let run = 0; run < 3; run++) {
+          stack.run(undefined);
+          stack.now += OVERLAP_SECONDS;
+        }
+        stack.run(undefined);
+        expect([stack.inForce?.oldest, stack.inForce?.shown.generation]).toEqual([stack.latest, stack.latest]);
+      }),
+      { numRuns: process.env.FULL ? 5_000 : 500 },
+    );
+  });
+
+  test("a client that takes the outputs of each run within the overlap is welcome everywhere, all the time", () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(8), { minLength: 3, maxLength: 12 }), (kills) => {
+        const stack = new Stack();
+        stack.run(undefined);
+        stack.anotherAuthority();
+        for (const steps of kills) {
+          // Killed first, then carried to its end; what the former run gave out is what the client still has meanwhile.
+          stack.run({ steps, order: steps });
+          stack.expectClientWelcome();
+          stack.run(undefined);
+          stack.now += OVERLAP_SECONDS;
+        }
+        expect(stack.inForce?.oldest).toBe(stack.latest);
+      }),
+      { numRuns: process.env.FULL ? 2_000 : 200 },
+    );
+  });
+});
