@@ -2,6 +2,7 @@ import * as net from "node:net";
 import type { Duplex } from "node:stream";
 import * as tls from "node:tls";
 import type { Proxy as NodeProxy } from "./proxy";
+import { shareProxy } from "./sharedProxies";
 import type { Access, TlsAccess } from "./types";
 
 /** Where a node listens, and the name that its certificate may carry instead of the address. */
@@ -29,6 +30,23 @@ export class NodeNotTrusted extends Error {
   override name = "NodeNotTrusted";
 }
 
+/** A node did not take the certificate that it was shown, or misses one. */
+export class CertificateRefused extends Error {
+  override name = "CertificateRefused";
+
+  /** @param cause what the node said. Default: it only closed the connection */
+  constructor(cause?: Error) {
+    const said = (cause as { code?: string } | undefined)?.code ?? "it closed the connection";
+    super(
+      `it takes no certificate that is known here (${said}): it has to be of an authority that the node trusts (tls-ca-cert-file), and its time not over`,
+      { cause },
+    );
+  }
+}
+
+/** Servers that give out no tickets are not waited for any longer. */
+const TICKET_MILLISECONDS = 250;
+
 /**
  * Opens streams to nodes: directly or through a proxy, as they are or under TLS. A stream under TLS is handed out only after the
  * node's certificate was checked: its authority, its time, its names.
@@ -39,9 +57,9 @@ export class Reach {
   readonly #timeoutMilliseconds: number;
 
   /** @param timeoutMilliseconds how long one connection may take to be made, its handshake included */
-  constructor({ tls }: Pick<Access, "tls">, proxy: NodeProxy | undefined, timeoutMilliseconds: number) {
+  constructor({ tls, proxy }: Pick<Access, "tls" | "proxy">, timeoutMilliseconds: number) {
     this.#tls = tls;
-    this.#proxy = proxy;
+    this.#proxy = proxy && shareProxy(proxy);
     this.#timeoutMilliseconds = timeoutMilliseconds;
   }
 
@@ -55,7 +73,7 @@ export class Reach {
    * @throws Error why there is no connection; NodeNotTrusted where the node is not who it should be
    */
   async open(place: Place, identity = 0): Promise<Reached> {
-    const raw = this.#proxy ? await this.#proxy.connect(place.address, place.port) : await this.#direct(place);
+    const raw = await this.#raw(place, this.#timeoutMilliseconds);
     if (!this.#tls) return { stream: raw };
     try {
       return await shakeHands(raw, place, this.#tls, identity, this.#timeoutMilliseconds);
@@ -65,27 +83,70 @@ export class Reach {
     }
   }
 
-  #direct({ address, port }: Place): Promise<net.Socket> {
-    return new Promise((resolve, reject) => {
-      const socket = net.connect({ host: address, port, noDelay: true });
-      const timer = setTimeout(() => {
-        socket.destroy(timedOut("connect ETIMEDOUT"));
-      }, this.#timeoutMilliseconds);
-      socket.once("error", (error) => {
-        clearTimeout(timer);
-        reject(error);
+  /** Makes what all ways to nodes have in common, so that its time does not count as a node's. @throws Error of the proxy */
+  async ready(): Promise<void> {
+    await this.#proxy?.ready?.();
+  }
+
+  /**
+   * Whether anything listens there, without a word to it.
+   * @returns what is in the way: an error's code, or "no answer"; undefined where nothing is
+   */
+  async tryPort(place: Place, timeoutMilliseconds: number): Promise<string | undefined> {
+    // The far end has some way to go, too.
+    const limit = this.#proxy ? timeoutMilliseconds + PROXIED_MORE_MILLISECONDS : timeoutMilliseconds;
+    let timer: NodeJS.Timeout | undefined;
+    // Late, it may fail with nobody left to hear of it.
+    const tried = async () => {
+      const stream = await this.#raw(place, limit);
+      stream.on("error", () => {});
+      stream.destroy();
+      return undefined;
+    };
+    try {
+      await this.ready();
+      const late = new Promise<string>((resolve) => {
+        timer = setTimeout(() => resolve(NO_ANSWER), limit);
       });
-      socket.once("connect", () => {
-        clearTimeout(timer);
-        socket.removeAllListeners("error");
-        resolve(socket);
-      });
-    });
+      const outcome = tried();
+      outcome.catch(() => {});
+      return await Promise.race([outcome, late]);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      return code === "ETIMEDOUT" ? NO_ANSWER : (code ?? message);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #raw(place: Place, timeoutMilliseconds: number): Promise<Duplex> {
+    return this.#proxy ? this.#proxy.connect(place.address, place.port) : connectDirectly(place, timeoutMilliseconds);
   }
 
   close(): void {
     this.#proxy?.close();
   }
+}
+
+const PROXIED_MORE_MILLISECONDS = 1_000;
+const NO_ANSWER = "no answer";
+
+function connectDirectly({ address, port }: Place, timeoutMilliseconds: number): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ host: address, port, noDelay: true });
+    const timer = setTimeout(() => {
+      socket.destroy(timedOut("connect ETIMEDOUT"));
+    }, timeoutMilliseconds);
+    socket.once("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      socket.removeAllListeners("error");
+      resolve(socket);
+    });
+  });
 }
 
 function timedOut(message: string): Error {
@@ -116,17 +177,30 @@ function shakeHands(
       socket.destroy();
       reject(error);
     };
-    socket.once("error", fail);
+    let done = false;
+    socket.once("error", (error) => fail(done || isAlert(error) ? new CertificateRefused(error) : error));
     socket.once("close", () =>
-      fail(new Error("the connection was closed in the TLS handshake (is there TLS at all?)")),
+      fail(
+        done
+          ? new CertificateRefused()
+          : new Error("the connection was closed in the TLS handshake (is there TLS at all?)"),
+      ),
     );
     socket.once("secureConnect", () => {
-      clearTimeout(timer);
-      socket.removeAllListeners("error");
-      socket.removeAllListeners("close");
-      const judged = judge(socket, place, access);
-      if (judged instanceof Error) fail(judged);
-      else resolve({ stream: socket, certificate: judged });
+      done = true;
+      const certificate = judge(socket, place, access);
+      if (certificate instanceof Error) return fail(certificate);
+      const open = () => {
+        if (socket.destroyed) return;
+        clearTimeout(timer);
+        clearTimeout(ticket);
+        for (const event of ["error", "close", "session"]) socket.removeAllListeners(event);
+        resolve({ stream: socket, certificate });
+      };
+      // In TLS 1.3 a node judges our certificate after we take the handshake for done: its first ticket says that it took it.
+      const ticket = setTimeout(open, socket.getProtocol() === "TLSv1.3" ? TICKET_MILLISECONDS : 0);
+      // Not from within: the socket is being read at that moment, and a write would break its records.
+      socket.once("session", () => setImmediate(open));
     });
   });
 }
@@ -154,8 +228,8 @@ function describe(code: string, notAfter: string): string {
   return code;
 }
 
-/** Does an error say that a node did not take the certificate that it was shown, or missed one? */
-export function isCertificateRefused(error: Error): boolean {
+/** What a node says of our certificate, or that it misses one. */
+function isAlert(error: Error): boolean {
   const code = (error as { code?: string }).code ?? "";
   return /^ERR_SSL_.*ALERT/.test(code) && /CERTIFICATE|UNKNOWN_CA|BAD_CERT|ACCESS_DENIED|HANDSHAKE_FAILURE/.test(code);
 }

@@ -6,7 +6,7 @@ import { type CertificateTable, type IssuedCertificates, issuedOf, isTable } fro
 import { filesOf, joinPem, trustPem } from "../security/files";
 import { ownEntry } from "../security/ownEntry";
 import { OWN_CLIENT, SHARED_CLIENT } from "../spec/checkTls";
-import type { ClusterSpec } from "../spec/spec";
+import type { ClusterSpec, TlsSpec } from "../spec/spec";
 import type { PlannedNode, TopologyPlan } from "../topology/plan";
 import type { TlsMaterial } from "./declare";
 import type { ClusterTlsCredentials, InventoryTls } from "./inventory";
@@ -38,11 +38,13 @@ export function declareCertificates(
   if (!tls) return undefined;
   const nodes = plan.shards.flatMap((shard) => shard.nodes);
   const names = nodes.map((node) =>
-    pulumi.output(platform.namesOf(spec, node)).apply(({ addresses, dnsNames }) => {
-      const hostname = hostnameOf(spec, node);
+    pulumi.output(platform.namesOf(spec, node)).apply(({ addresses, dnsNames, required }) => {
+      const announced = [hostnameOf(spec, node)].filter((name) => name !== undefined);
+      // What others are told to come by is what has to be in it.
+      const needed = announced.length > 0 ? announced : required;
       return [
         node.name,
-        { addresses, dnsNames: [...(hostname === undefined ? [] : [hostname]), ...dnsNames] },
+        { addresses, dnsNames: [...announced, ...dnsNames], ...(needed ? { required: needed } : {}) },
       ] as const;
     }),
   );
@@ -51,7 +53,7 @@ export function declareCertificates(
     {
       cluster: spec.name,
       nodes: pulumi.all(names).apply((all) => Object.fromEntries(all)),
-      clients: [OWN_CLIENT, SHARED_CLIENT, ...tls.clients].sort(),
+      clients: clientsOf(tls, material),
       rotation: tls.rotation,
       authorityRotation: tls.authorityRotation,
       days: {
@@ -85,6 +87,13 @@ export function declareCertificates(
       return pulumi.all([table, oldest]).apply(([made, from]) => credentialsOf(made, from, tls.clients));
     },
   };
+}
+
+/** Where nobody asks clients for a certificate, and none can be made, there are those that were handed in. */
+function clientsOf({ clientAuth, clients }: TlsSpec, material: TlsMaterial): string[] {
+  const cannotSign = !material.authority && material.caCertificatePem !== undefined;
+  const given = Object.keys(material.clientCertificates ?? {});
+  return (clientAuth === "no" && cannotSign ? given : [OWN_CLIENT, SHARED_CLIENT, ...clients]).sort();
 }
 
 /** Small letters, as names are compared. */

@@ -16,6 +16,7 @@ import {
   withoutRetired,
 } from "./observation";
 import { planMoves } from "./rebalance";
+import { isWayThatFails } from "./silent";
 import { countSlots, formatRanges, nameSlots, toRanges } from "./slots";
 import { userDifferences } from "./users";
 
@@ -90,6 +91,7 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
         "silent-node",
         node.name,
         `${node.name} at ${node.endpoint.address}:${node.endpoint.port} does not answer: ${node.reason}`,
+        isWayThatFails(node) ? `cannot be reached: ${node.reason}` : undefined,
       );
   }
   identity(goal, members, alive, report);

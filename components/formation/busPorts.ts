@@ -1,4 +1,3 @@
-import { connect } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { parseClusterNodes } from "./clusterNodes";
 import { type AnsweringNode, answering, type ClusterObservation } from "./observation";
@@ -28,7 +27,7 @@ export async function unreachableBusPorts(
   const tried = await Promise.all(
     answering(observation).map(async (node) => {
       const { address, busPort } = node.endpoint;
-      return { node, problem: await connectProblem(address, busPort, PREFLIGHT_MILLISECONDS) };
+      return { node, problem: await connections.tryPort(address, busPort, PREFLIGHT_MILLISECONDS) };
     }),
   );
   const closed = tried.filter(({ problem }) => problem === "ECONNREFUSED").map(({ node }) => node);
@@ -76,7 +75,10 @@ async function meets(asker: AnsweringNode, node: AnsweringNode, connections: Con
  * Bus ports that nodes do not reach, from what the nodes themselves know: a node knows another one only after its own
  * connection to that one's bus port was answered, so that every direction shows for itself.
  */
-export async function unreachedBusPorts(alive: readonly AnsweringNode[]): Promise<string[]> {
+export async function unreachedBusPorts(
+  alive: readonly AnsweringNode[],
+  connections: Pick<Connections, "tryPort">,
+): Promise<string[]> {
   const unreached = alive.flatMap((from) =>
     alive.filter((to) => to !== from && !reaches(from, to)).map((to) => ({ from, to })),
   );
@@ -85,7 +87,7 @@ export async function unreachedBusPorts(alive: readonly AnsweringNode[]): Promis
   const lines: string[] = [];
   const isolated = alive.filter((node) => unreached.filter(({ to }) => to === node).length === others);
   for (const node of isolated) {
-    const problem = await connectProblem(node.endpoint.address, node.endpoint.busPort, PROBE_MILLISECONDS);
+    const problem = await connections.tryPort(node.endpoint.address, node.endpoint.busPort, PROBE_MILLISECONDS);
     const here = problem === undefined ? "it answers from here" : `from here: ${problem}`;
     lines.push(`bus port ${at(node)} cannot be reached by any other node (${here}): ${OPEN_IT}`);
   }
@@ -113,18 +115,4 @@ function listed(ports: readonly string[]): string {
 
 function reaches(from: AnsweringNode, to: AnsweringNode): boolean {
   return from.view.some((e) => e.id === to.id && !e.handshake && e.linked);
-}
-
-/** Why a connection cannot be made from here; undefined where it can. */
-function connectProblem(host: string, port: number, patience: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port });
-    const end = (problem?: string) => {
-      socket.destroy();
-      resolve(problem);
-    };
-    socket.setTimeout(patience, () => end("no answer"));
-    socket.once("connect", () => end());
-    socket.once("error", (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
-  });
 }

@@ -2,15 +2,20 @@ import { assess } from "./assess";
 import { unreachedBusPorts } from "./busPorts";
 import type { FormationGoal } from "./goal";
 import { answering, type ClusterObservation, self } from "./observation";
+import type { Connections } from "./wire";
 
 /** Likely causes of a formation that does not move, looked for only then, the most likely first: several may hold at once. */
-export async function diagnose(goal: FormationGoal, observation: ClusterObservation): Promise<string[]> {
+export async function diagnose(
+  goal: FormationGoal,
+  observation: ClusterObservation,
+  connections: Pick<Connections, "tryPort">,
+): Promise<string[]> {
   const elsewhere = assess(goal, [], observation).filter((f) => f.kind === "other-address");
   const holding = answering(observation).filter((n) => {
     const own = self(n);
     return n.keys > 0 && own.role === "master" && own.slots.length === 0 && n.view.length > 1;
   });
-  const unreached = await unreachedBusPorts(answering(observation));
+  const unreached = await unreachedBusPorts(answering(observation), connections);
   const causes = [
     ...elsewhere.map((f) => f.message),
     ...holding.map(

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
+import { ProxyError } from "../access/proxyError";
 import { parseAclLine } from "../config/aclList";
 import { hostAndPort, type NodeEndpoint } from "../config/types";
 import type { ObservedCertificates } from "./certificates";
-import { parseClusterNodes } from "./clusterNodes";
+import { endpointOf, parseClusterNodes } from "./clusterNodes";
 import { type FormationGoal, type Machine, type Member, settingsOf } from "./goal";
 import { type AnsweringNode, answering, type ClusterObservation, type NodeObservation } from "./observation";
 import type { ObservedUsers } from "./users";
@@ -82,9 +83,7 @@ export async function observeStrangers(
   const strange = alive
     .flatMap((n) => n.view)
     .filter((e) => !e.handshake && !e.noaddr && !ours.has(e.id) && !asked.has(hostAndPort(e)));
-  const places = new Map(
-    strange.map((e) => [hostAndPort(e), { address: e.address, port: e.port, busPort: e.busPort }]),
-  );
+  const places = new Map(strange.map((e) => [hostAndPort(e), endpointOf(e)]));
   const settings = askedSettings(goal);
   const about = whatIsAsked(goal);
   return Promise.all([...places].map(([name, endpoint]) => observeNode(name, endpoint, settings, connections, about)));
@@ -230,6 +229,7 @@ function withoutCluster(name: string, endpoint: NodeEndpoint, fields: Record<str
 /** What went wrong, short enough for one line. */
 export function reasonOf(error: Error): string {
   const code = (error as { code?: string }).code;
+  if (error instanceof ProxyError && code !== "ECONNREFUSED") return error.message;
   if (code === "ECONNREFUSED") return "connection refused (no server listens there)";
   if (code === "ETIMEDOUT" || /timed? ?out/i.test(error.message)) return "no answer in time";
   if (LOGIN_REFUSED.test(error.message))

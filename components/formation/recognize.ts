@@ -5,6 +5,7 @@ import type { Member } from "./goal";
 import { claims } from "./layout";
 import { type AnsweringNode, answering, type ClusterObservation, self } from "./observation";
 import type { Refusal, RefusalKind } from "./refusals";
+import { silentNodes } from "./silent";
 import { countSlots, expandSlots, formatRanges, SLOT_COUNT } from "./slots";
 import { componentsOf } from "./standing";
 
@@ -172,20 +173,15 @@ function describe(nodes: readonly AnsweringNode[]): string {
 
 /** Hosts of which nothing can be said, or that do not belong together. */
 function unfit(cluster: string, observation: ClusterObservation): Refusal[] {
-  const found: Refusal[] = [];
+  const found = silentNodes(
+    observation.nodes,
+    cluster,
+    "start the server, or let this machine reach that address, or take it out of `nodes`; nothing is guessed about a host that was never seen",
+  );
   const byId = new Map<string, AnsweringNode>();
   for (const node of observation.nodes) {
     const where = `${node.endpoint.address}:${node.endpoint.port}`;
-    if (!node.answering) {
-      found.push({
-        kind: "silent-node",
-        subject: node.name,
-        message: `${node.name} at ${where} does not answer: ${node.reason}`,
-        remedy:
-          "start the server, or let this machine reach that address, or take it out of `nodes`; nothing is guessed about a host that was never seen",
-      });
-      continue;
-    }
+    if (!node.answering) continue;
     const twin = byId.get(node.id);
     if (!node.server.clusterEnabled)
       found.push({

@@ -345,7 +345,7 @@ async function stalled(
         ? next.steps.map((s) => `${s.node} does not carry out ${s.do}`)
         : [];
   const shown = open.length > 12 ? [...open.slice(0, 12), `and ${open.length - 12} more`] : open;
-  const causes = [...endlessCopies(observation, watch), ...(await diagnose(run.goal, observation))];
+  const causes = [...endlessCopies(observation, watch), ...(await diagnose(run.goal, observation, run.connections))];
   return new FormationFailed(
     [
       `nothing has moved for ${Math.round(still / 1000)} s:`,

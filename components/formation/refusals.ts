@@ -1,7 +1,8 @@
 import { foreignNodes, knowsOf, staleMembers } from "./assess";
 import type { FormationGoal, Member } from "./goal";
 import { layoutOf } from "./layout";
-import { type AnsweringNode, answering, type ClusterObservation, self } from "./observation";
+import { type AnsweringNode, answering, type ClusterObservation, type NodeObservation, self } from "./observation";
+import { silentNodes } from "./silent";
 import { countSlots, expandSlots, formatRanges, toRanges } from "./slots";
 import { differingSlots, type Standing } from "./standing";
 
@@ -43,18 +44,18 @@ export function refusals(
   const refuse = (kind: RefusalKind, subject: string, message: string, remedy: string) =>
     found.push({ kind, subject, message, remedy });
 
-  for (const node of observation.nodes) {
-    if (node.answering) continue;
-    // A member that is to go and owns nothing any more can go silently; one with slots cannot.
-    if (node.leaving && knowsOf(observation, node).every((e) => e.slots.length === 0 && e.health === "fail")) continue;
-    const where = `${node.endpoint.address}:${node.endpoint.port}`;
-    refuse(
-      "silent-node",
-      node.name,
-      `${node.name} at ${where} does not answer: ${node.reason}`,
+  // A member that is to go and owns nothing any more can go silently; one with slots cannot.
+  const mayBeSilent = (node: NodeObservation) =>
+    !node.answering &&
+    node.leaving &&
+    knowsOf(observation, node).every((e) => e.slots.length === 0 && e.health === "fail");
+  found.push(
+    ...silentNodes(
+      observation.nodes.filter((node) => !mayBeSilent(node)),
+      goal.cluster,
       "start the server, or let this machine reach that address, and run `up` again; a silent node is never taken for a lost one",
-    );
-  }
+    ),
+  );
   const twins = new Map<string, string>();
   for (const node of alive) {
     if (!node.server.clusterEnabled)

@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
 import Redis, { AbstractConnector, Cluster, type RedisOptions } from "ioredis";
-import { isCertificateRefused, type Place, Reach, type ShownCertificate } from "../access/reach";
+import { CertificateRefused, type Place, Reach, type ShownCertificate } from "../access/reach";
 import type { Access, Login } from "../access/types";
 import { hostAndPort, type NodeEndpoint } from "../config/types";
 
@@ -44,7 +44,7 @@ export class Connections {
   constructor(clientName: string, access: Access = {}) {
     this.clientName = clientName;
     this.#access = access;
-    this.#reach = new Reach(access, undefined, CONNECT_TIMEOUT_MILLISECONDS);
+    this.#reach = new Reach(access, CONNECT_TIMEOUT_MILLISECONDS);
   }
 
   /** What a node showed of itself when the connection to it was made. Without TLS nothing. */
@@ -55,6 +55,16 @@ export class Connections {
   /** Whatever is sent next to a node goes over a new connection: what it shows of itself is looked at anew. */
   renew(endpoint: NodeEndpoint): void {
     this.#drop(hostAndPort(endpoint));
+  }
+
+  /** Whether nodes are in a network that this machine need not know. */
+  get isProxied(): boolean {
+    return this.#access.proxy !== undefined;
+  }
+
+  /** Whether a port can be reached the way that nodes are. @returns what is in the way, such as ECONNREFUSED; undefined where nothing is */
+  tryPort(address: string, port: number, withinMilliseconds: number): Promise<string | undefined> {
+    return this.#reach.tryPort({ address, port }, withinMilliseconds);
   }
 
   /** Connections beside these, for what must not wait behind them. */
@@ -73,6 +83,11 @@ export class Connections {
   async send(endpoint: NodeEndpoint, commands: readonly Command[], options: SendOptions = {}): Promise<Answer[]> {
     if (commands.length === 0) return [];
     const { binary = false, withinMilliseconds } = options;
+    try {
+      await this.#reach.ready();
+    } catch (error) {
+      return commands.map((): Answer => ({ ok: false, error: error as Error }));
+    }
     const answers = this.#exchange(endpoint, commands, binary);
     if (withinMilliseconds === undefined) return answers;
     const timer = new AbortController();
@@ -181,8 +196,7 @@ export class Connections {
         this.#identities.set(key, identity);
         return client;
       } catch (error) {
-        const refused = error instanceof Error && isCertificateRefused(error);
-        if (!refused || tried + 1 >= count || !this.#open.has(key)) throw error;
+        if (!(error instanceof CertificateRefused) || tried + 1 >= count || !this.#open.has(key)) throw error;
       }
     }
   }
@@ -267,7 +281,7 @@ export function openClusterClient(
   clientName: string,
 ): { readonly client: Cluster; close(): void } {
   const direct = access.tls === undefined && access.proxy === undefined;
-  const reach = new Reach(access, undefined, CONNECT_TIMEOUT_MILLISECONDS);
+  const reach = new Reach(access, CONNECT_TIMEOUT_MILLISECONDS);
   // Announced names may mean nothing here, and still have to be those of the certificates.
   const places = new Map(
     seeds.flatMap((place) =>
@@ -295,6 +309,8 @@ export function openClusterClient(
       },
     },
   );
+  // The connection that it keeps for subscriptions ignores `Connector`: it would go to the node directly, and never arrive.
+  if (!direct) (client as unknown as { subscriber: { start(): void } }).subscriber.start = () => {};
   return {
     client,
     close: () => {

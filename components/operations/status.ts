@@ -120,6 +120,19 @@ function grouped(
   for (const finding of findings) {
     const { kind } = finding;
     if (kind !== "flagged-node" && kind !== "state-fail") {
+      if (kind === "silent-node" && finding.shared !== undefined) {
+        // The way to them all: said once.
+        if (said.has(finding.shared)) continue;
+        said.add(finding.shared);
+        const all = findings.filter((f) => f.shared === finding.shared).map((f) => f.subject);
+        const who = all.length > 3 ? `${all.length} nodes` : all.join(", ");
+        issues.push({
+          kind,
+          subject: all.length > 1 ? "cluster" : finding.subject,
+          message: `${who} ${finding.shared}`,
+        });
+        continue;
+      }
       // The masters that own nothing have a sentence of their own; and nobody declared an even spread where all is discovered.
       const undeclared = kind === "uneven" && inventory.zones.includes(UNKNOWN_ZONE);
       if (finding.subject !== NO_SHARD && !undeclared) issues.push(finding);

@@ -44,6 +44,8 @@ export interface NodeNames {
   /** IPv4 or IPv6. */
   readonly addresses: readonly string[];
   readonly dnsNames: readonly string[];
+  /** Which of them a certificate that is handed in has to carry. Default: all. */
+  readonly required?: readonly string[];
 }
 
 /** Material that the program hands in. */

@@ -20,9 +20,14 @@ export function checkInputs({ nodes, clients, given }: CertificatesInputs, now: 
   if (misplaced.length > 0) return misplaced.map((reason) => ({ property: "given", reason }));
   const authorityPem = trustedPem(given);
   const ofGiven = [...checkAuthorities(given, now)];
-  for (const [name, { addresses, dnsNames }] of entries(nodes)) {
+  for (const [name, { addresses, dnsNames, required = [...addresses, ...dnsNames] }] of entries(nodes)) {
     const identity = ownEntry(given.nodes, name);
-    const wanted = { ...(authorityPem === undefined ? {} : { authorityPem }), addresses, dnsNames, now };
+    const wanted = {
+      ...(authorityPem === undefined ? {} : { authorityPem }),
+      addresses: required.filter((each) => isIP(each) !== 0),
+      dnsNames: required.filter((each) => isIP(each) === 0),
+      now,
+    };
     if (identity)
       ofGiven.push(...checkIdentity(`tls.nodeCertificates.${name}`, identity, { ...wanted, usage: "node" }));
     else if (cannotSign(given)) ofGiven.push(lacking(`tls.nodeCertificates.${name}`));

@@ -34,10 +34,16 @@ export function toolEnvironment(extra = {}) {
 /**
  * Runs a program in the foreground and answers with its exit code. Ctrl-C reaches it from the terminal by itself; a
  * signal sent to us alone is passed on; we stay until it has ended.
+ * @param {{ input?: string }} options `input` is its standard input. Default: ours
  */
-export function foreground(file, args, { env = toolEnvironment(), cwd = PROJECT, stdio = "inherit" } = {}) {
+export function foreground(file, args, { env = toolEnvironment(), cwd = PROJECT, stdio = "inherit", input } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { cwd, env, stdio });
+    const child = spawn(file, args, { cwd, env, stdio: input === undefined ? stdio : ["pipe", "inherit", "inherit"] });
+    if (input !== undefined) {
+      // A program that ends without reading it has said why.
+      child.stdin.on("error", () => {});
+      child.stdin.end(input);
+    }
     const pass = (signal) => {
       // A terminal has signalled the whole group already; a second one would make some programs give up at once.
       if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);

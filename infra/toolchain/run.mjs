@@ -20,7 +20,7 @@ import { foreground, PROJECT, say, Trouble, toolEnvironment } from "./project.mj
 import { ensureRedisServer, ensureTestServers, ServerUnavailable } from "./servers.mjs";
 import { smoke } from "./smoke.mjs";
 import { stackCommand } from "./stack.mjs";
-import { statusArguments } from "./status.mjs";
+import { statusArguments, statusCredentials } from "./status.mjs";
 
 const tool = (...path) => join(PROJECT, "node_modules", ...path);
 const node = (file, args, env) => foreground(process.execPath, [file, ...args], { env: toolEnvironment(env) });
@@ -38,14 +38,21 @@ const COMMANDS = {
   async status(args) {
     await compile();
     let options;
+    let credentials;
     try {
       options = statusArguments(args);
+      credentials = await statusCredentials(args);
     } catch (error) {
       if (!(error instanceof Trouble)) throw error;
       say(error.message);
       return COULD_NOT_TELL;
     }
-    return node(join(PROJECT, "dist", "components", "operations", "cli", "main.js"), ["status", ...options]);
+    const program = [join(PROJECT, "dist", "components", "operations", "cli", "main.js"), "status", ...options];
+    if (credentials === undefined) return node(program[0], program.slice(1));
+    return foreground(process.execPath, [...program, "--credentials", "-"], {
+      env: toolEnvironment(),
+      input: credentials,
+    });
   },
   test: (args) => test(args, {}),
   "test:full": (args) => test(args, { FULL: "1" }),

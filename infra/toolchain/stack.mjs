@@ -80,6 +80,21 @@ export function inventoryOf(given) {
   return { file, rest };
 }
 
+/** @returns the output `credentials` of a stack as JSON; undefined where its cluster is open, or the engine does not tell */
+export async function credentialsOf(given) {
+  const { stack } = splitStack(given);
+  const { env, state } = pulumiSettings(stack);
+  const engine = await chooseEngine({ stack, state });
+  if (engine.isNew) return undefined;
+  const text = await capture(
+    engine.file,
+    [...engine.args, "stack", "output", "credentials", "--json", "--show-secrets", "--stack", stack],
+    { env: engineEnvironment(engine, env) },
+  );
+  const { password, tls } = text ? JSON.parse(text) : {};
+  return password === undefined && tls === undefined ? undefined : text;
+}
+
 export function inventoryFile(stack) {
   return join(LOCAL, `${stack}.inventory.json`);
 }

@@ -3,3 +3,9 @@ export function statusArguments(
   given: readonly string[],
   find?: (given: readonly string[]) => { readonly file: string; readonly rest: readonly string[] },
 ): string[];
+
+/** The credentials of the stack that `npm run status` is about, as JSON. */
+export function statusCredentials(
+  given: readonly string[],
+  find?: (given: readonly string[]) => Promise<string | undefined>,
+): Promise<string | undefined>;

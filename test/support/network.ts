@@ -97,6 +97,16 @@ export class Network {
     return `${this.#subnet}.${this.#block(zone) + FIRST_HOST + host}`;
   }
 
+  /** The addresses of a zone, as `ip rule` takes them. */
+  subnet(zone: string): string {
+    return `${this.#subnet}.${this.#block(zone)}/27`;
+  }
+
+  /** What to put before a command so that it runs in a zone. */
+  within(zone: string): string[] {
+    return ["nsenter", `--net=${NAMES}/${this.#prefix}-${zone}`];
+  }
+
   /** The same program, to be started in a zone; it keeps the pid that it is given. */
   programIn(zone: string, program: ServerProgram): ServerProgram {
     const path = join(this.#folder, `${zone}-${program.engine}-${program.version}`);
@@ -141,8 +151,7 @@ export class Network {
   }
 
   #dropSubnets(pairs: readonly (readonly [string, string])[]): void {
-    const subnet = (zone: string) => `${this.#subnet}.${this.#block(zone)}/27`;
-    this.#addRules(pairs.map(([from, to]) => `from ${subnet(from)} to ${subnet(to)}`));
+    this.#addRules(pairs.map(([from, to]) => `from ${this.subnet(from)} to ${this.subnet(to)}`));
   }
 
   #addRules(selectors: readonly string[]): void {

@@ -11,6 +11,7 @@ import { outlineAdoption } from "../outlineAdoption";
 import { plan } from "../plan";
 import { type Recognized, recognize } from "../recognize";
 import type { Refusal } from "../refusals";
+import { isWayThatFails } from "../silent";
 import { type Access, Connections } from "../wire";
 import {
   beginPlanning,
@@ -18,6 +19,7 @@ import {
   type FormationOutputs,
   formationRunner,
   goalOf,
+  isPlanned,
   print,
   sorted,
 } from "./formation";
@@ -81,6 +83,10 @@ export const existingRunner: ResourceRunner<ExistingInputs, ExistingOutputs> = {
     // An engine that nobody declared is whatever runs; another one is no change of ours.
     const before = news.declaredEngine ? olds : { ...olds, engine: next.engine };
     const { changes } = await formationRunner.diff(id, before, next);
+    if (text(olds.access.proxy) !== text(news.access.proxy) && isPlanned(news.cluster))
+      print([
+        `${news.cluster}: the nodes are reached in another way from now on (connection); that changes nothing on them`,
+      ]);
     return { changes: changes || declaredBy(olds) !== declaredBy(news), replaces: [] };
   },
 
@@ -110,7 +116,7 @@ export const existingRunner: ResourceRunner<ExistingInputs, ExistingOutputs> = {
   async update(id, recorded, news) {
     const observation = await lookPatiently(news);
     const olds = followNames(recorded, observation);
-    const unformed = olds.verifiedAt === "" && declaredBy(olds) !== declaredBy(news);
+    const unformed = olds.verifiedAt === "" && membershipOf(olds) !== membershipOf(news);
     const goal = unformed ? startOver(news, observation) : carryOn(olds, news, observation);
     const strangers = unknownData(olds.members, observation);
     if (strangers.length > 0) throw refused(news.cluster, strangers);
@@ -123,9 +129,18 @@ export const existingRunner: ResourceRunner<ExistingInputs, ExistingOutputs> = {
   },
 };
 
-/** As text, to compare; a new password is a change, since the next look needs it. */
-function declaredBy({ hosts, wishes, declaredEngine, access }: ExistingInputs): string {
-  return JSON.stringify(sorted([hosts, wishes, declaredEngine ?? null, access]));
+/** As text, to compare; another access is a change, since the next look needs it. */
+function declaredBy(inputs: ExistingInputs): string {
+  return text([membershipOf(inputs), inputs.access]);
+}
+
+/** Who is to be in the cluster, and as what. */
+function membershipOf({ hosts, wishes, declaredEngine }: ExistingInputs): string {
+  return text([hosts, wishes, declaredEngine ?? null]);
+}
+
+function text(value: unknown): string {
+  return JSON.stringify(sorted(value ?? null));
 }
 
 async function look({ hosts, settings, access }: ExistingInputs): Promise<ClusterObservation> {
@@ -144,7 +159,9 @@ async function lookPatiently(inputs: ExistingInputs): Promise<ClusterObservation
   const until = Date.now() + SILENCE_MILLISECONDS;
   for (;;) {
     const observation = await look(inputs);
-    if (observation.nodes.every((n) => n.answering) || Date.now() >= until) return observation;
+    // A way that fails has had its own tries.
+    const settled = observation.nodes.every((n) => n.answering || isWayThatFails(n));
+    if (settled || Date.now() >= until) return observation;
     await setTimeout(200);
   }
 }

@@ -78,6 +78,11 @@ export function beginPlanning(cluster: string): void {
   markDeclared(cluster);
 }
 
+/** Whether this process plans the cluster, and does not only refresh it. */
+export function isPlanned(cluster: string): boolean {
+  return planned.has(cluster);
+}
+
 export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> = {
   async check(olds, news) {
     beginPlanning(news.cluster);
@@ -104,7 +109,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     const changed =
       declaredChanges(before, goal).length > 0 || JSON.stringify(sorted(before)) !== JSON.stringify(sorted(goal));
     const changes = changed || olds.issues.length > 0 || olds.unfinished !== "";
-    if (changes && planned.has(news.cluster)) {
+    if (changes && isPlanned(news.cluster)) {
       const { observation, history } = whatIsKnown(olds, goal);
       const evidence = {
         observation,

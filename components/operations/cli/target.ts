@@ -3,10 +3,11 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
-import type { ClusterCredentials, ClusterInventory } from "../../cluster/inventory";
+import type { ClusterInventory } from "../../cluster/inventory";
 import type { NodeEndpoint } from "../../config/types";
 import type { Access } from "../../formation/wire";
 import { readInventories } from "../readInventory";
+import { accessOfCredentials } from "./access";
 import type { Console } from "./console";
 import { UsageError } from "./verb";
 
@@ -23,15 +24,14 @@ export const TARGET_HELP = [
   "  -n, --node HOST:PORT   ask this node for the others (several may be given); zones are unknown then",
   "  -s, --stack NAME       the output `inventory` of this stack, by `pulumi` where Pulumi.yaml is here, else",
   "                         from .local/NAME.inventory.json (default: local)",
-  "",
-  "Environment: REDIS_CLUSTER_PASSWORD, and REDIS_CLUSTER_USER where it is not the default user; without them, where",
-  "`pulumi` knows the stack, its output `credentials`.",
 ].join("\n");
 
 export interface TargetOptions {
   readonly stack?: string | undefined;
   readonly inventory?: string | undefined;
   readonly node?: string[] | undefined;
+  /** Given otherwise, those of the stack are not asked for. */
+  readonly credentials?: string | undefined;
 }
 
 /** Known from an inventory, or only nodes to begin at. */
@@ -55,7 +55,7 @@ export async function findTarget(options: TargetOptions, console: Console): Prom
   const pulumi = await stackOutput(stack, "inventory", console);
   if ("output" in pulumi) {
     const inventories = readInventories(pulumi.output, `output \`inventory\` of stack ${stack}`);
-    return { inventories, ...(console.env.REDIS_CLUSTER_PASSWORD ? {} : await accessOfStack(stack, console)) };
+    return { inventories, ...(options.credentials === undefined ? await accessOfStack(stack, console) : {}) };
   }
   const file = join(".local", `${stack}.inventory.json`);
   const path = join(console.cwd, file);
@@ -65,18 +65,12 @@ export async function findTarget(options: TargetOptions, console: Console): Prom
   );
 }
 
-export function accessOf(env: Console["env"]): Access {
-  const { REDIS_CLUSTER_USER: username, REDIS_CLUSTER_PASSWORD: password } = env;
-  return { ...(username ? { username } : {}), ...(password ? { password } : {}) };
-}
-
 /** A stack may export no credentials, or those of an open cluster: then there is nothing to log in with. */
 async function accessOfStack(stack: string, console: Console): Promise<{ access?: Access }> {
   const answer = await stackOutput(stack, "credentials", console);
   if (!("output" in answer)) return {};
-  const { admin, username, password } = JSON.parse(answer.output) as Partial<ClusterCredentials>;
-  if (admin) return { access: admin };
-  return username !== undefined && password !== undefined ? { access: { username, password } } : {};
+  const access = accessOfCredentials(answer.output, `output \`credentials\` of stack ${stack}`);
+  return Object.keys(access).length > 0 ? { access } : {};
 }
 
 async function readFileOf(path: string, shown: string): Promise<ClusterInventory[]> {

@@ -14,11 +14,11 @@ export async function lookAtHosts(observed: readonly NodeObservation[], connecti
       name,
       endpoint,
       told: answering ? await ask(endpoint, connections) : undefined,
-      addresses: answering ? await addressesOf(endpoint.address) : [],
+      addresses: answering && !connections.isProxied ? await addressesOf(endpoint.address) : [],
     })),
   );
-  // Other systems have no /proc; what servers tell is told there too.
-  const processes = process.platform === "linux" ? new Processes() : undefined;
+  // Other systems have no /proc, and behind a proxy addresses and names are another network's; what servers tell is told there too.
+  const processes = process.platform === "linux" && !connections.isProxied ? new Processes() : undefined;
   const nodes = looks.map(({ name, endpoint, told, addresses }): NodeFacts => {
     const { address, port } = endpoint;
     if (!told) return { name, address };

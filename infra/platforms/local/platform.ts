@@ -21,7 +21,11 @@ export function localPlatform(options: LocalPlatformOptions): Platform {
   return {
     name: "local",
     declareNode: (request) => declareNode(options, request),
-    namesOf: (spec, node) => ({ addresses: zoneAddresses(spec.zones.length), dnsNames: namesOf(node) }),
+    namesOf: (spec, node) => ({
+      addresses: zoneAddresses(spec.zones.length),
+      dnsNames: namesOf(node),
+      required: [zoneAddress(spec.zones.indexOf(node.zone)).address],
+    }),
   };
 }
 

@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { parseClusterNodes } from "../../../components/formation/clusterNodes";
 import { countSlots } from "../../../components/formation/slots";
-import { type Project, withNode } from "../../support/project";
+import type { Project } from "../../support/project";
 import { testServers } from "../../support/servers";
 import { missingKeys, projectWithKeys } from "../roll/support";
 
@@ -12,7 +12,7 @@ const FOUR_MASTERS = { masters: 4, migration: { maxKeysPerSecond: 20 } };
 const COMING = "sessions-3-zone-a";
 
 async function slotsOf(project: Project, node: string): Promise<number> {
-  const view = await withNode(project.endpoint(node), (client) => client.call("CLUSTER", "NODES"));
+  const view = await project.ask(project.endpoint(node), "CLUSTER", "NODES");
   return countSlots(parseClusterNodes(String(view)).find((e) => e.myself)?.slots ?? []);
 }
 
@@ -59,6 +59,6 @@ describe.skipIf(!servers)("a preview after a scale-out that was killed while slo
     const { stdout } = await project.mustUp();
     expect(stdout).toContain(`moved ${moved} of ${moved} slots`);
     expect(await missingKeys(project)).toBe(0);
-    expect((await project.engine.preview()).stdout).toMatch(/21 unchanged\n$/);
+    expect((await project.engine.preview()).stdout).toContain(project.unchanged());
   });
 });

@@ -4,10 +4,16 @@ import type * as tls from "node:tls";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { TlsIdentity } from "../../../components/access/types";
-import type { ClusterCredentials, ClusterInventory, InventoryNode } from "../../../components/cluster/inventory";
+import type {
+  ClusterCredentials,
+  ClusterInventory,
+  ClusterTlsCredentials,
+  InventoryNode,
+} from "../../../components/cluster/inventory";
 import { Connections } from "../../../components/formation/wire";
 import { makeAuthority } from "../../../components/security/x509";
 import { keySlot } from "../../../components/spec/keySlot";
+import { ask, type ClientLogin, clientTls } from "../../support/clients";
 import { Project } from "../../support/project";
 import { type RunningServer, type TestServerName, testServers } from "../../support/servers";
 import { fileOf } from "../users/support";
@@ -22,7 +28,7 @@ import {
   listening,
   tell,
 } from "./attackers";
-import { ask, authorityOf, clientTls, clusterClient, type Tls, tlsOf } from "./support";
+import { authorityOf, clientOf, tlsOf } from "./support";
 
 /** A key in a slot of a master. */
 function keyOf({ shards }: ClusterInventory, master: string): string {
@@ -48,11 +54,11 @@ describe.skipIf(!servers).each(NAMES)("attacks on a strict cluster of %s", (name
   let project: Project;
   let nodes: InventoryNode[];
   let credentials: Required<ClusterCredentials>;
-  let own: Tls;
+  let own: ClusterTlsCredentials;
   /** Of the attacker, with the names that ours have. */
   let otherAuthority: TlsIdentity;
   let ownAuthority: TlsIdentity;
-  let strict: tls.ConnectionOptions;
+  let strict: NonNullable<ClientLogin["tls"]>;
   let node: InventoryNode;
   let pids: Map<string, number>;
   /** In a slot of `node`. */
@@ -72,18 +78,18 @@ describe.skipIf(!servers).each(NAMES)("attacks on a strict cluster of %s", (name
     key = keyOf(await project.inventory(), node.name);
     otherAuthority = await makeAuthority({ commonName: "sessions authority 1", days: 30, now: new Date() });
     ownAuthority = await authorityOf(project);
-    const client = await clusterClient(project);
+    const client = await clientOf(project);
     await Promise.all(Array.from({ length: 30 }, (_, n) => client.set(`app:${n}`, n)));
     client.disconnect();
   });
   afterAll(() => project?.dispose());
 
-  const trusting = ({ certificatePem, keyPem }: Partial<TlsIdentity>): tls.ConnectionOptions =>
+  const trusting = ({ certificatePem, keyPem }: Partial<TlsIdentity>): NonNullable<ClientLogin["tls"]> =>
     clientTls({
       caCertificatePem: own.caCertificatePem,
       ...(certificatePem === undefined ? {} : { certificatePem }),
       ...(keyPem === undefined ? {} : { keyPem }),
-    }) as tls.ConnectionOptions;
+    });
   const admin = () => ({ ...credentials.admin, tls: strict });
   const app = () => ({ username: "app", password: credentials.users["app"]?.password ?? "", tls: strict });
   const members = async () => String(await ask(node, admin(), "CLUSTER", "NODES"));
@@ -428,7 +434,7 @@ describe.skipIf(!servers).each(NAMES)("attacks on a strict cluster of %s", (name
     expect(stdout).not.toMatch(/not declared|all 6 nodes:|sessions-\d-zone-[abc]: /);
     expect(await project.pids()).toEqual(pids);
     expect((await members()).trim().split("\n")).toHaveLength(nodes.length);
-    const client = await clusterClient(project);
+    const client = await clientOf(project);
     expect(await Promise.all(Array.from({ length: 30 }, (_, n) => client.get(`app:${n}`)))).toEqual(
       Array.from({ length: 30 }, (_, n) => String(n)),
     );

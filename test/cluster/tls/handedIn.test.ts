@@ -3,6 +3,7 @@ import * as tls from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { TlsIdentity } from "../../../components/access/types";
 import { readCertificate } from "../../../components/security/x509";
+import { ask, clientTls } from "../../support/clients";
 import { Project } from "../../support/project";
 import { findings } from "../../support/secrets";
 import { testServers } from "../../support/servers";
@@ -15,7 +16,7 @@ import {
   withOpenssl,
 } from "../../unit/security/openssl";
 import { knock } from "./attackers";
-import { ask, clientTls, clusterClient, tlsOf } from "./support";
+import { clientOf as connected, tlsOf } from "./support";
 
 const servers = await testServers();
 
@@ -75,7 +76,7 @@ describe.skipIf(!servers || !hasOpenssl)("an authority of the company", () => {
       expect(signer?.fingerprint256).toBe(new X509Certificate(intermediate.certificatePem).fingerprint256);
     }
     expect(own.clients?.["billing"]?.certificatePem).toContain("BEGIN CERTIFICATE");
-    const cluster = await clusterClient(project);
+    const cluster = await connected(project);
     expect(await cluster.set("key", "value")).toBe("OK");
     cluster.disconnect();
   });

@@ -1,10 +1,11 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ask, clientTls } from "../../support/clients";
 import { Project, processes } from "../../support/project";
 import { testServers } from "../../support/servers";
 import { credentialsOf } from "../users/support";
-import { ask, clientTls, clusterClient, tlsOf } from "./support";
+import { clientOf, tlsOf } from "./support";
 
 const servers = await testServers();
 
@@ -97,7 +98,7 @@ describe.skipIf(!servers)("names, passwords and settings that would be something
     expect(readdirSync(join(project.directory, directory, "test/sessions/sessions-0-zone-a/tls")).sort()).toEqual(
       before,
     );
-    const client = await clusterClient(project);
+    const client = await clientOf(project);
     expect(await client.ping()).toBe("PONG");
     client.disconnect();
     expect(existsSync(join(project.directory, "injected"))).toBe(false);

@@ -15,10 +15,11 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeAuthority } from "../../../components/security/x509";
+import { ask, clientTls } from "../../support/clients";
 import { Project } from "../../support/project";
 import { addFiles, addProcesses, findings, forms, openToOthers, type Places } from "../../support/secrets";
 import { testServers } from "../../support/servers";
-import { ask, clientTls, tableOf, tlsOf } from "../tls/support";
+import { tableOf, tlsOf } from "../tls/support";
 import { APP, credentialsOf, fileOf } from "./support";
 
 const servers = await testServers();

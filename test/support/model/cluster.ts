@@ -269,7 +269,15 @@ export class ModelCluster {
           throw error;
         }
       });
-    const made = { send, clientName: "model", migrateAuth: [], close: () => {}, another: () => made };
+    const made = {
+      send,
+      clientName: "model",
+      migrateAuth: [],
+      certificateOf: () => undefined,
+      renew: () => {},
+      close: () => {},
+      another: () => made,
+    };
     return made as unknown as Connections;
   }
 }

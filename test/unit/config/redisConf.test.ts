@@ -122,7 +122,6 @@ cluster-announce-ip 10.0.0.1
 cluster-announce-port 0
 cluster-announce-tls-port 6379
 cluster-preferred-endpoint-type hostname
-tls-auth-clients yes
 `);
   });
 });

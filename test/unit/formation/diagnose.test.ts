@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { diagnose } from "../../../components/formation/diagnose";
 import type { AnsweringNode } from "../../../components/formation/observation";
 import { answering, self } from "../../../components/formation/observation";
+import { Connections } from "../../../components/formation/wire";
 import { ModelStack } from "../../support/model/formation";
 
 async function formed() {
@@ -27,7 +28,7 @@ test("every cause that is seen is told: another address, keys without slots, a b
     if (node.name === deaf.name) return withEntries(node, (e) => (e.id === nodes[0]?.id ? { linked: false } : {}));
     return withEntries(node, (e) => (e.id === moved.id ? { port: 9_999 } : {}));
   });
-  const causes = await diagnose(goal, { nodes: seen });
+  const causes = await diagnose(goal, { nodes: seen }, new Connections("test"));
   expect(causes).toEqual([
     expect.stringMatching(`^${moved.name} is at .*, and the cluster looks for it at 10\\.0\\.0\\.1:9999`),
     expect.stringMatching(`^${stray.name} holds 7 keys and owns no slot`),
@@ -38,5 +39,7 @@ test("every cause that is seen is told: another address, keys without slots, a b
 
 test("where nothing is seen, the logs may tell", async () => {
   const { goal, nodes } = await formed();
-  expect(await diagnose(goal, { nodes })).toEqual([expect.stringMatching(/^see the log of the nodes named above/)]);
+  expect(await diagnose(goal, { nodes }, new Connections("test"))).toEqual([
+    expect.stringMatching(/^see the log of the nodes named above/),
+  ]);
 });

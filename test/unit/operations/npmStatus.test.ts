@@ -53,3 +53,27 @@ describe("what `npm run status` asks `redis-cluster status` for", () => {
     );
   });
 });
+
+describe("as whom `npm run status` logs in", () => {
+  const credentials = '{"username":"app","password":"x"}';
+  const known = async () => credentials;
+  const nobody = async (): Promise<string> => {
+    throw new Error("the stack was asked");
+  };
+
+  test("as the stack's own operator", async () => {
+    const { statusCredentials } = await toolchain;
+    expect(await statusCredentials(["--json"], known)).toBe(credentials);
+  });
+
+  test.each([
+    [["--credentials", "-"]],
+    [["-c", "file"]],
+    [["--cacert", "ca.pem"]],
+    [["--node", "a:1"]],
+    [["--inventory", "-"]],
+  ])("%j: as the caller says, and the stack is not asked", async (given) => {
+    const { statusCredentials } = await toolchain;
+    expect(await statusCredentials(given, nobody)).toBeUndefined();
+  });
+});

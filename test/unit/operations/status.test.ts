@@ -42,6 +42,19 @@ describe("reportStatus", () => {
     for (const issue of report.issues) expect(issue.remedy).not.toBe("");
   });
 
+  it("says once that the way to all nodes fails, and why", () => {
+    const nodes = healthy(inventory).nodes.map(({ name, endpoint }) => ({
+      answering: false as const,
+      name,
+      endpoint,
+      reason: "proxy root@bastion:22: connection refused; is it running?",
+    }));
+    const { issues } = reportStatus(inventory, { nodes }, OBSERVED_AT);
+    expect(issues.filter((i) => i.kind === "silent-node").map((i) => [i.subject, i.message])).toEqual([
+      ["cluster", "6 nodes cannot be reached: proxy root@bastion:22: connection refused; is it running?"],
+    ]);
+  });
+
   it("measures replication lag against the master of the shard", () => {
     const replica = inventory.shards[1]?.nodes[1]?.name ?? "";
     const behind = onNode(healthy(inventory), replica, (n) => ({

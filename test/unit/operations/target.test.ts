@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { readAccess } from "../../../components/operations/cli/access";
 import type { Console } from "../../../components/operations/cli/console";
 import { findTarget } from "../../../components/operations/cli/target";
 import { inventoryOfView } from "../../../components/operations/discover";
@@ -31,10 +32,16 @@ test.for([
   ["the one that there is", { username: "default", password: "x" }, {}, { username: "default", password: "x" }],
   ["none in an open cluster", { username: "default" }, {}, undefined],
   ["none where nobody exports any", undefined, {}, undefined],
-  ["the environment's instead, where it has one", { admin }, { REDIS_CLUSTER_PASSWORD: "mine" }, undefined],
+  [
+    "the environment's instead, where it has one",
+    { username: "app", admin },
+    { REDIS_CLUSTER_PASSWORD: "mine" },
+    { password: "mine" },
+  ],
 ] as const)("a stack's credentials: %s", async ([, credentials, env, access], { onTestFinished }) => {
   const console = stackWith({ inventory, ...(credentials ? { credentials } : {}) }, env);
   onTestFinished(() => rmSync(console.cwd, { recursive: true, force: true }));
   const target = await findTarget({}, console);
-  expect("access" in target ? target.access : undefined).toEqual(access);
+  const known = "access" in target ? target.access : undefined;
+  expect(await readAccess({}, known, console)).toEqual(access ?? {});
 });

@@ -18,7 +18,7 @@ const node = await issueCertificate(authority, leaf);
 const client = await issueCertificate(authority, { ...leaf, addresses: [], dnsNames: [], usage: "client" });
 const wanted = { authorityPem: authority.certificatePem, ...names, usage: "node" as const, now: soon };
 const check = (identity: typeof node, more: Partial<WantedIdentity> = {}) =>
-  checkIdentity("tls.nodes.db-0", identity, { ...wanted, ...more });
+  checkIdentity("tls.nodeCertificates.db-0", identity, { ...wanted, ...more });
 
 describe("a handed-in certificate", () => {
   test("is taken where nothing is wrong", () => {
@@ -34,11 +34,11 @@ describe("a handed-in certificate", () => {
       { authorityPem: other.certificatePem, now: later(51), usage: "node" },
     );
     expect(problems).toEqual([
-      "tls.nodes.db-0.keyPem: is not the key of CN=db-0; give the one that its certificate was made for",
-      `tls.nodes.db-0.certificatePem: CN=db-0 has ended at ${later(50).toISOString()}; give one that holds now`,
-      "tls.nodes.db-0.certificatePem: CN=db-0 was signed by CN=ours, and not by CN=other; give one of theirs, followed by those between them, or add the authority",
-      "tls.nodes.db-0.certificatePem: is for other names (none); it must have 10.0.0.7, fd00::7, db-0.example.com among its subject alternative names: issue it for them too",
-      "tls.nodes.db-0.certificatePem: its extended key usage lacks serverAuth, and a node serves as well as it connects to others; issue it for serverAuth and clientAuth",
+      "tls.nodeCertificates.db-0.keyPem: is not the key of CN=db-0; give the one that its certificate was made for",
+      `tls.nodeCertificates.db-0.certificatePem: CN=db-0 has ended at ${later(50).toISOString()}; give one that holds now`,
+      "tls.nodeCertificates.db-0.certificatePem: CN=db-0 was signed by CN=ours, and not by CN=other; give one of theirs, followed by those between them, or add the authority",
+      "tls.nodeCertificates.db-0.certificatePem: is for other names (none); it must have 10.0.0.7, fd00::7, db-0.example.com among its subject alternative names: issue it for them too",
+      "tls.nodeCertificates.db-0.certificatePem: its extended key usage lacks serverAuth, and a node serves as well as it connects to others; issue it for serverAuth and clientAuth",
     ]);
   });
 
@@ -48,7 +48,7 @@ describe("a handed-in certificate", () => {
 
   test("is no authority's, and none that an authority of the same name signed", async () => {
     expect(check(authority)).toContain(
-      "tls.nodes.db-0.certificatePem: CN=ours is the certificate of an authority; give one for a node first, and those of authorities after it",
+      "tls.nodeCertificates.db-0.certificatePem: CN=ours is the certificate of an authority; give one for a node first, and those of authorities after it",
     );
     const impostor = await makeAuthority({ commonName: "ours", days: 100, now });
     expect(check(await issueCertificate(impostor, leaf))).toEqual([

@@ -15,7 +15,7 @@ for (const [, owner = "", body = ""] of source.matchAll(/export interface (\w+) 
 }
 
 describe("defaults are what the doc comments say", () => {
-  const { persistence, shardsAtOnce, ...plain } = DEFAULTS;
+  const { persistence, shardsAtOnce, tls, ...plain } = DEFAULTS;
 
   test.each(Object.entries(plain))("%s", (name, value) => {
     expect(documented.get(`RedisClusterArgs.${name}`)).toBe(JSON.stringify(value));
@@ -31,6 +31,10 @@ describe("defaults are what the doc comments say", () => {
       ...others.map(({ seconds, changes }) => `${seconds} s and ${changes}`),
     ];
     expect(documented.get("PersistenceArgs.savePoints")).toBe(points.join(", "));
+  });
+
+  test.each(Object.entries(tls).filter(([name]) => name !== "enabled"))("tls.%s", (name, value) => {
+    expect(documented.get(`TlsArgs.${name}`)).toBe(JSON.stringify(value));
   });
 
   test("rolling", () => {
@@ -50,7 +54,8 @@ describe("defaults are what the doc comments say", () => {
     const elsewhere = [...documented].filter(([name, text]) => {
       const [owner, key = ""] = name.split(".");
       if (text.startsWith("set by the platform")) return false;
-      return !(owner === "PersistenceArgs" ? key in persistence : key in DEFAULTS);
+      const table = { PersistenceArgs: persistence, TlsArgs: tls }[owner ?? ""] ?? DEFAULTS;
+      return !(key in table);
     });
     expect(elsewhere.map(([name]) => name)).toEqual([
       "RedisClusterArgs.maxmemory",
@@ -58,11 +63,14 @@ describe("defaults are what the doc comments say", () => {
       "RedisClusterArgs.migration",
       "RedisClusterArgs.users",
       "RedisClusterArgs.passwordRotation",
+      "RedisClusterArgs.domain",
       "RedisClusterArgs.dataOnDestroy",
       "MigrationArgs.maxKeysPerSecond",
       "MigrationArgs.until",
       "UserArgs.keys",
       "UserArgs.channels",
+      "TlsArgs.plainPort",
+      "TlsArgs.clients",
     ]);
   });
 

@@ -284,7 +284,7 @@ describe("errors say what they got, what is allowed and what to do", () => {
 
   test("an unknown argument that resembles nothing lists what there is, the platform's own too", () => {
     expect(errors({ colour: "red" }, { platformArguments: ["subnets"] })[0]).toMatch(
-      /^colour: is not an argument; use one of allowReadsWhenDown, .*replicasPerMaster.*, subnets, users$/,
+      /^colour: is not an argument; use one of allowReadsWhenDown, .*replicasPerMaster.*, subnets, tls, users$/,
     );
     expect(errors({ subnets: {} }, { platformArguments: ["subnets"] })).toEqual([]);
   });

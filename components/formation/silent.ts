@@ -1,0 +1,38 @@
+import type { NodeObservation, SilentNode } from "./observation";
+import type { Refusal } from "./refusals";
+
+/** An error about the way to all nodes begins like this; one about a node that is not reached by it does not. */
+const WAY = /^proxy /;
+
+/** Whether it is the way that all nodes share that fails; it says nothing about this one. */
+export function isWayThatFails({ reason }: Pick<SilentNode, "reason">): boolean {
+  return WAY.test(reason);
+}
+
+/** Nodes that do not answer, one by one; where nothing is known but that the way to them fails, that is said once. */
+export function silentNodes(nodes: readonly NodeObservation[], subject: string, remedy: string): Refusal[] {
+  const silent = nodes.filter((n): n is SilentNode => !n.answering);
+  const ways = [...new Set(silent.filter(isWayThatFails).map((n) => n.reason))];
+  return [
+    ...ways.map((reason): Refusal => {
+      const names = silent.filter((n) => n.reason === reason).map((n) => n.name);
+      const which = names.length === nodes.length ? `all ${names.length} nodes` : names.join(", ");
+      return {
+        kind: "silent-node",
+        subject,
+        message: `${which} cannot be reached: ${reason}`,
+        remedy: "nothing is known of nodes that are not reached; open the way to them, and run `up` again",
+      };
+    }),
+    ...silent
+      .filter((n) => !isWayThatFails(n))
+      .map(
+        ({ name, endpoint: { address, port }, reason }): Refusal => ({
+          kind: "silent-node",
+          subject: name,
+          message: `${name} at ${address}:${port} does not answer: ${reason}`,
+          remedy,
+        }),
+      ),
+  ];
+}

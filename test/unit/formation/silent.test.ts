@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import type { NodeObservation } from "../../../components/formation/observation";
+import { silentNodes } from "../../../components/formation/silent";
+
+const silent = (i: number, reason: string): NodeObservation => ({
+  answering: false,
+  name: `n${i}`,
+  endpoint: { address: `10.0.0.${i}`, port: 6379, busPort: 16379 },
+  reason,
+});
+const WAY = "proxy root@bastion:22: connection refused; is it running?";
+const said = (nodes: readonly NodeObservation[]) =>
+  silentNodes(nodes, "c", "start it").map((r) => [r.subject, r.message]);
+
+test("the way to all of them is one refusal, a node that does not answer is one of its own", () => {
+  expect(said([1, 2, 3].map((i) => silent(i, WAY)))).toEqual([["c", `all 3 nodes cannot be reached: ${WAY}`]]);
+  expect(said([silent(1, WAY), silent(2, WAY), silent(3, "root@bastion:22 gets no answer of 10.0.0.3:6379")])).toEqual([
+    ["c", `n1, n2 cannot be reached: ${WAY}`],
+    ["n3", "n3 at 10.0.0.3:6379 does not answer: root@bastion:22 gets no answer of 10.0.0.3:6379"],
+  ]);
+});
