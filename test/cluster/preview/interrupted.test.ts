@@ -57,7 +57,9 @@ describe.skipIf(!servers)("a preview after a scale-out that was killed while slo
     expect(back).toMatch(/- 6 to delete/);
 
     const { stdout } = await project.mustUp();
-    expect(stdout).toContain(`moved ${moved} of ${moved} slots`);
+    // Slots that were open when the run was killed may have to be carried to their end first.
+    const [, returned = "0"] = /moved (\d+) of \1 slots/.exec(stdout) ?? [];
+    expect(Number(returned)).toBeGreaterThanOrEqual(moved);
     expect(await missingKeys(project)).toBe(0);
     expect((await project.engine.preview()).stdout).toContain(project.unchanged());
   });
