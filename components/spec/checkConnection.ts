@@ -1,7 +1,7 @@
 import { PROXY_DEFAULTS } from "../access/defaults";
 import { readHostKey } from "../access/hostKeys";
 import { problemOfKeyText } from "../access/privateKey";
-import { type Problems, readInteger, readObject, refuseUnknownKeys, show } from "./reader";
+import { type Problems, readInteger, readSecretObject, refuseUnknownKeys, show } from "./reader";
 
 const PROXY_ARGUMENTS = [
   "host",
@@ -24,14 +24,14 @@ const DAY_SECONDS = 24 * 3600;
  */
 export function checkConnection(problems: Problems, value: unknown): void {
   if (value === undefined) return;
-  const connection = readObject(problems, "connection", value);
+  const connection = readSecretObject(problems, "connection", value, "{ proxy }");
   for (const [key, given] of Object.entries(connection))
     if (given !== undefined && PROXY_ARGUMENTS.includes(key))
       problems.error(`connection.${key}`, "is about an SSH server; give it as connection.proxy");
   refuseUnknownKeys(problems, "connection.", connection, ["proxy", ...PROXY_ARGUMENTS]);
   if (connection["proxy"] === undefined) return;
   const at = "connection.proxy";
-  const proxy = readObject(problems, at, connection["proxy"]);
+  const proxy = readSecretObject(problems, at, connection["proxy"], "{ host, user, privateKey }");
   if (!problems.isSound(at)) return;
   refuseUnknownKeys(problems, `${at}.`, proxy, PROXY_ARGUMENTS);
   checkHost(problems, `${at}.host`, proxy["host"]);
@@ -73,7 +73,8 @@ function checkHost(problems: Problems, property: string, value: unknown): void {
   const host = plainText(problems, property, value);
   if (host === undefined) return;
   if (host.includes("@"))
-    problems.error(property, `${show(host)} has a user in it; give the host alone, and the user as \`user\``);
+    // With the user there may be a password.
+    problems.error(property, `has a user in it; give the host alone, and the user as \`user\``);
   else if (/^\[.*\]$|^[^:]+:\d+$/.test(host))
     problems.error(property, `${show(host)} is no host; give it without brackets, and the port as \`port\``);
   else if (!/^[A-Za-z0-9._:%-]+$/.test(host))

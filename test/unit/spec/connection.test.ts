@@ -63,7 +63,7 @@ test("all problems at once, each with what to do, and no secret in any", () => {
     "error connection.host: is about an SSH server; give it as connection.proxy",
     'error connection.proxi: is not an argument; did you mean "proxy"?',
     'error connection.proxy.hostkey: is not an argument; did you mean "hostKey"?',
-    'error connection.proxy.host: "root@bastion:22" has a user in it; give the host alone, and the user as `user`',
+    "error connection.proxy.host: has a user in it; give the host alone, and the user as `user`",
     "error connection.proxy.port: 70000 is too high; use 65535 or less",
     'error connection.proxy.user: "root@bastion" is no name of a user; give it alone, the host apart',
     "error connection.proxy.agentSocketPath: is empty; leave it out to use SSH_AUTH_SOCK",
@@ -79,14 +79,14 @@ test("all problems at once, each with what to do, and no secret in any", () => {
 
 test.for([
   [{ proxy: {} }, /proxy\.host: is missing; give the name or address of the SSH server/],
-  [{ proxy: "bastion" }, /connection\.proxy: got "bastion" \(string\); must be an object/],
+  [{ proxy: "bastion" }, /connection\.proxy: got a string; must be a plain object: \{ host/],
   [{ proxy: { host: "bastion:22" } }, /and the port as `port`/],
   [{ proxy: { host: "[fe80::1]" } }, /without brackets/],
   [{ proxy: { host: "a b" } }, /is no host; give a name or an address/],
   [{ proxy: { host: 5 } }, /host: got 5 \(number\); must be a string/],
   [{ proxy: { host: "b", privateKeyPassword: "p" } }, /is given without a privateKey/],
   [{ proxy: { host: "b", privateKey: "ssh-ed25519 AAAA" } }, /is a public key; give its private half/],
-  ["ssh", /^error connection: got "ssh"/],
+  ["ssh", /^error connection: got a string; must be a plain object/],
 ] as const)("%j is refused", ([connection, message]) => {
   const found = errors(connection);
   expect(found).toHaveLength(1);
