@@ -98,9 +98,8 @@ describe.skipIf(!servers || !ssh)("nodes that only a bastion reaches", { timeout
     await hosts.kill(victim);
     await hosts.agree(5, victim);
     const { user, address } = hosts.bastion;
-    const silent = await project.up();
-    expect(silent).toMatchObject({ ok: false });
-    expect(silent.stdout + silent.stderr).toMatch(/does not answer: connection refused \(no server listens there\)/);
+    const silent = await project.engine.preview();
+    expect(silent.stdout).toMatch(/does not answer: connection refused \(no server listens there\)/);
     hosts.empty(victim);
     await hosts.startHost(victim);
     expect((await project.mustUp()).stdout).toMatch(/verified: 16384 slots in 3 shards, 6 nodes agree/);
