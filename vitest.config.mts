@@ -41,6 +41,24 @@ class Mixed extends BaseSequencer {
 
 const SECOND = 1000;
 
+/**
+ * Scenarios that are run a second time under TLS and with strict users (`test/support/modes.ts`): all of them in `npm run test:full`,
+ * some otherwise. What is not here is of one of the two, or speaks to no cluster of ours.
+ */
+const STRICT_SAMPLE = ["changes/changes", "formation/probe", "scale/strayKeys"];
+const STRICT_ALL = [
+  "changes/*",
+  "drift/*",
+  "formation/*",
+  "local/{node,volume}",
+  "operations/status",
+  "preview/interrupted",
+  "roll/*",
+  "scale/*",
+  "up/{faults,kills,shapes,up}",
+];
+const strict = (process.env.FULL ? STRICT_ALL : STRICT_SAMPLE).map((name) => `test/cluster/${name}.test.ts`);
+
 export default defineConfig({
   test: {
     reporters: ["default", new ClosingLine()],
@@ -63,11 +81,19 @@ export default defineConfig({
         group: 1,
         processes: true,
       }),
+      project("strict", strict, { timeout: 300 * SECOND, group: 1, processes: true, env: { STRICT: "1" } }),
     ],
   },
 });
 
-function project(name: string, include: string[], how: { timeout: number; group: number; processes?: boolean }) {
+interface Kind {
+  readonly timeout: number;
+  readonly group: number;
+  readonly processes?: boolean;
+  readonly env?: Record<string, string>;
+}
+
+function project(name: string, include: string[], how: Kind) {
   return {
     extends: true as const,
     test: {
@@ -75,6 +101,7 @@ function project(name: string, include: string[], how: { timeout: number; group:
       include,
       testTimeout: how.timeout,
       hookTimeout: how.timeout,
+      ...(how.env ? { env: how.env } : {}),
       // Real processes on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.
       retry: how.processes && process.env.CI ? 2 : 0,
       maxWorkers: how.processes ? 3 : 2,

@@ -30,6 +30,23 @@ export class NodeNotTrusted extends Error {
   override name = "NodeNotTrusted";
 }
 
+/** A node did not take the certificate that it was shown, or misses one. */
+export class CertificateRefused extends Error {
+  override name = "CertificateRefused";
+
+  /** @param cause what the node said. Default: it only closed the connection */
+  constructor(cause?: Error) {
+    const said = (cause as { code?: string } | undefined)?.code ?? "it closed the connection";
+    super(
+      `it takes no certificate that is known here (${said}): it has to be of an authority that the node trusts (tls-ca-cert-file), and its time not over`,
+      { cause },
+    );
+  }
+}
+
+/** Servers that give out no tickets are not waited for any longer. */
+const TICKET_MILLISECONDS = 250;
+
 /**
  * Opens streams to nodes: directly or through a proxy, as they are or under TLS. A stream under TLS is handed out only after the
  * node's certificate was checked: its authority, its time, its names.
@@ -160,17 +177,30 @@ function shakeHands(
       socket.destroy();
       reject(error);
     };
-    socket.once("error", fail);
+    let done = false;
+    socket.once("error", (error) => fail(done || isAlert(error) ? new CertificateRefused(error) : error));
     socket.once("close", () =>
-      fail(new Error("the connection was closed in the TLS handshake (is there TLS at all?)")),
+      fail(
+        done
+          ? new CertificateRefused()
+          : new Error("the connection was closed in the TLS handshake (is there TLS at all?)"),
+      ),
     );
     socket.once("secureConnect", () => {
-      clearTimeout(timer);
-      socket.removeAllListeners("error");
-      socket.removeAllListeners("close");
-      const judged = judge(socket, place, access);
-      if (judged instanceof Error) fail(judged);
-      else resolve({ stream: socket, certificate: judged });
+      done = true;
+      const certificate = judge(socket, place, access);
+      if (certificate instanceof Error) return fail(certificate);
+      const open = () => {
+        if (socket.destroyed) return;
+        clearTimeout(timer);
+        clearTimeout(ticket);
+        for (const event of ["error", "close", "session"]) socket.removeAllListeners(event);
+        resolve({ stream: socket, certificate });
+      };
+      // In TLS 1.3 a node judges our certificate after we take the handshake for done: its first ticket says that it took it.
+      const ticket = setTimeout(open, socket.getProtocol() === "TLSv1.3" ? TICKET_MILLISECONDS : 0);
+      // Not from within: the socket is being read at that moment, and a write would break its records.
+      socket.once("session", () => setImmediate(open));
     });
   });
 }
@@ -198,8 +228,8 @@ function describe(code: string, notAfter: string): string {
   return code;
 }
 
-/** Does an error say that a node did not take the certificate that it was shown, or missed one? */
-export function isCertificateRefused(error: Error): boolean {
+/** What a node says of our certificate, or that it misses one. */
+function isAlert(error: Error): boolean {
   const code = (error as { code?: string }).code ?? "";
   return /^ERR_SSL_.*ALERT/.test(code) && /CERTIFICATE|UNKNOWN_CA|BAD_CERT|ACCESS_DENIED|HANDSHAKE_FAILURE/.test(code);
 }

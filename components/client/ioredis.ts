@@ -27,6 +27,7 @@ export const ioredisOptions = {
 interface LookingNode {
   // biome-ignore lint/suspicious/noExplicitAny: a method of many overloads, handed on as it is
   cluster: (...args: any[]) => any;
+  on(event: "error", listener: (error: Error) => void): unknown;
 }
 interface ClusterNode {
   asking(): Promise<unknown>;
@@ -39,12 +40,13 @@ interface ClusterClient {
 type SlotsCallback = (error: Error | null | undefined, slots?: unknown) => void;
 
 /**
- * To be called on every ioredis Cluster right after it was made: two things that ioredis does not expect of a cluster whose nodes
+ * To be called on every ioredis Cluster right after it was made: three things that ioredis does not expect of a cluster whose nodes
  * come and go. While a slot is on its way it sends ASKING before a command, and nobody looks at the answer; when that
  * connection closes first, as that to a master which owns no slot yet does whenever slots are looked up, the rejection is
  * nobody's and Node ends the process. The command itself is repeated. And when a node that has just left the cluster is
  * the one that it asks for the slots, it believes that there are none, drops all its connections and begins anew; here such a node
- * counts as one that did not answer, and another one is asked.
+ * counts as one that did not answer, and another one is asked. And where a node cannot be asked, it forgets why (a certificate, a
+ * login) and says that the connection is closed; here `node error` and the last error of `error` (`lastNodeError`) carry the reason.
  * @returns the same client
  */
 export function handleChanges<Client extends ClusterClient>(client: Client): Client {
@@ -70,12 +72,18 @@ export function handleChanges<Client extends ClusterClient>(client: Client): Cli
 /** ioredis asks for slots on a connection of its own, with a callback. */
 function refusingNoSlots(looking: LookingNode, refuses: (none: boolean) => boolean): LookingNode {
   const cluster = looking.cluster.bind(looking);
+  let reason: Error | undefined;
+  looking.on("error", (error) => {
+    reason = error;
+  });
   looking.cluster = (...args) => {
     const callback: unknown = args.at(-1);
     if (String(args[0]).toUpperCase() !== "SLOTS" || typeof callback !== "function") return cluster(...args);
     const answered: SlotsCallback = (error, slots) =>
       callback(
-        Array.isArray(slots) && refuses(slots.length === 0) ? new Error("this node is in no cluster") : error,
+        Array.isArray(slots) && refuses(slots.length === 0)
+          ? new Error("this node is in no cluster")
+          : error && (reason ?? error),
         slots,
       );
     return cluster(...args.slice(0, -1), answered);

@@ -4,6 +4,7 @@ import type { CertificatesInForce } from "../formation/certificates";
 import type { Access } from "../formation/wire";
 import { type CertificateTable, type IssuedCertificates, issuedOf, isTable } from "../security/certificates";
 import { filesOf, joinPem, trustPem } from "../security/files";
+import { ownEntry } from "../security/ownEntry";
 import { OWN_CLIENT, SHARED_CLIENT } from "../spec/checkTls";
 import type { ClusterSpec, TlsSpec } from "../spec/spec";
 import type { PlannedNode, TopologyPlan } from "../topology/plan";
@@ -131,7 +132,7 @@ function identityOf({ certificatePem, keyPem }: TlsIdentity): TlsIdentity {
 }
 
 function credentialsOf(table: CertificateTable, oldest: number, clients: readonly string[]): ClusterTlsCredentials {
-  const latest = (name: string) => (table.clients[name] ?? []).slice(0, 1).map(identityOf);
+  const latest = (name: string) => (ownEntry(table.clients, name) ?? []).slice(0, 1).map(identityOf);
   const named = clients.flatMap((name) => latest(name).map((identity) => [name, identity] as const));
   return {
     caCertificatePem: trustPem(table, oldest),

@@ -1,10 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import { checkRedisConfig } from "../config";
 import { checkCommandRules } from "../config/checkCommandRules";
-import { Problems, refuseUnknownKeys } from "../spec/reader";
 import type { ClusterSpec, Problem } from "../spec/spec";
 import { formatProblems, type PlatformFacts, validateSpec } from "../spec/validate";
-import { place } from "../topology/place";
 import type { ClusterArgs, ClusterTlsArgs } from "./args";
 import type { Platform } from "./platform";
 
@@ -19,15 +17,6 @@ export interface Declaration {
   readonly passwords: Readonly<Record<string, pulumi.Input<string>>>;
   /** Certificates and keys that the program gives. */
   readonly tlsMaterial: TlsMaterial;
-}
-
-/** Certificates for nodes that there are not: a typing error, or a node that has gone. */
-function unknownNodes(spec: ClusterSpec, given: TlsMaterial["nodeCertificates"]): Problem[] {
-  const problems = new Problems();
-  if (typeof given !== "object" || given === null) return [];
-  const names = place(spec).shards.flatMap((shard) => shard.nodes.map((node) => node.name));
-  refuseUnknownKeys(problems, "tls.nodeCertificates.", given, names);
-  return problems.list;
 }
 
 export type TlsMaterial = Pick<
@@ -45,13 +34,8 @@ export function declare(
   facts: Omit<PlatformFacts, "checkRedisConfig" | "checkCommandRules">,
   platform: (spec: ClusterSpec) => Platform,
 ): Declaration {
-  const { spec, completed, problems } = validateSpec(name, args, { ...facts, checkRedisConfig, checkCommandRules });
-  const unknown =
-    completed.zones.length > 0
-      ? unknownNodes(completed, (args as Partial<ClusterArgs> | null)?.tls?.nodeCertificates)
-      : [];
-  problems.push(...unknown);
-  if (!spec || unknown.length > 0) throw new pulumi.RunError(formatProblems(name, problems));
+  const { spec, problems } = validateSpec(name, args, { ...facts, checkRedisConfig, checkCommandRules });
+  if (!spec) throw new pulumi.RunError(formatProblems(name, problems));
   const given = Object.entries(args).flatMap(([argument, value]) => (value === undefined ? [] : [argument]));
   const passwords = Object.entries(args.users ?? {}).flatMap(([user, { password }]) =>
     password === undefined ? [] : [[user, password] as const],

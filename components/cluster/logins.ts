@@ -5,6 +5,7 @@ import { sha256 } from "../formation/observe";
 import type { PasswordsInput, UsersInput } from "../formation/rotation";
 import type { PasswordTable } from "../formation/runner/passwords";
 import type { Access } from "../formation/wire";
+import { ownEntry } from "../security/ownEntry";
 import type { ClusterSpec } from "../spec/spec";
 import type { ClusterCredentials } from "./inventory";
 import type { NodeLogin } from "./platform";
@@ -62,7 +63,7 @@ export function declareLogins(
 }
 
 function passwordOf(table: PasswordTable, user: string): string {
-  const password = table[user]?.current;
+  const password = ownEntry(table, user)?.current;
   if (password === undefined) throw new Error(`there is no password for user ${user}`);
   return password;
 }

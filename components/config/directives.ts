@@ -186,7 +186,7 @@ export function directiveKind(name: string): DirectiveKind | undefined {
 /** Two names of one directive are one setting: the name that the newest versions print first in their documents. */
 export function canonicalName(name: string): string {
   const lower = name.toLowerCase();
-  return ALIASES[lower] ?? lower;
+  return (Object.hasOwn(ALIASES, lower) ? ALIASES[lower] : undefined) ?? lower;
 }
 
 const ALIASES: Readonly<Record<string, string>> = {

@@ -85,9 +85,10 @@ const FREE = new Set(["cluster-announce-human-nodename"]);
 export function refusal(name: string): string | undefined {
   const key = canonicalName(name);
   if (FREE.has(key)) return undefined;
-  if (MANAGED[key]) return `is managed by the component: ${MANAGED[key]}`;
-  if (SECRET[key]) return `does not belong here: ${SECRET[key]}; leave it out`;
-  if (NOT_SETTINGS[key]) return `cannot be set here: ${NOT_SETTINGS[key]}`;
+  const of = (reasons: Readonly<Record<string, string>>) => (Object.hasOwn(reasons, key) ? reasons[key] : undefined);
+  if (of(MANAGED)) return `is managed by the component: ${of(MANAGED)}`;
+  if (of(SECRET)) return `does not belong here: ${of(SECRET)}; leave it out`;
+  if (of(NOT_SETTINGS)) return `cannot be set here: ${of(NOT_SETTINGS)}`;
   const family = FAMILIES.find(({ prefix }) => key.startsWith(prefix));
   if (family) return `is managed by the component: ${family.reason}`;
   if (TLS_OWN.has(key)) return "is managed by the component: certificates and ports of TLS come from it; leave it out";

@@ -1,3 +1,4 @@
+import type { NodeEndpoint } from "../config/types";
 import type { SlotRange } from "../topology/plan";
 
 /** One line of CLUSTER NODES: what one node believes of another. */
@@ -7,6 +8,8 @@ export interface NodeEntry {
   readonly address: string;
   readonly port: number;
   readonly busPort: number;
+  /** Host name that it announces; absent where there is none. */
+  readonly hostname?: string;
   readonly role: "master" | "replica";
   readonly myself: boolean;
   /** `fail` is agreed by a majority, `fail?` is this node's own suspicion. */
@@ -38,6 +41,11 @@ export function parseClusterNodes(text: string): NodeEntry[] {
     .map(parseLine);
 }
 
+/** Where a node is that is known from what others say of it. Its certificate may carry the name alone. */
+export function endpointOf({ address, port, busPort, hostname }: NodeEntry): NodeEndpoint {
+  return { address, port, busPort, ...(hostname === undefined ? {} : { hostname }) };
+}
+
 function parseLine(line: string): NodeEntry {
   const [id, endpoint, flagList, master, , , epoch, link, ...slotFields] = line.trim().split(" ");
   if (id === undefined || endpoint === undefined || flagList === undefined || link === undefined) {
@@ -45,7 +53,7 @@ function parseLine(line: string): NodeEntry {
   }
   const flags = new Set(flagList.split(","));
   // ip:port@busPort[,hostname[,aux fields]]; an IPv6 address has colons of its own.
-  const match = /^(.*):(\d+)(?:@(\d+))?(?:,.*)?$/.exec(endpoint);
+  const match = /^(.*):(\d+)(?:@(\d+))?(?:,([^,]*).*)?$/.exec(endpoint);
   const slots: SlotRange[] = [];
   const openSlots: OpenSlot[] = [];
   for (const field of slotFields) {
@@ -66,6 +74,7 @@ function parseLine(line: string): NodeEntry {
     address: match?.[1] ?? "",
     port: Number(match?.[2] ?? 0),
     busPort: Number(match?.[3] ?? 0),
+    ...(match?.[4] ? { hostname: match[4] } : {}),
     role: flags.has("master") ? "master" : "replica",
     myself: flags.has("myself"),
     health: flags.has("fail") ? "fail" : flags.has("fail?") ? "fail?" : "ok",

@@ -3,7 +3,7 @@ import { ProxyError } from "../access/proxyError";
 import { parseAclLine } from "../config/aclList";
 import { hostAndPort, type NodeEndpoint } from "../config/types";
 import type { ObservedCertificates } from "./certificates";
-import { parseClusterNodes } from "./clusterNodes";
+import { endpointOf, parseClusterNodes } from "./clusterNodes";
 import { type FormationGoal, type Machine, type Member, settingsOf } from "./goal";
 import { type AnsweringNode, answering, type ClusterObservation, type NodeObservation } from "./observation";
 import type { ObservedUsers } from "./users";
@@ -83,9 +83,7 @@ export async function observeStrangers(
   const strange = alive
     .flatMap((n) => n.view)
     .filter((e) => !e.handshake && !e.noaddr && !ours.has(e.id) && !asked.has(hostAndPort(e)));
-  const places = new Map(
-    strange.map((e) => [hostAndPort(e), { address: e.address, port: e.port, busPort: e.busPort }]),
-  );
+  const places = new Map(strange.map((e) => [hostAndPort(e), endpointOf(e)]));
   const settings = askedSettings(goal);
   const about = whatIsAsked(goal);
   return Promise.all([...places].map(([name, endpoint]) => observeNode(name, endpoint, settings, connections, about)));

@@ -1,5 +1,6 @@
 import type { AclUser } from "../config/types";
 import { REPLICATION, type UserRules } from "../config/users";
+import { ownEntry } from "../security/ownEntry";
 import type { UsersGoal } from "./users";
 
 /** The passwords of one user: a generation is one that takes the place of the one before. */
@@ -62,9 +63,9 @@ export function usersGoal(
   now?: number,
 ): UsersGoal {
   const users = rules.map((user): AclUser => {
-    const history = passwords.users[user.name];
+    const history = ownEntry(passwords.users, user.name);
     if (!history) throw new Error(`there is no password for user ${user.name}`);
-    const oldest = oldestValid(history, inForce[user.name], overlapSeconds, now);
+    const oldest = oldestValid(history, ownEntry(inForce, user.name), overlapSeconds, now);
     const former = history.former.filter(({ generation }) => generation >= oldest).map(({ hash }) => hash);
     return { ...user, passwordHashes: [...new Set([history.hash, ...former])].sort() };
   });
@@ -89,7 +90,7 @@ function endedPasswords(
 ): UsersGoal["ended"] {
   return Object.fromEntries(
     Object.entries(users).flatMap(([name, history]) => {
-      const holds = inForce[name];
+      const holds = ownEntry(inForce, name);
       const alone = oldestValid(history, holds, overlapSeconds, now) === history.generation;
       if (!holds || !alone || history.former.length === 0) return [];
       return [[name, { hashes: history.former.map(({ hash }) => hash), since: new Date(holds.since).getTime() }]];
@@ -106,7 +107,7 @@ export function provedInForce(
 ): PasswordsInForce {
   return Object.fromEntries(
     Object.entries(passwords.users).map(([name, history]) => {
-      const before = inForce[name];
+      const before = ownEntry(inForce, name);
       const oldest = oldestValid(history, before, overlapSeconds, began);
       const since = before?.generation === history.generation ? before.since : new Date(ended).toISOString();
       return [name, { generation: history.generation, since, oldest }];

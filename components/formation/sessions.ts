@@ -1,3 +1,4 @@
+import { ownEntry } from "../security/ownEntry";
 import type { AnsweringNode } from "./observation";
 import type { EndedPasswords } from "./users";
 import type { Connections } from "./wire";
@@ -26,7 +27,7 @@ export async function endFormerSessions(
       const now = Date.now();
       const sessions = lists.flatMap((list) => (list.ok ? parseSessions(String(list.value)) : []));
       const former = sessions.filter(({ user, ageSeconds }) => {
-        const since = ended[user]?.since;
+        const since = ownEntry(ended, user)?.since;
         return since !== undefined && ageSeconds > (now - since) / 1000 + ROUNDING_SECONDS;
       });
       await connections.send(

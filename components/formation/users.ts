@@ -3,6 +3,7 @@ import { commandTable } from "../config/commands";
 import type { AclUser } from "../config/types";
 import { REPLICATION } from "../config/users";
 import { defaultUser } from "../config/usersAcl";
+import { ownEntry } from "../security/ownEntry";
 import type { AnsweringNode } from "./observation";
 import type { Step } from "./steps";
 
@@ -88,7 +89,11 @@ export function planUsers(goal: UsersGoal, nodes: readonly AnsweringNode[]): Ste
   const stages: ((node: AnsweringNode) => Step[])[] = [
     (node) =>
       goal.users.flatMap((user) =>
-        setUser(user.name === REPLICATION ? keeping(user, used, node) : user, node, goal.ended[user.name]?.hashes),
+        setUser(
+          user.name === REPLICATION ? keeping(user, used, node) : user,
+          node,
+          ownEntry(goal.ended, user.name)?.hashes,
+        ),
       ),
     (node) => {
       if (isLogin((node.users ?? OPEN_NODE).replication, goal.replication)) return [];

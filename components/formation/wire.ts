@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout } from "node:timers/promises";
 import Redis, { AbstractConnector, Cluster, type RedisOptions } from "ioredis";
-import { isCertificateRefused, type Place, Reach, type ShownCertificate } from "../access/reach";
+import { CertificateRefused, type Place, Reach, type ShownCertificate } from "../access/reach";
 import type { Access, Login } from "../access/types";
 import { hostAndPort, type NodeEndpoint } from "../config/types";
 
@@ -196,8 +196,7 @@ export class Connections {
         this.#identities.set(key, identity);
         return client;
       } catch (error) {
-        const refused = error instanceof Error && isCertificateRefused(error);
-        if (!refused || tried + 1 >= count || !this.#open.has(key)) throw error;
+        if (!(error instanceof CertificateRefused) || tried + 1 >= count || !this.#open.has(key)) throw error;
       }
     }
   }

@@ -50,12 +50,14 @@ export function inventoryOfView(
   const nodeOf = (entry: NodeEntry): InventoryNode => {
     // A node that never met anybody does not know its own address.
     const { address, port } = entry.myself ? seed : entry;
+    const { hostname } = entry;
     return {
       name: `${address}:${port}`,
       zone: UNKNOWN_ZONE,
       address,
       port,
       busPort: entry.busPort,
+      ...(hostname === undefined ? {} : { hostname }),
       id: entry.id,
       role: entry.role,
     };

@@ -44,12 +44,12 @@ export function membersOfInventory(inventory: ClusterInventory): Member[] {
     shard.nodes
       .filter((node) => node.id !== "")
       .map(
-        ({ name, zone, id, address, port, busPort }): Member => ({
+        ({ name, zone, id, address, port, busPort, hostname }): Member => ({
           name,
           shard: shard.name,
           zone,
           id,
-          endpoint: { address, port, busPort },
+          endpoint: { address, port, busPort, ...(hostname === undefined ? {} : { hostname }) },
           state: "member",
         }),
       ),

@@ -1,6 +1,8 @@
 import { isIP } from "node:net";
+import type { TlsIdentity } from "../access/types";
 import type { CertificatesInputs, GivenCertificates } from "./certificates";
 import { checkAuthority, checkIdentity } from "./checkIdentity";
+import { ownEntry } from "./ownEntry";
 import { onlyCertificates } from "./pem";
 import { isDnsName } from "./x509";
 
@@ -14,10 +16,12 @@ export interface CertificateProblem {
 
 /** All that keeps certificates from being made, or from being taken as they were handed in. */
 export function checkInputs({ nodes, clients, given }: CertificatesInputs, now: Date): CertificateProblem[] {
+  const misplaced = [...checkTexts(given), ...checkWhose(given, Object.keys(nodes), clients)];
+  if (misplaced.length > 0) return misplaced.map((reason) => ({ property: "given", reason }));
   const authorityPem = trustedPem(given);
   const ofGiven = [...checkAuthorities(given, now)];
   for (const [name, { addresses, dnsNames, required = [...addresses, ...dnsNames] }] of entries(nodes)) {
-    const identity = given.nodes?.[name];
+    const identity = ownEntry(given.nodes, name);
     const wanted = {
       ...(authorityPem === undefined ? {} : { authorityPem }),
       addresses: required.filter((each) => isIP(each) !== 0),
@@ -29,13 +33,51 @@ export function checkInputs({ nodes, clients, given }: CertificatesInputs, now: 
     else if (cannotSign(given)) ofGiven.push(lacking(`tls.nodeCertificates.${name}`));
   }
   for (const name of clients) {
-    const identity = given.clients?.[name];
+    const identity = ownEntry(given.clients, name);
     const wanted = { ...(authorityPem === undefined ? {} : { authorityPem }), addresses: [], dnsNames: [], now };
     if (identity)
       ofGiven.push(...checkIdentity(`tls.clientCertificates.${name}`, identity, { ...wanted, usage: "client" }));
     else if (cannotSign(given)) ofGiven.push(lacking(`tls.clientCertificates.${name}`));
   }
   return [...ofGiven.map((reason) => ({ property: "given" as const, reason })), ...checkNames(nodes, clients)];
+}
+
+/** What was an output until now may be anything. It is never shown. */
+function checkTexts({ authority, caCertificatePem, nodes, clients }: GivenCertificates): string[] {
+  const texts = [
+    ...(authority === undefined ? [] : partsOf("tls.authority", authority)),
+    ...(caCertificatePem === undefined ? [] : [["tls.caCertificatePem", caCertificatePem] as const]),
+    ...Object.entries(nodes ?? {}).flatMap(([name, one]) => partsOf(`tls.nodeCertificates.${name}`, one)),
+    ...Object.entries(clients ?? {}).flatMap(([name, one]) => partsOf(`tls.clientCertificates.${name}`, one)),
+  ];
+  return texts.flatMap(([what, text]) =>
+    typeof text === "string"
+      ? []
+      : [`${what}: ${text == null ? "missing" : `got a ${typeof text}`}; must be a string, PEM`],
+  );
+}
+
+function partsOf(what: string, { certificatePem, keyPem }: TlsIdentity): (readonly [string, unknown])[] {
+  return [
+    [`${what}.certificatePem`, certificatePem],
+    [`${what}.keyPem`, keyPem],
+  ];
+}
+
+/** Most are typing errors, and one that is ignored silently costs most. */
+function checkWhose(given: GivenCertificates, nodes: readonly string[], clients: readonly string[]): string[] {
+  const unknown = (record: object | undefined, known: readonly string[]) =>
+    Object.keys(record ?? {}).filter((name) => !known.includes(name));
+  return [
+    ...unknown(given.nodes, nodes).map(
+      (name) =>
+        `tls.nodeCertificates.${name}: there is no node of that name; use one of ${[...nodes].sort().join(", ")}`,
+    ),
+    ...unknown(given.clients, clients).map(
+      (name) =>
+        `tls.clientCertificates.${name}: nobody has that name; use one of ${[...clients].sort().join(", ")}, or add it to tls.clients`,
+    ),
+  ];
 }
 
 function checkAuthorities(given: GivenCertificates, now: Date): string[] {

@@ -13,9 +13,14 @@ export function certificateFiles(fingerprint: string): { readonly certificate: s
   return { certificate: `${name}.crt`, key: `${name}.key` };
 }
 
-/** The file of what a node trusts: this authority and all that came after it. */
+/**
+ * The file of what a node trusts: this authority and all that came after it. An authority's generation counts too: a bundle from which
+ * one certificate was taken may begin with the same one as before.
+ */
 export function trustFile({ authorities }: Pick<IssuedCertificates, "authorities">, oldest: number): string {
-  const trusted = authorities.filter(({ generation }) => generation >= oldest).map(({ fingerprint }) => fingerprint);
+  const trusted = authorities
+    .filter(({ generation }) => generation >= oldest)
+    .map(({ generation, fingerprint }) => `${generation}:${fingerprint}`);
   return `ca-${createHash("sha256").update(trusted.join()).digest("hex").slice(0, LETTERS)}.crt`;
 }
 

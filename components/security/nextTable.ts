@@ -13,6 +13,7 @@ import {
 } from "./certificates";
 import { type CertificateProblem, checkInputs } from "./checkGiven";
 import { nextAuthorities } from "./nextAuthorities";
+import { ownEntry } from "./ownEntry";
 import { keyPemOf, onlyCertificates, readCertificate, readKey, sameAddress } from "./pem";
 import { issueCertificate } from "./x509";
 
@@ -37,16 +38,16 @@ export async function nextTable(
     nextCertificates(renumbered(kept ?? [], generations), subject, { authorities, rotates, days: inputs.days, now });
   const nodes: Record<string, readonly MadeCertificate[]> = {};
   for (const [name, names] of Object.entries(inputs.nodes).sort(byName)) {
-    const given = inputs.given.nodes?.[name];
-    const wasGiven = old.given?.nodes?.[name];
-    nodes[name] = await nextOf(before?.nodes[name], { name, names, usage: "node", given, wasGiven });
+    const given = ownEntry(inputs.given.nodes, name);
+    const wasGiven = ownEntry(old.given?.nodes, name);
+    nodes[name] = await nextOf(ownEntry(before?.nodes, name), { name, names, usage: "node", given, wasGiven });
   }
   const clients: Record<string, readonly MadeCertificate[]> = {};
   for (const name of [...inputs.clients].sort()) {
-    const given = inputs.given.clients?.[name];
-    const wasGiven = old.given?.clients?.[name];
+    const given = ownEntry(inputs.given.clients, name);
+    const wasGiven = ownEntry(old.given?.clients, name);
     const names = { addresses: [], dnsNames: [] };
-    clients[name] = await nextOf(before?.clients[name], { name, names, usage: "client", given, wasGiven });
+    clients[name] = await nextOf(ownEntry(before?.clients, name), { name, names, usage: "client", given, wasGiven });
   }
   const table = { authorities, nodes, clients };
   return { table: before && isDeepStrictEqual(before, table) ? before : table, problems: [] };

@@ -1,11 +1,12 @@
 import type { RedisClusterArgs, TlsArgs } from "./args";
 import { DEFAULTS } from "./defaults";
 import {
+  checkSecretText,
   type Problems,
   readBoolean,
   readInteger,
-  readObject,
   readPositive,
+  readSecretObject,
   readText,
   readWord,
   readWords,
@@ -21,13 +22,18 @@ export const SHARED_CLIENT = "client";
 const MOST_OVERLAP_SECONDS = 90 * 24 * 3600;
 const FEW_DAYS = 7;
 
-/** Certificates and keys may be secrets that are known later only; they are judged where they are kept. */
-const HANDED_IN = ["authority", "caCertificatePem", "nodeCertificates", "clientCertificates"];
+const HANDED_IN = ["authority", "caCertificatePem", "nodeCertificates", "clientCertificates"] as const;
+const PEM = "PEM, better a secret Output";
 
 /** TLS as declared; undefined where it is off. */
 export function checkTls(problems: Problems, args: RedisClusterArgs): TlsSpec | undefined {
   if (args.tls === undefined) return undefined;
-  const given: { [K in keyof TlsArgs]: unknown } = readObject(problems, "tls", args.tls ?? null);
+  const given: { [K in keyof TlsArgs | HandedIn]?: unknown } = readSecretObject(
+    problems,
+    "tls",
+    args.tls ?? null,
+    "{} has a default for everything",
+  );
   refuseUnknownKeys(problems, "tls.", given, [...Object.keys(DEFAULTS.tls), "plainPort", "clients", ...HANDED_IN]);
   const text = (name: "rotation" | "authorityRotation") =>
     readText(problems, `tls.${name}`, given[name]) ?? DEFAULTS.tls[name];
@@ -61,13 +67,34 @@ export function checkTls(problems: Problems, args: RedisClusterArgs): TlsSpec | 
     authorityDays: days("authorityDays"),
   };
   judgeTimes(problems, spec);
-  checkMaterial(problems, given as Record<string, unknown>, spec.clients);
+  checkHandedIn(problems, given);
   if (spec.plainPort !== undefined)
     problems.warn(
       "tls.plainPort",
       "whoever reaches it speaks without TLS; take it out once every client has moved to the port with TLS",
     );
   return readBoolean(problems, "tls.enabled", given.enabled, DEFAULTS.tls.enabled) ? spec : undefined;
+}
+
+type HandedIn = (typeof HANDED_IN)[number];
+
+/** Whether certificates and keys are where they belong. What is in them may be known later only, and is judged where they are kept. */
+function checkHandedIn(problems: Problems, given: { readonly [K in HandedIn]?: unknown }): void {
+  const identity = (property: string, value: unknown) => {
+    const of = readSecretObject(problems, property, value ?? null, "{ certificatePem, keyPem }");
+    if (!problems.isSound(property)) return;
+    refuseUnknownKeys(problems, `${property}.`, of, ["certificatePem", "keyPem"]);
+    for (const part of ["certificatePem", "keyPem"] as const)
+      checkSecretText(problems, `${property}.${part}`, of[part], PEM);
+  };
+  if (given.authority !== undefined) identity("tls.authority", given.authority);
+  if (given.caCertificatePem !== undefined)
+    checkSecretText(problems, "tls.caCertificatePem", given.caCertificatePem, PEM);
+  for (const map of ["nodeCertificates", "clientCertificates"] as const) {
+    const all = readSecretObject(problems, `tls.${map}`, given[map], "{ name: { certificatePem, keyPem } }");
+    for (const [name, value] of Object.entries(all))
+      if (value !== undefined) identity(`tls.${map}.${/^[\w.@-]+$/.test(name) ? name : show(name)}`, value);
+  }
 }
 
 function judgeTimes(problems: Problems, { certificateDays, renewBeforeDays, authorityDays }: TlsSpec): void {
@@ -85,37 +112,6 @@ function judgeTimes(problems: Problems, { certificateDays, renewBeforeDays, auth
     problems.error(
       "tls.authorityDays",
       `${authorityDays} is less than two times tls.certificateDays (${certificateDays}): an authority has to outlive what it signs; use ${2 * certificateDays} or more`,
-    );
-}
-
-/** What is handed in is judged where it is kept, since it may be a secret that is known later only; here only whether it is there at all. */
-function checkMaterial(problems: Problems, given: Record<string, unknown>, clients: readonly string[]): void {
-  const identity = (property: string, value: unknown) => {
-    const parts = readObject(problems, property, value ?? null);
-    refuseUnknownKeys(problems, `${property}.`, parts, ["certificatePem", "keyPem"]);
-    if (!problems.isSound(property)) return;
-    for (const part of ["certificatePem", "keyPem"]) checkPem(problems, `${property}.${part}`, parts[part]);
-  };
-  if (given["authority"] !== undefined) identity("tls.authority", given["authority"]);
-  if (given["caCertificatePem"] !== undefined) checkPem(problems, "tls.caCertificatePem", given["caCertificatePem"]);
-  const ofNodes = readObject(problems, "tls.nodeCertificates", given["nodeCertificates"]);
-  for (const [name, value] of Object.entries(ofNodes)) identity(`tls.nodeCertificates.${name}`, value);
-  const known = [OWN_CLIENT, SHARED_CLIENT, ...clients];
-  const ofClients = readObject(problems, "tls.clientCertificates", given["clientCertificates"]);
-  refuseUnknownKeys(problems, "tls.clientCertificates.", ofClients, known);
-  for (const [name, value] of Object.entries(ofClients))
-    if (known.includes(name)) identity(`tls.clientCertificates.${name}`, value);
-}
-
-/** The value is never shown, whatever it is. */
-function checkPem(problems: Problems, property: string, value: unknown): void {
-  const later = typeof value === "object" && value !== null && ("apply" in value || "then" in value);
-  if (later) return;
-  if (value === undefined) problems.error(property, "is missing; give it as PEM");
-  else if (typeof value !== "string")
-    problems.error(
-      property,
-      `got ${value === null ? "null" : `a value of type ${typeof value}`}; must be PEM as a string, or an Output of one`,
     );
 }
 

@@ -4,7 +4,7 @@ import {
   type Problems,
   readBoolean,
   readInteger,
-  readObject,
+  readSecretObject,
   readText,
   readWords,
   refuseUnknownKeys,
@@ -62,7 +62,9 @@ export function checkUsers(
       "anybody who reaches a node may do anything without a password; take it out once every client logs in as a user of its own",
     );
   const declared: UserSpec[] = [];
-  for (const [name, value] of Object.entries(readObject(problems, "users", args.users))) {
+  for (const [name, value] of Object.entries(
+    readSecretObject(problems, "users", args.users, "{ name: { keys, channels, commands } }"),
+  )) {
     if (value === undefined) continue;
     declared.push(checkUser(problems, name, value, engine, judge));
   }
@@ -84,10 +86,11 @@ function checkUser(
       property,
       "is no name of a user; use up to 63 letters, digits, `-`, `_`, `.` and `@`, a letter or digit first",
     );
-  const given: { [K in keyof UserArgs]: unknown } & { password?: unknown } = readObject(
+  const given: { [K in keyof UserArgs]: unknown } & { password?: unknown } = readSecretObject(
     problems,
     property,
     value ?? null,
+    "{ keys, channels, commands, password }",
   );
   refuseUnknownKeys(problems, `${property}.`, given, ["keys", "channels", "commands", "password"]);
   const keys = readWords(problems, `${property}.keys`, given.keys);

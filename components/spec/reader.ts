@@ -152,9 +152,44 @@ export function readText(problems: Problems, property: string, value: unknown): 
 /** An object with string keys; anything else is an error, and `undefined` is none. */
 export function readObject(problems: Problems, property: string, value: unknown): Record<string, unknown> {
   if (value === undefined) return {};
-  if (typeof value === "object" && value !== null && !Array.isArray(value) && !isOutput(value)) return { ...value };
+  if (isPlainObject(value)) return { ...value };
   problems.error(property, wrongType(value, "object", ": { name: value }"));
   return {};
+}
+
+/** As `readObject`, for what may be a secret in the wrong place: the value is not shown. */
+export function readSecretObject(
+  problems: Problems,
+  property: string,
+  value: unknown,
+  hint: string,
+): Record<string, unknown> {
+  if (value === undefined) return {};
+  if (isPlainObject(value)) return { ...value };
+  problems.error(property, `got ${kindOf(value)}; must be a plain object: ${hint}`);
+  return {};
+}
+
+/** A text, or what becomes one later; anything else is an error, in which the value is not shown. */
+export function checkSecretText(problems: Problems, property: string, value: unknown, what: string): void {
+  const later = typeof value === "object" && value !== null && ("apply" in value || "then" in value);
+  if (typeof value === "string" || later) return;
+  problems.error(
+    property,
+    value === undefined ? `missing; give ${what}` : `got ${kindOf(value)}; must be a string, ${what}`,
+  );
+}
+
+/** What kind of value it is, where the value itself is nobody's to see. */
+export function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (isOutput(value)) return "an Output";
+  if (Array.isArray(value)) return "a list";
+  return `${typeof value === "object" ? "an" : "a"} ${typeof value}`;
+}
+
+function isPlainObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !isOutput(value);
 }
 
 /** Names the keys that nobody reads: most are typing errors, and one that is ignored silently costs most. */

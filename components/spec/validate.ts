@@ -6,7 +6,7 @@ import { checkUsers, type JudgeCommands } from "./checkUsers";
 import { checkEngine, checkMemory, checkPersistence, type DeclaredEngine, OLDEST_ENGINE } from "./checkValues";
 import { DEFAULTS, platformDefaults } from "./defaults";
 import { NODES_PER_SHARD, ordinalOf } from "./ordinals";
-import { Problems, readBoolean, readInteger, readObject, readWord, refuseUnknownKeys, show } from "./reader";
+import { kindOf, Problems, readBoolean, readInteger, readObject, readWord, refuseUnknownKeys, show } from "./reader";
 import type { ClusterSpec, Engine, Problem } from "./spec";
 
 export type { DeclaredEngine } from "./checkValues";
@@ -310,6 +310,9 @@ function checkGuarantees(problems: Problems, args: RedisClusterArgs, replicas: n
   };
 }
 
+/** Directives whose values are secrets: they are refused, and until then not shown. */
+const SECRET_DIRECTIVE = /pass|auth$|^user$/;
+
 function checkRedisConfig(
   problems: Problems,
   value: unknown,
@@ -326,6 +329,8 @@ function checkRedisConfig(
         "redisConfig",
         `${show(directive)} is not a directive's name; use letters, digits and hyphens, as in redis.conf`,
       );
+    } else if (typeof setting !== "string" && SECRET_DIRECTIVE.test(name)) {
+      problems.error(property, `got ${kindOf(setting)}; must be a string, as in redis.conf`);
     } else if (typeof setting !== "string") {
       const text = typeof setting === "boolean" ? (setting ? "yes" : "no") : show(setting);
       problems.error(
@@ -333,7 +338,10 @@ function checkRedisConfig(
         `got ${show(setting)} (${typeof setting}); must be a string, as in redis.conf${typeof setting === "object" ? "" : `: write "${text}"`}`,
       );
     } else if (/[\r\n\0]/.test(setting)) {
-      problems.error(property, `${show(setting)} has a line break in it; use one line, one directive`);
+      problems.error(
+        property,
+        `${SECRET_DIRECTIVE.test(name) ? "" : `${show(setting)} `}has a line break in it; use one line, one directive`,
+      );
     } else if (config.has(name)) {
       problems.error(property, "is given twice, in capitals and in small letters; give it once");
     } else {

@@ -136,19 +136,43 @@ async function afterUp({ engine, env }, stack, server, whole) {
   const node = inventory?.shards?.[0]?.nodes?.[0];
   if (!node || !whole) return;
   const cli = server.cliPath ? shorten(server.cliPath) : "redis-cli";
-  const all = inventory.shards
-    .flatMap((shard) => shard.nodes.slice(0, 1))
-    .map(({ address, port }) => `{ host: "${address}", port: ${port} }`);
+  const known = await credentialsOf(["--stack", stack]);
   process.stdout.write(`
 To use it:
-  ${cli} -c -h ${node.address} -p ${node.port}
+${known ? closedUse(cli, node, JSON.parse(known), { engine, stack }) : openUse(cli, node, inventory)}
+
+npm run status shows it, npm run destroy removes it.
+`);
+}
+
+function openUse(cli, { address, port }, { shards }) {
+  const all = shards
+    .flatMap((shard) => shard.nodes.slice(0, 1))
+    .map((node) => `{ host: "${node.address}", port: ${node.port} }`);
+  return `  ${cli} -c -h ${address} -p ${port}
 
   import { Cluster } from "ioredis";
   const redis = new Cluster([${all.join(", ")}]);
   await redis.set("greeting", "hello");
+`;
+}
 
-npm run status shows it, npm run destroy removes it.
-`);
+/** Passwords and keys stay where they are: it says how to have them. */
+function closedUse(cli, { address, port }, { username, password, tls }, { engine, stack }) {
+  const login = password === undefined ? "" : ` --user ${username} --askpass`;
+  const files = tls ? " --tls --cacert ca.pem --cert client.pem --key client.key" : "";
+  const program = engine.kind === "cli" ? "pulumi" : ["node", ...engine.args.map(shorten)].join(" ");
+  const output = (name, more = "") => `${program} stack output ${name} --json${more} --stack ${stack}`;
+  return `  ${cli} -c -h ${address} -p ${port}${login}${files}
+
+  import { Cluster } from "ioredis";
+  import { clusterOptions } from "pulumi-redis-cluster/client";
+  const { seeds, options } = clusterOptions(inventory, credentials);
+  const redis = new Cluster(seeds, options);
+
+  inventory:   ${output("inventory")}
+  credentials: ${output("credentials", " --show-secrets")}${tls ? "   (certificates under `tls`)" : ""}
+`;
 }
 
 function shorten(path) {

@@ -1,6 +1,6 @@
-import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
 import { reconcile } from "../../components/formation/reconcile";
+import { redisCli } from "../support/clients";
 import { type Benchmark, BenchmarkUsage, median, round } from "./benchmark";
 import { Observer } from "./observer";
 import { findServer, NODE_TIMEOUT_MILLISECONDS, type Servers, startServers } from "./servers";
@@ -25,19 +25,20 @@ interface Run {
 export const formation: Benchmark = {
   name: "formation",
   summary: "running nodes to a cluster, beside redis-cli --cluster create",
-  usage: "formation [--nodes 6,30,60] [--runs 5] [--only ours|redisCli]",
+  usage:
+    "formation [--nodes 6,30,60] [--runs 5] [--only ours|redisCli] [--tls]: under TLS nobody comes in without a login either",
   async run(args) {
-    const { sizes, runs, sides } = optionsOf(args);
+    const { sizes, runs, sides, tls } = optionsOf(args);
     const server = await findServer();
     say(
-      `${server.engine} ${server.version}, cluster-node-timeout ${NODE_TIMEOUT_MILLISECONDS} ms, ${runs} alternating runs, seconds from running nodes until every node says ok and all views agree`,
+      `${server.engine} ${server.version}, cluster-node-timeout ${NODE_TIMEOUT_MILLISECONDS} ms${tls ? ", TLS everywhere" : ""}, ${runs} alternating runs, seconds from running nodes until every node says ok and all views agree`,
     );
     const figures: object[] = [];
     for (const nodes of sizes) {
       const done: Record<Side, Run[]> = { ours: [], redisCli: [] };
       for (let run = 0; run < runs; run++) {
         for (const side of sides) {
-          const servers = await startServers(server, nodes);
+          const servers = await startServers(server, nodes, tls);
           try {
             const result = await measure(side, servers, server.cliPath);
             done[side].push(result);
@@ -49,7 +50,7 @@ export const formation: Benchmark = {
           }
         }
       }
-      figures.push(figuresOf(nodes, done));
+      figures.push({ ...figuresOf(nodes, done), tls });
     }
     printTable(figures as Figures[]);
     return figures;
@@ -60,6 +61,7 @@ async function measure(side: Side, servers: Servers, cliPath: string): Promise<R
   const observer = new Observer(
     servers.running.map(({ address, port }) => ({ address, port })),
     FORMED_WITHIN_MILLISECONDS,
+    servers.security?.login,
   );
   try {
     await observer.ready();
@@ -74,23 +76,16 @@ async function measure(side: Side, servers: Servers, cliPath: string): Promise<R
   }
 }
 
-async function formOurs({ goal }: Servers): Promise<void> {
-  await reconcile(goal, { members: [], verified: false }, { access: {}, onProgress: () => {} });
+async function formOurs({ goal, security }: Servers): Promise<void> {
+  const access = security?.access ?? {};
+  await reconcile(goal, { members: [], verified: false }, { access, onProgress: () => {} });
 }
 
-function formWithCli({ running }: Servers, cliPath: string): Promise<void> {
+async function formWithCli({ running, security }: Servers, cliPath: string): Promise<void> {
   const hosts = running.map(({ address, port }) => `${address}:${port}`);
-  return new Promise((resolve, reject) => {
-    const child = spawn(cliPath, ["--cluster", "create", ...hosts, "--cluster-replicas", "1", "--cluster-yes"], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let text = "";
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (text += data));
-    child.once("error", reject);
-    child.once("close", (code) =>
-      code === 0 ? resolve() : reject(new Error(`redis-cli --cluster create: exit code ${code}\n${text}`)),
-    );
-  });
+  const command = ["--cluster", "create", ...hosts, "--cluster-replicas", "1", "--cluster-yes"];
+  const { code, text } = await redisCli(cliPath, command, security?.login);
+  if (code !== 0) throw new Error(`redis-cli --cluster create: exit code ${code}\n${text}`);
 }
 
 /** Whatever was set for the time of forming must be as configured afterwards. */
@@ -143,12 +138,24 @@ function printTable(figures: readonly Figures[]): void {
   }
 }
 
-function optionsOf(args: readonly string[]): { sizes: number[]; runs: number; sides: readonly Side[] } {
-  let given: { nodes?: string; runs?: string; only?: string };
+interface Options {
+  readonly sizes: number[];
+  readonly runs: number;
+  readonly sides: readonly Side[];
+  readonly tls: boolean;
+}
+
+function optionsOf(args: readonly string[]): Options {
+  let given: { nodes?: string; runs?: string; only?: string; tls?: boolean };
   try {
     given = parseArgs({
       args: [...args],
-      options: { nodes: { type: "string" }, runs: { type: "string" }, only: { type: "string" } },
+      options: {
+        nodes: { type: "string" },
+        runs: { type: "string" },
+        only: { type: "string" },
+        tls: { type: "boolean" },
+      },
     }).values;
   } catch (error) {
     throw new BenchmarkUsage(error instanceof Error ? error.message : String(error));
@@ -160,7 +167,7 @@ function optionsOf(args: readonly string[]): { sizes: number[]; runs: number; si
   if (!Number.isInteger(runs) || runs < 1) throw new BenchmarkUsage(`--runs: ${given.runs} is not a positive number`);
   const sides = given.only === undefined ? SIDES : SIDES.filter((side) => side === given.only);
   if (sides.length === 0) throw new BenchmarkUsage(`--only: ${given.only} is neither ours nor redisCli`);
-  return { sizes, runs, sides };
+  return { sizes, runs, sides, tls: given.tls ?? false };
 }
 
 const say = (line: string) => process.stdout.write(`${line}\n`);

@@ -1,7 +1,8 @@
 import { parentPort, Worker, workerData } from "node:worker_threads";
-import { Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import { parseClusterNodes } from "../../components/formation/clusterNodes";
 import { countSlots, formatRanges, SLOT_COUNT } from "../../components/formation/slots";
+import { type ClientLogin, nodeClient } from "../support/clients";
 
 /** How often the first node that is not there yet is asked, whoever forms the cluster. */
 const POLL_MILLISECONDS = 10;
@@ -28,8 +29,8 @@ export class Observer {
   readonly #ready: Promise<void>;
   readonly #seen: Promise<Seen>;
 
-  constructor(nodes: readonly Addresses[], timeoutMilliseconds: number) {
-    this.#worker = new Worker(__filename, { workerData: { nodes, timeoutMilliseconds } });
+  constructor(nodes: readonly Addresses[], timeoutMilliseconds: number, login?: ClientLogin) {
+    this.#worker = new Worker(__filename, { workerData: { nodes, timeoutMilliseconds, login } satisfies Watched });
     this.#ready = new Promise((resolve, reject) => {
       this.#worker.once("message", () => resolve());
       this.#worker.once("error", reject);
@@ -59,11 +60,14 @@ export class Observer {
   }
 }
 
-async function watch(nodes: readonly Addresses[], timeoutMilliseconds: number): Promise<void> {
-  const clients = nodes.map(
-    ({ address, port }) =>
-      new Redis({ host: address, port, lazyConnect: true, enableReadyCheck: false, disableClientInfo: true }),
-  );
+interface Watched {
+  readonly nodes: readonly Addresses[];
+  readonly timeoutMilliseconds: number;
+  readonly login: ClientLogin | undefined;
+}
+
+async function watch({ nodes, timeoutMilliseconds, login }: Watched): Promise<void> {
+  const clients = nodes.map((node) => nodeClient(node, login));
   await Promise.all(clients.map((client) => client.connect()));
   parentPort?.postMessage("ready");
   const deadline = Date.now() + timeoutMilliseconds;
@@ -114,7 +118,4 @@ async function troubles(clients: readonly Redis[]): Promise<Pick<Seen, "election
   return { elections: sum("cluster_stats_messages_auth-req_sent"), failures: sum("cluster_stats_messages_fail_sent") };
 }
 
-if (parentPort) {
-  const { nodes, timeoutMilliseconds } = workerData as { nodes: readonly Addresses[]; timeoutMilliseconds: number };
-  void watch(nodes, timeoutMilliseconds);
-}
+if (parentPort) void watch(workerData as Watched);

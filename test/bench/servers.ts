@@ -4,6 +4,7 @@ import { pathToFileURL } from "node:url";
 import type { FormationGoal } from "../../components/formation/goal";
 import type { ClusterSpec } from "../../components/spec/spec";
 import { place } from "../../components/topology/place";
+import { Security } from "../support/security";
 import { type RunningServer, type ServerProgram, startServer } from "../support/servers";
 
 /** What every run starts from: the same configuration for all sides. */
@@ -30,11 +31,14 @@ export async function toolchain(): Promise<typeof import("../../infra/toolchain/
 export interface Servers {
   readonly goal: FormationGoal;
   readonly running: readonly RunningServer[];
+  /** Absent: open servers without TLS. */
+  readonly security: Security | undefined;
   readonly stop: () => Promise<void>;
 }
 
 /** Fresh servers for half masters, half replicas, over three loopback addresses; running, and not one cluster yet. */
-export async function startServers(program: ServerProgram, nodes: number): Promise<Servers> {
+export async function startServers(program: ServerProgram, nodes: number, tls: boolean): Promise<Servers> {
+  const security = tls ? await Security.create() : undefined;
   const engine = { name: program.engine, version: program.version };
   const spec = {
     name: "bench",
@@ -57,10 +61,15 @@ export async function startServers(program: ServerProgram, nodes: number): Promi
       await Promise.all(
         planned.slice(at, at + AT_ONCE).map(async ({ name, zone }) => {
           const address = `127.0.${plan.zones.indexOf(zone) + 1}.1`;
-          started.set(
-            name,
-            await startServer({ server: program, address, conf: confOf(address), timeoutMilliseconds: 30_000 }),
-          );
+          const secrets = await security?.forNode(name, address, engine);
+          const server = await startServer({
+            server: program,
+            address,
+            conf: confOf(address),
+            timeoutMilliseconds: 30_000,
+            ...(secrets ? { security: secrets } : {}),
+          });
+          started.set(name, server);
         }),
       );
     }
@@ -80,7 +89,7 @@ export async function startServers(program: ServerProgram, nodes: number): Promi
     settings,
     nodeTimeoutMilliseconds: NODE_TIMEOUT_MILLISECONDS,
   };
-  return { goal, running: [...started.values()], stop };
+  return { goal, running: [...started.values()], security, stop };
 }
 
 function confOf(address: string): string {

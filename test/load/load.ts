@@ -1,7 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { Cluster } from "ioredis";
 import { handleChanges, ioredisOptions } from "../../components/client";
-import type { ClusterCredentials } from "../../components/cluster/inventory";
+import type { ClientLogin } from "../support/clients";
 import { Ledger, type LossWindow } from "./ledger";
 import { confirmedWrite, FIELDS_AT_ONCE, fieldName, Workload } from "./workload";
 
@@ -21,29 +21,6 @@ export interface LoadOptions {
   readonly confirmedBy?: number;
   /** Rest of each client between two operations, in milliseconds. Default: 1. */
   readonly restMilliseconds?: number;
-}
-
-export interface ClientLogin {
-  readonly username?: string;
-  readonly password?: string;
-  /** Names are checked, as by default. */
-  readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
-}
-
-/** What the cluster's credentials say of how applications log in. */
-export function loginOf({ username, password, tls }: ClusterCredentials): ClientLogin {
-  return {
-    ...(password === undefined ? {} : { username, password }),
-    ...(tls
-      ? {
-          tls: {
-            ca: tls.caCertificatePem,
-            ...(tls.certificatePem === undefined ? {} : { cert: tls.certificatePem }),
-            ...(tls.keyPem === undefined ? {} : { key: tls.keyPem }),
-          },
-        }
-      : {}),
-  };
 }
 
 /** One planned step, as clients saw it. */
@@ -77,7 +54,7 @@ export class CheckedLoad {
   readonly ledger = new Ledger();
   #clients: Cluster[];
   #confirming: Cluster | undefined;
-  readonly #seeds: readonly Seed[];
+  #seeds: readonly Seed[];
   readonly #workloads: Workload[];
   readonly #errors: string[] = [];
   readonly #steps: StepReport[] = [];
@@ -133,7 +110,8 @@ export class CheckedLoad {
   }
 
   /** As applications take another password: a client that has it does what comes next, and the one before ends what it has begun. */
-  async changeLogin(login: ClientLogin): Promise<void> {
+  async changeLogin(login: ClientLogin, seeds: readonly Seed[] = this.#seeds): Promise<void> {
+    this.#seeds = seeds;
     const former = [...this.#clients, ...(this.#confirming ? [this.#confirming] : [])];
     this.#clients = this.#clients.map(() => openClient(this.#seeds, login));
     if (this.#confirming) this.#confirming = openClient(this.#seeds, login);

@@ -1,9 +1,9 @@
-import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Cluster, Redis } from "ioredis";
+import type { Cluster, Redis } from "ioredis";
 import type { TestContext } from "vitest";
+import type { Access } from "../../components/access/types";
 import type { FormationGoal, History } from "../../components/formation/goal";
 import type { ClusterObservation } from "../../components/formation/observation";
 import { observe } from "../../components/formation/observe";
@@ -18,6 +18,9 @@ import { keySlot } from "../../components/spec/keySlot";
 import { place } from "../../components/topology/place";
 import type { PlannedNode } from "../../components/topology/plan";
 import { specOf } from "../unit/topology/support";
+import { clusterClient, nodeClient, redisCliCheck } from "./clients";
+import { MODE } from "./modes";
+import { Security } from "./security";
 import {
   freePort,
   type RunningServer,
@@ -38,6 +41,10 @@ export interface ClusterOptions extends Shape {
   /** Programs that differ from the others', by index in the plan's order. */
   readonly programs?: Readonly<Record<number, ServerProgram>>;
   readonly nodeTimeoutMilliseconds?: number;
+  /** Under TLS, and closed. Default: as the mode of this test run is. */
+  readonly strict?: boolean;
+  /** Nodes announce host names of this domain, which nobody can look up, and their certificates carry nothing else. */
+  readonly domain?: string;
   /** More lines for a node's redis.conf, by index in the plan's order. */
   readonly lines?: (index: number) => string;
 }
@@ -48,17 +55,20 @@ export class TestCluster {
   readonly #options: ClusterOptions;
   readonly #root: string;
   readonly #servers = new Map<string, RunningServer>();
+  readonly #security: Security | undefined;
 
-  private constructor(options: ClusterOptions, goal: FormationGoal, root: string) {
+  private constructor(options: ClusterOptions, goal: FormationGoal, root: string, security: Security | undefined) {
     this.#options = options;
     this.goal = goal;
     this.#root = root;
+    this.#security = security;
   }
 
   /** Starts all of them, each on its zone's loopback address. */
   static async start(options: ClusterOptions): Promise<TestCluster> {
     const root = mkdtempSync(join(tmpdir(), "prc-cluster-"));
-    const cluster = new TestCluster(options, await goalFor(options), root);
+    const security = (options.strict ?? MODE.strict) ? await Security.shared() : undefined;
+    const cluster = new TestCluster(options, await goalFor(options), root, security);
     try {
       await cluster.startAll();
     } catch (error) {
@@ -70,6 +80,11 @@ export class TestCluster {
 
   get nodes(): PlannedNode[] {
     return this.goal.plan.shards.flatMap((s) => s.nodes);
+  }
+
+  /** How formation comes in. */
+  get access(): Access {
+    return this.#security?.access ?? {};
   }
 
   get names(): string[] {
@@ -94,7 +109,7 @@ export class TestCluster {
 
   async startNode(name: string): Promise<void> {
     const index = this.names.indexOf(name);
-    const { address, port } = this.endpoint(name);
+    const { address, port, hostname } = this.endpoint(name);
     mkdirSync(this.dir(name), { recursive: true });
     const lines = [
       "cluster-enabled yes",
@@ -110,11 +125,15 @@ export class TestCluster {
       `bind ${address}`,
       // Loopback connections come from 127.0.0.1: without an announced address the others would take that one for it.
       `cluster-announce-ip ${address}`,
+      ...(hostname === undefined ? [] : [`cluster-announce-hostname ${hostname}`]),
       this.#options.lines?.(index) ?? "",
     ];
     const program = this.#options.programs?.[index] ?? this.#options.program;
+    const engine = { name: program.engine, version: program.version };
+    const security = await this.#security?.forNode(name, address, engine, hostname);
     const server = await startServer({
       server: program,
+      ...(security ? { security } : {}),
       address,
       port,
       dir: this.dir(name),
@@ -142,7 +161,7 @@ export class TestCluster {
 
   /** The same nodes and data folders, to be started at other endpoints. Stop the old ones first. */
   async movedTo(endpoints: FormationGoal["endpoints"]): Promise<TestCluster> {
-    const cluster = new TestCluster(this.#options, { ...this.goal, endpoints }, this.#root);
+    const cluster = new TestCluster(this.#options, { ...this.goal, endpoints }, this.#root, this.#security);
     await cluster.startAll();
     return cluster;
   }
@@ -173,27 +192,26 @@ export class TestCluster {
   }
 
   connect(name: string): Redis {
-    const { address, port } = this.endpoint(name);
-    const client = new Redis({
-      host: address,
-      port,
-      enableReadyCheck: false,
-      retryStrategy: () => null,
-      disableClientInfo: true,
+    const endpoint = this.endpoint(name);
+    return nodeClient(endpoint, this.#security?.loginAt(endpoint.hostname));
+  }
+
+  /** An ordinary cluster client. */
+  client(): Cluster {
+    return clusterClient(Object.values(this.goal.endpoints), this.#security?.login, {
+      clusterRetryStrategy: (attempt) => (attempt > 30 ? null : 100),
     });
-    client.on("error", () => {});
-    return client;
   }
 
   reconcile(
     history: History = { members: [], verified: false },
     more: Partial<ReconcileOptions> & { goal?: FormationGoal } = {},
   ): Promise<Reconciled> {
-    return reconcile(more.goal ?? this.goal, history, { access: {}, onProgress: () => {}, ...more });
+    return reconcile(more.goal ?? this.goal, history, { access: this.access, onProgress: () => {}, ...more });
   }
 
   async observe(): Promise<ClusterObservation> {
-    const connections = new Connections("test-observer");
+    const connections = new Connections("test-observer", this.access);
     try {
       return await observe(this.goal, connections);
     } finally {
@@ -202,19 +220,13 @@ export class TestCluster {
   }
 
   /** What `--cluster check` prints, asked from one node. */
-  async check(name: string): Promise<{ ok: boolean; text: string }> {
-    const { address, port } = this.endpoint(name);
-    const cli = this.#options.program.cliPath ?? "redis-cli";
-    return new Promise((resolve) => {
-      execFile(cli, ["--cluster", "check", `${address}:${port}`], (error, stdout, stderr) =>
-        resolve({ ok: !error, text: stdout + stderr }),
-      );
-    });
+  check(name: string): Promise<{ ok: boolean; text: string }> {
+    return redisCliCheck(this.#options.program.cliPath ?? "redis-cli", this.endpoint(name), this.#security?.login);
   }
 
   /** Keys over all slots through their owners, by an ordinary cluster client. */
   async fill(count: number): Promise<void> {
-    const client = clusterClient(this.goal);
+    const client = this.client();
     try {
       await Promise.all(
         Array.from({ length: count }, (_, i) => client.set(`key:${i}`, `value ${i} in slot ${keySlot(`key:${i}`)}`)),
@@ -229,7 +241,7 @@ export class TestCluster {
 
   /** Numbers of keys that are gone or wrong. */
   async missing(count: number): Promise<number[]> {
-    const client = clusterClient(this.goal);
+    const client = this.client();
     try {
       const values = await Promise.all(Array.from({ length: count }, (_, i) => client.get(`key:${i}`)));
       return values.flatMap((value, i) => (value === `value ${i} in slot ${keySlot(`key:${i}`)}` ? [] : [i]));
@@ -237,15 +249,6 @@ export class TestCluster {
       client.disconnect();
     }
   }
-}
-
-function clusterClient(goal: FormationGoal): Cluster {
-  const client = new Cluster(
-    Object.values(goal.endpoints).map(({ address, port }) => ({ host: address, port })),
-    { redisOptions: { disableClientInfo: true }, clusterRetryStrategy: (attempt) => (attempt > 30 ? null : 100) },
-  );
-  client.on("error", () => {});
-  return client;
 }
 
 /** A goal for this shape at free ports of loopback addresses, one address a zone. */
@@ -260,13 +263,23 @@ export async function goalFor(options: ClusterOptions): Promise<FormationGoal> {
     cluster: spec.name,
     engine: spec.engine,
     plan,
-    endpoints: await freeEndpoints(
-      plan.shards.flatMap((s) => s.nodes),
-      plan.zones,
+    endpoints: named(
+      await freeEndpoints(
+        plan.shards.flatMap((s) => s.nodes),
+        plan.zones,
+      ),
+      options.domain,
     ),
     settings: { "cluster-node-timeout": String(nodeTimeoutMilliseconds), "maxmemory-policy": "noeviction" },
     nodeTimeoutMilliseconds,
   };
+}
+
+function named(endpoints: FormationGoal["endpoints"], domain: string | undefined): FormationGoal["endpoints"] {
+  if (domain === undefined) return endpoints;
+  return Object.fromEntries(
+    Object.entries(endpoints).map(([name, endpoint]) => [name, { ...endpoint, hostname: `${name}.${domain}` }]),
+  );
 }
 
 export async function freeEndpoints(

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import {
   mkdirSync,
   mkdtempSync,
@@ -13,13 +12,12 @@ import {
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { Redis } from "ioredis";
-import type {
-  ClusterCredentials,
-  ClusterInventory,
-  ClusterTlsCredentials,
-  InventoryNode,
-} from "../../components/cluster/inventory";
+import type { Cluster, ClusterOptions, Redis } from "ioredis";
+import type { ClusterCredentials, ClusterInventory, InventoryNode } from "../../components/cluster/inventory";
+import type { PasswordTable } from "../../components/formation/runner/passwords";
+import { type CertificateTable, isTable } from "../../components/security/certificates";
+import { joinPem } from "../../components/security/files";
+import { OWN_CLIENT } from "../../components/spec/checkTls";
 import {
   type Command,
   createWorkspace,
@@ -28,7 +26,20 @@ import {
   type StartedRun,
   type Workspace,
 } from "../engine/workspace";
-import type { ServerProgram } from "./servers";
+import {
+  adminLogin,
+  ask,
+  type ClientLogin,
+  clientTls,
+  clusterClient,
+  loginOf,
+  nodeClient,
+  type Place,
+  redisCliCheck,
+  withNode,
+} from "./clients";
+import { MODE, type Mode } from "./modes";
+import type { ServerProgram, ServerSecurity } from "./servers";
 import { takeTurn } from "./turns";
 
 const repository = resolve(__dirname, "../..");
@@ -37,19 +48,27 @@ const repository = resolve(__dirname, "../..");
 export class Project {
   readonly directory: string;
   readonly #workspace: Workspace;
+  readonly #mode: Mode;
+  readonly #cliPath: string;
   /** Once it was up, it keeps its ports. */
   #hasPorts = false;
+  /** Somebody has to log in, or to speak TLS. */
+  #closed = false;
+  /** How operators come in, as the last run left it. */
+  #admin: Promise<ClientLogin> | undefined;
 
-  private constructor(directory: string, workspace: Workspace) {
+  private constructor(directory: string, workspace: Workspace, mode: Mode, cliPath: string) {
     this.directory = directory;
     this.#workspace = workspace;
+    this.#mode = mode;
+    this.#cliPath = cliPath;
   }
 
   /** @param server what `findServer` is to find; a path that does not exist plays the machine without one */
   static async create(
     args: object,
-    server: Pick<ServerProgram, "path">,
-    engine: "hermetic" | "cli" = "hermetic",
+    server: Pick<ServerProgram, "path"> & Partial<Pick<ServerProgram, "cliPath">>,
+    { engine = "hermetic", mode = MODE }: ProjectOptions = {},
   ): Promise<Project> {
     const directory = realpathSync(mkdtempSync(join(tmpdir(), "prc-project-")));
     mkdirSync(join(directory, "node_modules"));
@@ -78,14 +97,16 @@ exports.credentials = cluster.credentials;
       engine,
       env: { REDIS_SERVER: server.path },
     });
-    const project = new Project(directory, workspace);
+    const project = new Project(directory, workspace, mode, server.cliPath ?? "redis-cli");
     project.declare(args);
     return project;
   }
 
-  /** Writes the declaration that the next run finds. */
+  /** Writes the declaration that the next run finds; what the mode asks for comes by itself. */
   declare(args: object): void {
-    writeFileSync(join(this.directory, "args.json"), JSON.stringify(args));
+    const all = { ...this.#mode.args, ...args };
+    this.#closed ||= "users" in all || "tls" in all;
+    writeFileSync(join(this.directory, "args.json"), JSON.stringify(all));
   }
 
   get engine(): Workspace {
@@ -99,6 +120,7 @@ exports.credentials = cluster.credentials;
       this.#hasPorts ||= result.ok;
       return result;
     } finally {
+      this.#admin = undefined;
       end?.();
     }
   }
@@ -124,8 +146,19 @@ exports.credentials = cluster.credentials;
   async start(command: Command = "up"): Promise<LiveRun> {
     const end = this.#hasPorts ? undefined : await takeTurn();
     const run = new LiveRun(this.#workspace.start(command), this.directory);
-    void run.result.finally(() => end?.()).catch(() => {});
+    const ended = () => {
+      this.#admin = undefined;
+      end?.();
+    };
+    void run.result.finally(ended).catch(() => {});
     return run;
+  }
+
+  /** What a run says that found nothing to do. @param nodes how many are declared */
+  unchanged(nodes = 6): string {
+    // The stack, the component and its formation; each node's volume, machine and guard.
+    const resources = 3 + 3 * nodes + ["users", "tls"].filter((name) => name in this.#mode.args).length;
+    return `Resources:\n    ${resources} unchanged\n`;
   }
 
   async inventory(): Promise<ClusterInventory> {
@@ -138,6 +171,80 @@ exports.credentials = cluster.credentials;
 
   async credentials(): Promise<ClusterCredentials> {
     return (await this.#workspace.outputs({ showSecrets: true }))["credentials"] as ClusterCredentials;
+  }
+
+  /** One connection to one node, as an operator; closed after use. Good from the first server of the first run on. */
+  async withNode<T>(node: Place, use: (client: Redis) => Promise<T>): Promise<T> {
+    return withNode(node, use, await this.#operator());
+  }
+
+  /** The same, open until its user ends it. */
+  async connect(node: Place): Promise<Redis> {
+    const client = nodeClient(node, await this.#operator());
+    await client.connect();
+    return client;
+  }
+
+  /** One command to one node, as an operator. @throws Error what the server answers */
+  async ask(node: Place, command: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
+    return ask(node, await this.#operator(), command, ...args);
+  }
+
+  /** A cluster client as an application has it. Host names that nodes announce mean nothing here, so it goes by their addresses. */
+  async cluster(options: Omit<ClusterOptions, "redisOptions"> = {}): Promise<Cluster> {
+    const login = this.#closed ? loginOf(await this.credentials()) : {};
+    const nodes = await this.nodes();
+    const natMap = Object.fromEntries(
+      nodes.flatMap(({ hostname, address, port }) =>
+        hostname === undefined ? [] : [[`${hostname}:${port}`, { host: address, port }]],
+      ),
+    );
+    return clusterClient(nodes, login, { natMap, ...options });
+  }
+
+  /** What `redis-cli --cluster check` says, asked at one node. */
+  async check(node: Place): Promise<{ ok: boolean; text: string }> {
+    return redisCliCheck(this.#cliPath, node, await this.#operator());
+  }
+
+  /** What a server needs whom this node is to take for one of its own: its certificate, if it has any. Its users are other ones. */
+  async likeNode(node: string): Promise<{ readonly security?: ServerSecurity }> {
+    const { tls } = await this.#operator();
+    if (!tls) return {};
+    const text = readFileSync(join(this.directory, ".local/data/test/sessions", node, "redis.conf"), "utf8");
+    const lines = text.split("\n").filter((line) => /^tls-(?!port)/.test(line));
+    return { security: { conf: `${lines.join("\n")}\n`, files: {}, login: { tls } } };
+  }
+
+  /** Asked of the state once between two runs, since that takes a process. */
+  #operator(): Promise<ClientLogin> {
+    this.#admin ??= this.#closed ? this.#operatorNow() : Promise.resolve({});
+    return this.#admin;
+  }
+
+  /** As the outputs say; a first run that was killed has none, and the state says it all the same. */
+  async #operatorNow(): Promise<ClientLogin> {
+    const { credentials } = await this.#workspace.outputs({ showSecrets: true });
+    if (credentials) return adminLogin(credentials as ClusterCredentials);
+    const { resources = [] } = (await this.#workspace.exportStack({ showSecrets: true })).deployment;
+    const tableOf = (type: RegExp) => {
+      const outputs = resources.find((resource) => type.test(String(resource.type)))?.outputs;
+      return opened((outputs as { readonly table?: unknown } | undefined)?.table);
+    };
+    const passwords = tableOf(/ClusterPasswords/) as PasswordTable | undefined;
+    const certificates = tableOf(/ClusterCertificates/) as CertificateTable | undefined;
+    const password = passwords?.["admin"]?.current;
+    return {
+      ...(password === undefined ? {} : { username: "admin", password }),
+      ...(isTable(certificates)
+        ? {
+            tls: clientTls({
+              caCertificatePem: joinPem(certificates.authorities.map((authority) => authority.certificatePem)),
+              ...certificates.clients[OWN_CLIENT]?.[0],
+            }),
+          }
+        : {}),
+    };
   }
 
   /** Every server that runs on this project's data, written down or not, found by its working folder. */
@@ -197,6 +304,12 @@ exports.credentials = cluster.credentials;
   }
 }
 
+export interface ProjectOptions {
+  readonly engine?: "hermetic" | "cli";
+  /** Default: that of this test run. */
+  readonly mode?: Mode;
+}
+
 export type Victim = "engine" | "provider" | "both";
 
 /** A run that goes on while a test looks at it. */
@@ -235,22 +348,11 @@ export class LiveRun {
   }
 }
 
-/** A connection to one node that keeps silent about errors which a test causes on purpose, closed after use. */
-export async function withNode<T>(
-  node: { address: string; port: number },
-  use: (client: Redis) => Promise<T>,
-): Promise<T> {
-  const client = new Redis(node.port, node.address, {
-    disableClientInfo: true,
-    maxRetriesPerRequest: 0,
-    retryStrategy: () => null,
-  });
-  client.on("error", () => {});
-  try {
-    return await use(client);
-  } finally {
-    client.disconnect();
-  }
+/** A value of an exported state, with its secrets opened. */
+function opened(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value ?? null), (_key, each) =>
+    typeof each?.plaintext === "string" ? opened(JSON.parse(each.plaintext)) : each,
+  );
 }
 
 export function processes(): { pid: number; cwd: string }[] {
@@ -270,55 +372,6 @@ function commandLine(pid: number): string {
   } catch {
     return "";
   }
-}
-
-/** What `redis-cli --cluster check` says, asked at one node. */
-export function redisCliCheck(
-  cliPath: string,
-  address: string,
-  port: number,
-  { username, password, tls }: CheckLogin = {},
-): { ok: boolean; text: string } {
-  const files = tls && tlsFiles(tls);
-  try {
-    const args = ["--cluster", "check", `${address}:${port}`];
-    if (username !== undefined) args.push("--user", username);
-    if (files) args.push("--tls", "--cacert", files.ca, "--cert", files.cert, "--key", files.key);
-    const text = execFileSync(cliPath, args, {
-      encoding: "utf8",
-      env: { ...process.env, ...(password === undefined ? {} : { REDISCLI_AUTH: password }) },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    return {
-      ok: /\[OK\] All 16384 slots covered/.test(text) && /\[OK\] All nodes agree about slots configuration/.test(text),
-      text,
-    };
-  } catch (error) {
-    return { ok: false, text: String((error as { stdout?: string }).stdout ?? error) };
-  } finally {
-    if (files) rmSync(files.folder, { recursive: true, force: true });
-  }
-}
-
-interface CheckLogin {
-  readonly username?: string;
-  readonly password?: string;
-  readonly tls?: ClusterTlsCredentials;
-}
-
-/** `redis-cli` takes no certificates but in files. */
-export function tlsFiles({ caCertificatePem, certificatePem = "", keyPem = "" }: ClusterTlsCredentials) {
-  const folder = mkdtempSync(join(tmpdir(), "prc-tls-"));
-  const write = (name: string, text: string) => {
-    writeFileSync(join(folder, name), text, { mode: 0o600 });
-    return join(folder, name);
-  };
-  return {
-    folder,
-    ca: write("ca.pem", caCertificatePem),
-    cert: write("client.pem", certificatePem),
-    key: write("client.key", keyPem),
-  };
 }
 
 /** A process that was ended and that nobody has waited for yet (a zombie) is not running. */

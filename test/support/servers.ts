@@ -3,10 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
 import { Redis } from "ioredis";
 import { renderRedisConf } from "../../components/config/redisConf";
 import type { Directive } from "../../components/config/types";
 import type { Server, TestServerName } from "../../infra/toolchain/servers.mjs";
+import { ask, type ClientLogin } from "./clients";
 
 export type { TestServerName };
 /** A real server's program, and the tools that came with it. */
@@ -40,6 +42,15 @@ export function inCi(): boolean {
   return !["", "0", "false", undefined].includes(process.env.CI);
 }
 
+/** What makes a server speak TLS, or ask for a login, and how somebody comes in who may do everything. */
+export interface ServerSecurity {
+  /** Lines of redis.conf; where they name a certificate, `port` becomes `tls-port`. */
+  readonly conf: string;
+  /** Files that they name, beside redis.conf. */
+  readonly files: Readonly<Record<string, string>>;
+  readonly login: ClientLogin;
+}
+
 export interface StartOptions {
   readonly server: ServerProgram;
   /** Text of redis.conf; or directives, which are rendered. `port`, `bind` and `dir` are added where they do not name them. */
@@ -55,8 +66,10 @@ export interface StartOptions {
   readonly address?: string;
   /** Program arguments after the file, as on the command line. */
   readonly args?: readonly string[];
-  /** Tells whether the server answers, where a plain PING cannot (TLS). */
+  /** Tells whether the server answers, where a PING cannot. */
   readonly ready?: () => boolean;
+  /** Default: an open server without TLS. */
+  readonly security?: ServerSecurity;
   /** How long it may take until it answers. Default: 10 s. */
   readonly timeoutMilliseconds?: number;
 }
@@ -68,6 +81,8 @@ export interface RunningServer {
   readonly process: ChildProcess;
   /** What it has logged so far. */
   readonly log: () => string;
+  /** One command, by somebody who may do everything. @throws Error what the server answers */
+  readonly ask: (command: string, ...args: (string | number | Buffer)[]) => Promise<unknown>;
   /** A new connection, closed by `stop`. */
   readonly connect: (options?: { readonly username?: string; readonly password?: string }) => Redis;
   /** Ends the process (by default with SIGTERM), waits for its exit, removes a temporary folder. */
@@ -98,12 +113,13 @@ function guardExit(): void {
 /** Starts a real server on loopback and answers once it answers PING. */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
   guardExit();
-  const { server, address = "127.0.0.1" } = options;
+  const { server, address = "127.0.0.1", security } = options;
   for (let attempt = 1; ; attempt += 1) {
     const port = options.port ?? portIn(options) ?? (await freePort(address));
     const dir = options.dir ?? mkdtempSync(join(tmpdir(), "prc-server-"));
     if (options.dir === undefined) temporary.add(dir);
-    for (const [name, text] of Object.entries(options.files ?? {})) writeFileSync(join(dir, name), text);
+    for (const [name, text] of Object.entries({ ...security?.files, ...options.files }))
+      writeFileSync(join(dir, name), text, { mode: 0o600 });
     const file = join(dir, "redis.conf");
     writeFileSync(file, confFor(options, { address, port, dir }));
     const child = spawn(server.path, [file, ...(options.args ?? [])], { cwd: dir, stdio: ["ignore", "pipe", "pipe"] });
@@ -150,13 +166,16 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
           lazyConnect: false,
           enableReadyCheck: false,
           maxRetriesPerRequest: 1,
+          ...security?.login,
           ...credentials,
         });
         client.on("error", () => {});
         clients.push(client);
         return client;
       };
-      return { port, address, dir, process: child, log: () => text, connect: open, stop };
+      const asked: RunningServer["ask"] = (command, ...args) =>
+        ask({ address, port }, security?.login ?? {}, command, ...args);
+      return { port, address, dir, process: child, log: () => text, ask: asked, connect: open, stop };
     }
     await stop("SIGKILL");
     const taken = /Address already in use|Could not create server TCP listening socket|Failed listening on port/.test(
@@ -169,11 +188,13 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
 }
 
 function confFor(options: StartOptions, at: { address: string; port: number; dir: string }): string {
-  const text = options.conf ?? renderRedisConf(options.directives ?? []);
+  const text = `${options.conf ?? renderRedisConf(options.directives ?? [])}${options.security?.conf ?? ""}`;
   const has = (name: string) => new RegExp(`^${name}\\s`, "im").test(text);
   const added: Directive[] = [];
   if (!has("bind")) added.push({ name: "bind", value: at.address });
-  if (!has("port")) added.push({ name: "port", value: String(at.port) });
+  if (has("tls-cert-file") && !has("tls-port")) {
+    added.push({ name: "port", value: "0" }, { name: "tls-port", value: String(at.port) });
+  } else if (!has("port")) added.push({ name: "port", value: String(at.port) });
   if (!has("dir")) added.push({ name: "dir", value: at.dir });
   return `${renderRedisConf(added)}${text}`;
 }
@@ -189,11 +210,11 @@ async function untilAnswering(
   address: string,
   port: number,
   child: ChildProcess,
-  { timeoutMilliseconds: timeout = 10_000, ready }: StartOptions,
+  { timeoutMilliseconds: timeout = 10_000, ready, security }: StartOptions,
 ): Promise<string | undefined> {
   const deadline = Date.now() + timeout;
   while (running.has(child)) {
-    const answer = ready === undefined ? await ask(address, port) : ready() ? "+PONG" : "";
+    const answer = ready === undefined ? await ping(address, port, security?.login.tls) : ready() ? "+PONG" : "";
     // The answer must come from this process, not from one that already had the port.
     const pid = /process_id:(\d+)/.exec(answer)?.[1];
     if (pid !== undefined && pid !== String(child.pid))
@@ -206,14 +227,14 @@ async function untilAnswering(
 }
 
 /** A bare socket, because a client library has more to say at first than a server without users' rights answers. */
-function ask(address: string, port: number): Promise<string> {
+function ping(host: string, port: number, tls: ClientLogin["tls"]): Promise<string> {
   return new Promise((resolve) => {
     let text = "";
-    const socket = connect({ host: address, port, timeout: 1_000 });
+    const socket = tls ? connectTls({ host, port, timeout: 1_000, ...tls }) : connect({ host, port, timeout: 1_000 });
     socket.on("data", (data) => {
       text += data.toString();
     });
-    socket.on("connect", () => socket.write("PING\r\nINFO server\r\nQUIT\r\n"));
+    socket.on(tls ? "secureConnect" : "connect", () => socket.write("PING\r\nINFO server\r\nQUIT\r\n"));
     socket.on("timeout", () => socket.destroy());
     socket.on("error", () => {});
     socket.on("close", () => resolve(text));

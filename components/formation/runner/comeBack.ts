@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../../config/types";
-import type { NodeEntry } from "../clusterNodes";
+import { endpointOf, type NodeEntry } from "../clusterNodes";
 import { type AnsweringNode, isBlank, type NodeObservation, self } from "../observation";
 import { LOOK_MILLISECONDS, observeNode, parseInfo } from "../observe";
 import { countSlots, formatRanges, SLOT_COUNT } from "../slots";
@@ -106,7 +106,7 @@ async function shortOfReplicas(
 ): Promise<NodeEntry | undefined> {
   const counted = await Promise.all(
     masters.map(async (master) => {
-      const [info] = await connections.send(master, [["INFO", "replication"]], {
+      const [info] = await connections.send(endpointOf(master), [["INFO", "replication"]], {
         withinMilliseconds: LOOK_MILLISECONDS,
       });
       const replicas = info?.ok ? Number(parseInfo(String(info.value))["connected_slaves"]) : Number.POSITIVE_INFINITY;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { ResourceRunner } from "../../cluster/shim";
 import type { NodeEndpoint } from "../../config/types";
-import type { NodeEntry } from "../clusterNodes";
+import { endpointOf, type NodeEntry } from "../clusterNodes";
 import { execute } from "../execute";
 import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } from "../lock";
 import type { Step } from "../steps";
@@ -45,7 +45,8 @@ export interface GuardInputs {
 export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
   async check(olds, news) {
     markDeclared(news.cluster);
-    if (news.access.username !== undefined && !hasUnknown(news.access)) noteAccess(news.cluster, news.access);
+    const { access } = news;
+    if ((access.username !== undefined || access.tls) && !hasUnknown(access)) noteAccess(news.cluster, access);
     if (olds.cluster !== undefined && olds.node !== undefined) noteGuarded(olds.cluster, olds.node);
     return { inputs: news, failures: [] };
   },
@@ -96,6 +97,9 @@ function facts({ cluster, node, endpoint, dataOnDestroy, replicasPerMaster, acce
     replicasPerMaster,
     access.username,
     access.password,
+    access.tls?.caCertificatePem,
+    access.tls?.identities?.map(({ certificatePem, keyPem }) => [certificatePem, keyPem]),
+    access.tls?.made,
   ];
 }
 
@@ -125,9 +129,7 @@ async function guarding(inputs: GuardInputs, task: (work: GuardWork) => Promise<
   const connections = new Connections("pulumi-redis-cluster:guard", access);
   const executor = new Connections(`${EXECUTOR_PREFIX}${randomUUID()}`, access);
   const change: GuardWork["change"] = async (view, endpoints, steps) => {
-    const members = view
-      .filter((e) => !e.noaddr && !e.handshake && e.address !== "")
-      .map(({ address, port, busPort }) => ({ address, port, busPort }));
+    const members = view.filter((e) => !e.noaddr && !e.handshake && e.address !== "").map(endpointOf);
     const order = lockOrder(members);
     await takeTurn(order, executor, TURN_MILLISECONDS, (line) => console.log(`${inputs.cluster}: ${line}`));
     leaveIfOrphaned(watch);

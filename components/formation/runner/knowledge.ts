@@ -1,3 +1,4 @@
+import type { Login } from "../../access/types";
 import type { NodeEndpoint } from "../../config/types";
 import type { Machine } from "../goal";
 import type { Access } from "../wire";
@@ -142,12 +143,21 @@ export function noteAccess(cluster: string, access: Access): void {
   heardOf(cluster).access = access;
 }
 
-/** As recorded, then as declared now. */
+/** Logins as recorded, then as declared now. Certificates as declared now, which are those of before and what came after them. */
 export function withNotedAccess(cluster: string, recorded: Access): Access {
   const noted = heardOf(cluster).access;
   if (!noted) return recorded;
-  const { otherwise = [], ...first } = noted;
-  return { ...recorded, otherwise: [...(recorded.otherwise ?? []), first, ...otherwise] };
+  const { otherwise = [], tls = recorded.tls, username, password } = noted;
+  const closed = username !== undefined || password !== undefined;
+  const first: Login = {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+  };
+  return {
+    ...recorded,
+    otherwise: [...(recorded.otherwise ?? []), ...(closed ? [first] : []), ...otherwise],
+    ...(tls ? { tls } : {}),
+  };
 }
 
 export function markRolling(cluster: string): void {

@@ -1,5 +1,5 @@
 import { setTimeout } from "node:timers/promises";
-import type { NodeEntry } from "../clusterNodes";
+import { endpointOf, type NodeEntry } from "../clusterNodes";
 import { type AnsweringNode, holdsCopyOf, isBlank, self } from "../observation";
 import { observeNode } from "../observe";
 import { countSlots } from "../slots";
@@ -63,8 +63,8 @@ async function obstacleTo(work: GuardWork, consented: boolean): Promise<string |
     return `${inputs.node} does not answer here (${node.reason}), and no other node says that it is out of service: it may be serving. It stays. Bring it back, or let this machine reach it, and run \`up\` again.`;
   }
   // Who to ask about it when its successor comes back: of the first of a chain, inputs name nobody.
-  for (const { id, address, port, busPort, noaddr, myself } of node.view)
-    if (!noaddr && !myself) noteNode(inputs.cluster, id, { address, port, busPort });
+  for (const entry of node.view)
+    if (!entry.noaddr && !entry.myself) noteNode(inputs.cluster, entry.id, endpointOf(entry));
   const own = self(node);
   if (own.masterId !== undefined) noteLeader(inputs.cluster, inputs.node, own.masterId);
   if (own.role === "replica") {
@@ -115,8 +115,8 @@ async function handOver(work: GuardWork, node: AnsweringNode, consented: boolean
 async function votersKnow(master: AnsweringNode, heir: AnsweringNode, connections: Connections): Promise<boolean> {
   const others = master.view.filter((e) => e.role === "master" && e.slots.length > 0 && !e.myself);
   const votes = await Promise.all(
-    others.map(async ({ id, address, port, busPort }) => {
-      const voter = await observeNode(id, { address, port, busPort }, [], connections);
+    others.map(async (other) => {
+      const voter = await observeNode(other.id, endpointOf(other), [], connections);
       return voter.answering && voter.view.some((e) => e.id === heir.id && e.masterId === master.id);
     }),
   );
@@ -163,16 +163,13 @@ async function mastersHaveMajority(node: AnsweringNode, connections: Connections
 /** Does this node answer, as a master with slots? */
 async function leads(entry: NodeEntry | undefined, connections: Connections): Promise<boolean> {
   if (!entry || entry.noaddr) return false;
-  const { address, port, busPort } = entry;
-  const node = await observeNode(entry.id, { address, port, busPort }, [], connections);
+  const node = await observeNode(entry.id, endpointOf(entry), [], connections);
   return node.answering && node.id === entry.id && self(node).role === "master" && self(node).slots.length > 0;
 }
 
 /** Replicas of this master that answer and that it does not doubt. */
 async function replicasOf(master: AnsweringNode, connections: Connections): Promise<AnsweringNode[]> {
   const entries = master.view.filter((e) => e.role === "replica" && e.masterId === master.id && e.health === "ok");
-  const replicas = await Promise.all(
-    entries.map((e) => observeNode(e.id, { address: e.address, port: e.port, busPort: e.busPort }, [], connections)),
-  );
+  const replicas = await Promise.all(entries.map((e) => observeNode(e.id, endpointOf(e), [], connections)));
   return replicas.filter((r) => r.answering).filter((r) => self(r).masterId === master.id);
 }

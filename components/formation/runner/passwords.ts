@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import type { ResourceRunner } from "../../cluster/shim";
+import { ownEntry } from "../../security/ownEntry";
 import { sorted } from "./formation";
 import { withoutUndefined } from "./partialFailure";
 import { hasUnknown, UNKNOWN } from "./unknowns";
@@ -47,13 +48,12 @@ export const passwordsRunner: ResourceRunner<PasswordsInputs, PasswordsInputs> =
   async check(olds, news) {
     if (hasUnknown(news)) return { inputs: { ...news, table: UNKNOWN as unknown as PasswordTable }, failures: [] };
     const failures = Object.entries(news.given).flatMap(([user, password]) =>
-      password === ""
-        ? [{ property: "given", reason: `users.${user}.password: is empty; give one, or leave it out` }]
-        : [],
+      whyNoPassword(password).map((why) => ({ property: "given", reason: `users.${user}.password: ${why}` })),
     );
+    if (failures.length > 0) return { inputs: { ...news, table: olds.table ?? {} }, failures };
     const rotates = olds.rotation !== undefined && olds.rotation !== news.rotation;
     const table = Object.fromEntries(
-      news.users.map((user) => [user, nextRecord(olds.table?.[user], news.given[user], rotates)]),
+      news.users.map((user) => [user, nextRecord(ownEntry(olds.table, user), ownEntry(news.given, user), rotates)]),
     );
     return { inputs: { ...news, table }, failures };
   },
@@ -79,6 +79,12 @@ export const passwordsRunner: ResourceRunner<PasswordsInputs, PasswordsInputs> =
     // There is nothing but the state.
   },
 };
+
+/** Of a value that was an output until now. It is never shown. */
+function whyNoPassword(value: unknown): string[] {
+  if (typeof value !== "string") return [`got a ${typeof value}; must be a string, better a secret Output`];
+  return value === "" ? ["is empty; give one, or leave it out"] : [];
+}
 
 /** A password that is given is the one that holds; a generated one stays until a rotation. */
 export function nextRecord(

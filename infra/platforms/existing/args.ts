@@ -5,7 +5,7 @@ import type { RedisClusterArgs } from "../../../components/spec/args";
  * A cluster over hosts that somebody else provides. Roles, shards and slots are as they are found; of the other arguments
  * only those that are given are managed, and nothing that would take a restart can be.
  */
-export interface ExistingRedisClusterArgs extends RedisClusterArgs {
+export interface ExistingRedisClusterArgs extends Omit<RedisClusterArgs, "tls" | "domain"> {
   /** Every host of the cluster: an existing cluster's, or blank ones, in any order. One that is taken out of the list is drained and forgotten; its server goes on running. */
   nodes: ExistingNodeArgs[];
   /** Move slots until every shard has the same number, and masters out of zones that hold half of them. Default: false, slots stay as they are found. */
@@ -14,8 +14,20 @@ export interface ExistingRedisClusterArgs extends RedisClusterArgs {
   username?: string;
   /** Password to log in with, better a secret. Default: none. */
   password?: pulumi.Input<string>;
+  /** What nodes that speak TLS are trusted by, and what is shown to them. Their own certificates stay with whoever provides them. Default: without TLS. */
+  tls?: NodeTlsArgs;
   /** How the nodes are reached, by `up`, its verification and refresh. Default: directly. */
   connection?: ConnectionArgs;
+}
+
+/** All PEM. */
+export interface NodeTlsArgs {
+  /** The authorities that the nodes' certificates come from, one after the other; nothing else is trusted. */
+  caCertificatePem: pulumi.Input<string>;
+  /** A client certificate, where the nodes ask for one (`tls-auth-clients`). Default: none. */
+  certificatePem?: pulumi.Input<string>;
+  /** Its private key, better a secret. Default: none. */
+  keyPem?: pulumi.Input<string>;
 }
 
 /** As far as it goes, in the words of @pulumi/command. */
@@ -54,6 +66,8 @@ export interface ExistingNodeArgs {
   port?: number;
   /** Cluster bus port. Default: 10000 above the client port. */
   busPort?: number;
+  /** Host name that the server's certificate carries, where it does not carry the address. Default: none. */
+  hostname?: string;
   /** Availability zone, or what stands for one; for all nodes or for none. Default: all in one zone. */
   zone?: string;
   /** Stable name, so that a host may come back under another address. Default: made of cluster, address and port. */

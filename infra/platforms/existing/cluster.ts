@@ -5,7 +5,7 @@ import {
   INVENTORY_VERSION,
 } from "../../../components/cluster/inventory";
 import { DEFAULTS_VERSION } from "../../../components/spec/defaults";
-import { accessOf } from "./access";
+import { accessOf, credentialsOf, tlsOfInventory } from "./access";
 import type { ExistingRedisClusterArgs } from "./args";
 import { declareExisting } from "./declare";
 import { ExistingFormation } from "./resources";
@@ -24,6 +24,8 @@ export class ExistingRedisCluster extends pulumi.ComponentResource {
   readonly credentials: pulumi.Output<ClusterCredentials>;
   /** `address:port` of every node, for clients that find the rest by themselves. */
   readonly seeds: pulumi.Output<string[]>;
+  /** PEM of the authorities that clients trust, as given. Empty without TLS. */
+  readonly caCertificatePem: pulumi.Output<string>;
 
   /**
    * @param name prefix of the names of nodes that have none of their own: letters, digits and hyphens
@@ -37,6 +39,7 @@ export class ExistingRedisCluster extends pulumi.ComponentResource {
     const password = args.password === undefined ? undefined : pulumi.secret(args.password);
     const login = { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) };
     const proxy = args.connection?.proxy;
+    const { tls } = args;
     const formation = new ExistingFormation(
       name,
       {
@@ -47,9 +50,9 @@ export class ExistingRedisCluster extends pulumi.ComponentResource {
         ...(engine === undefined ? {} : { declaredEngine: engine }),
         settings,
         ...(Object.keys(migration).length > 0 ? { migration } : {}),
-        access: accessOf(login, proxy),
+        access: accessOf(login, tls, proxy),
       },
-      { parent: this, ...(password === undefined && !proxy ? {} : { additionalSecretOutputs: ["access"] }) },
+      { parent: this, ...(password === undefined && !proxy && !tls ? {} : { additionalSecretOutputs: ["access"] }) },
     );
 
     this.inventory = pulumi
@@ -69,9 +72,12 @@ export class ExistingRedisCluster extends pulumi.ComponentResource {
         shards,
         nodeTimeoutMilliseconds,
         survives: plan.survives,
+        ...(tls ? { tls: tlsOfInventory(tls) } : {}),
         verifiedAt,
       }));
-    this.credentials = pulumi.secret(pulumi.output({ username: "default", ...login }));
+    const forClients = { username: "default", ...login, ...(tls ? { tls: credentialsOf(tls) } : {}) };
+    this.credentials = pulumi.secret(pulumi.output(forClients)) as pulumi.Output<ClusterCredentials>;
+    this.caCertificatePem = pulumi.output(tls?.caCertificatePem ?? "");
     this.seeds = pulumi.output(hosts.map(({ endpoint: { address, port } }) => `${address}:${port}`).sort());
     this.registerOutputs({ inventory: this.inventory, credentials: this.credentials, seeds: this.seeds });
   }

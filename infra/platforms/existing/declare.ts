@@ -5,7 +5,15 @@ import type { ExistingHost } from "../../../components/formation/runner/existing
 import type { PersistenceArgs, RedisClusterArgs } from "../../../components/spec/args";
 import { checkConnection } from "../../../components/spec/checkConnection";
 import { DEFAULTS } from "../../../components/spec/defaults";
-import { Problems, readBoolean, readObject, readText, show } from "../../../components/spec/reader";
+import {
+  checkSecretText,
+  Problems,
+  readBoolean,
+  readObject,
+  readText,
+  refuseUnknownKeys,
+  show,
+} from "../../../components/spec/reader";
 import type { ClusterSpec, Engine, MigrationLimits, Problem } from "../../../components/spec/spec";
 import { formatProblems, validateSpec } from "../../../components/spec/validate";
 import { type HostWishes, tooFew } from "../../../components/topology/hosts";
@@ -47,7 +55,7 @@ export function validateExisting(
 ): { declaration: ExistingDeclaration | undefined; problems: readonly Problem[] } {
   const problems = new Problems();
   const read: Partial<ExistingRedisClusterArgs> = readObject(problems, "args", args);
-  const { nodes, rebalance, username, password, connection, dataOnDestroy, rolling, ...common } = read;
+  const { nodes, rebalance, username, password, tls, connection, dataOnDestroy, rolling, ...common } = read;
   const hosts = readNodes(problems, name, nodes, common.port);
   const validation = validateSpec(name, forHosts(common, hosts.length), {
     platform: "existing",
@@ -74,6 +82,9 @@ export function validateExisting(
     if (common[property] !== undefined)
       problems.error(property, "users of given hosts stay with whoever provides them: leave it out");
   checkPassword(problems, password);
+  checkTrust(problems, tls);
+  if ((common as RedisClusterArgs).domain !== undefined)
+    problems.error("domain", "what given hosts announce is for whoever provides them to say: leave it out");
   checkConnection(problems, connection);
   if (username !== undefined && password === undefined)
     problems.error("username", "is given without a password; give both, or neither");
@@ -112,6 +123,23 @@ function forHosts(args: RedisClusterArgs, hosts: number): RedisClusterArgs {
   // Nothing but undefined stands for "not given": null is a mistake, which has to be reported.
   const { masters: declared = DEFAULTS.masters, replicasPerMaster = most } = args;
   return { ...args, masters: declared, replicasPerMaster };
+}
+
+/** Of certificates and keys, which may be known later only: whether they are there, and go together. No value is shown. */
+function checkTrust(problems: Problems, tls: unknown): void {
+  if (tls === undefined) return;
+  const given = readObject(problems, "tls", tls);
+  if (!problems.isSound("tls")) return;
+  refuseUnknownKeys(problems, "tls.", given, ["caCertificatePem", "certificatePem", "keyPem"]);
+  const { certificatePem, keyPem } = given;
+  if (given["caCertificatePem"] === undefined)
+    problems.error(
+      "tls.caCertificatePem",
+      "is missing; give the authority that the nodes' certificates come from, as PEM",
+    );
+  if ((certificatePem === undefined) !== (keyPem === undefined))
+    problems.error("tls", "certificatePem and keyPem go together; give both, or neither");
+  for (const [name, value] of Object.entries(given)) checkSecretText(problems, `tls.${name}`, value, "PEM");
 }
 
 /** It may be a secret: what it is is said, not its value. */

@@ -17,6 +17,7 @@ const DEFAULT_PORT = 6_379;
 const FEWEST_NODES = 3;
 const WORD = /^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$/;
 const LONGEST_NAME = 63;
+const HOST_NAME = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i;
 
 /** Reads the argument `nodes`; every problem of every entry is reported. */
 export function readNodes(problems: Problems, cluster: string, value: unknown, port: unknown): ExistingHost[] {
@@ -50,7 +51,7 @@ export function zonesOf(hosts: readonly ExistingHost[]): string[] {
 
 function readNode(problems: Problems, at: string, cluster: string, entry: unknown, commonPort: unknown): ExistingHost {
   const given = readObject(problems, at, entry);
-  refuseUnknownKeys(problems, `${at}.`, given, ["address", "port", "busPort", "zone", "name"]);
+  refuseUnknownKeys(problems, `${at}.`, given, ["address", "port", "busPort", "hostname", "zone", "name"]);
   const address = readText(problems, `${at}.address`, given["address"]) ?? "";
   if (given["address"] === undefined)
     problems.error(`${at}.address`, "is missing; give the IP address that the server announces");
@@ -91,7 +92,14 @@ function readNode(problems: Problems, at: string, cluster: string, entry: unknow
       `${at}.name`,
       `${show(name)} is no name of a node; use letters, digits and hyphens, ${LONGEST_NAME} at most`,
     );
-  return { name, zone: zone ?? ONE_ZONE, endpoint: { address, port, busPort } };
+  const hostname = readText(problems, `${at}.hostname`, given["hostname"]);
+  if (hostname !== undefined && !HOST_NAME.test(hostname))
+    problems.error(
+      `${at}.hostname`,
+      `${show(hostname)} is no host name; give the one that the server's certificate has`,
+    );
+  const endpoint = { address, port, busPort, ...(hostname === undefined ? {} : { hostname }) };
+  return { name, zone: zone ?? ONE_ZONE, endpoint };
 }
 
 function portRule(what: string) {

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { type Declaration, declare } from "../../../components/cluster/declare";
-import { Problems, readObject, readText } from "../../../components/spec/reader";
+import { Problems, readObject, readText, show } from "../../../components/spec/reader";
 import type { Problem } from "../../../components/spec/spec";
 import type { DeclaredEngine } from "../../../components/spec/validate";
 import { LOCAL_DEFAULTS, type LocalRedisClusterArgs } from "./args";
@@ -17,6 +17,8 @@ export function declareLocal(name: string, args: LocalRedisClusterArgs): Declara
   const given = readObject(new Problems(), "args", args);
   const problems = new Problems();
   const directory = readText(problems, "directory", given["directory"]) ?? LOCAL_DEFAULTS.directory;
+  if (/\p{Cc}/u.test(directory))
+    problems.error("directory", `${show(directory)} has a line break or another control character; use another folder`);
   const server = lookForServer(problems, given["serverBinary"]);
   const facts = {
     platform: "local",

@@ -1,7 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { reportLine } from "../../load/load";
-import { isRunning, type LiveRun, type Project, withNode } from "../../support/project";
+import { isRunning, type LiveRun, type Project } from "../../support/project";
 import { LoadedProject } from "./support";
 
 /** The same sequence every time, and another one on demand. */
@@ -114,10 +114,8 @@ async function killOne(project: Project, random: () => number, freeze: boolean) 
 /** As ROLE tells it, replicas by their ports, which differ between all nodes here; a server that starts or ends right now tells nothing. */
 async function roleOf(project: Project, node: string) {
   const { address, port } = project.endpoint(node);
-  const [role = "unknown", , replicas] = await withNode(
-    { address, port },
-    async (client) => (await client.call("ROLE")) as readonly unknown[],
-  ).catch(() => ["unknown"]);
+  const answer = await project.ask({ address, port }, "ROLE").catch(() => ["unknown"]);
+  const [role = "unknown", , replicas] = answer as readonly unknown[];
   const followers = role === "master" && Array.isArray(replicas) ? (replicas as [string, string, string][]) : [];
   return { port, role: String(role), replicas: followers.map(([, at]) => Number(at)) };
 }

@@ -1,6 +1,7 @@
 import { expect, type TestContext } from "vitest";
-import { CheckedLoad, type LoadOptions, type LoadReport, loginOf } from "../../load/load";
-import { Project, redisCliCheck } from "../../support/project";
+import { CheckedLoad, type LoadOptions, type LoadReport } from "../../load/load";
+import { loginOf } from "../../support/clients";
+import { Project } from "../../support/project";
 import { type ServerProgram, type TestServerName, testServers } from "../../support/servers";
 
 /** Less than README's default, so that what a test kills is noticed sooner. */
@@ -13,7 +14,6 @@ export const LONGEST_PAUSE_MILLISECONDS = 5_000;
 export class LoadedProject {
   readonly project: Project;
   readonly #servers: Record<TestServerName, ServerProgram>;
-  readonly #cliPath: string;
   #load: CheckedLoad | undefined;
   #args: Readonly<Record<string, unknown>>;
 
@@ -24,16 +24,15 @@ export class LoadedProject {
   ) {
     this.project = project;
     this.#servers = servers;
-    this.#cliPath = servers["redis-7.0"].cliPath ?? "redis-cli";
     this.#args = args;
   }
 
-  /** Formed, and under load. */
+  /** Formed, and under load. @param load `plain`: on the ports without TLS, beside those with it */
   static async start(
     context: TestContext,
     server: TestServerName,
     args: Readonly<Record<string, unknown>> = {},
-    load: LoadOptions = {},
+    { plain = false, ...load }: LoadOptions & { readonly plain?: boolean } = {},
   ): Promise<LoadedProject> {
     const servers = (await testServers()) ?? context.skip("no servers here");
     const first: Readonly<Record<string, unknown>> = { nodeTimeoutMilliseconds: NODE_TIMEOUT_MILLISECONDS, ...args };
@@ -44,8 +43,11 @@ export class LoadedProject {
       project.dispose();
     });
     await project.mustUp();
-    const login = loginOf(await project.credentials());
-    loaded.#load = await CheckedLoad.start(await project.nodes(), { login, ...load });
+    const { tls, ...open } = loginOf(await project.credentials());
+    const login = plain || !tls ? open : { ...open, tls };
+    const nodes = await project.nodes();
+    const seeds = plain ? nodes.map(({ address, plainPort = 0 }) => ({ address, port: plainPort })) : nodes;
+    loaded.#load = await CheckedLoad.start(seeds, { login, ...load });
     return loaded;
   }
 
@@ -71,13 +73,8 @@ export class LoadedProject {
 
   /** Full coverage in the eyes of every node, and every key as written. */
   async expectWhole(step: string): Promise<void> {
-    const { admin, tls } = await this.project.credentials();
-    for (const { name, address, port } of await this.project.nodes())
-      expect([
-        step,
-        name,
-        redisCliCheck(this.#cliPath, address, port, { ...admin, ...(tls ? { tls } : {}) }),
-      ]).toMatchObject([step, name, { ok: true }]);
+    for (const node of await this.project.nodes())
+      expect([step, node.name, await this.project.check(node)]).toMatchObject([step, node.name, { ok: true }]);
     expect([step, await this.load.audit(), this.load.errors]).toEqual([step, [], []]);
   }
 

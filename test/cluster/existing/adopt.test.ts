@@ -1,8 +1,9 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, type TestContext, test } from "vitest";
+import { redisCliCheck } from "../../support/clients";
 import { until } from "../../support/formation";
-import { type Project, redisCliCheck } from "../../support/project";
+import type { Project } from "../../support/project";
 import { type TestServerName, testServers } from "../../support/servers";
 import { changingCalls, existingProject, type HostOptions, Hosts } from "./support";
 
@@ -39,7 +40,7 @@ describe.skipIf(!servers)("hosts that somebody else provides", { timeout: 280_00
 
   async function expectWhole(hosts: Hosts, count: number): Promise<void> {
     for (const { address, port } of hosts.addresses.slice(0, count))
-      expect(redisCliCheck(hosts.cliPath, address, port)).toMatchObject({ ok: true });
+      expect(await redisCliCheck(hosts.cliPath, { address, port })).toMatchObject({ ok: true });
   }
 
   test("a cluster made by redis-cli: taken over without one changing command, whatever the order of the list", async (ctx) => {

@@ -1,16 +1,23 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cluster, Redis } from "ioredis";
 import type { TestContext } from "vitest";
+import type { TlsIdentity } from "../../../components/access/types";
 import { type NodeEntry, parseClusterNodes } from "../../../components/formation/clusterNodes";
 import { countSlots, formatRanges } from "../../../components/formation/slots";
+import { issueCertificate } from "../../../components/security/x509";
 import { until } from "../../support/formation";
 import { Project } from "../../support/project";
 import { freePort, type RunningServer, type ServerProgram, startServer } from "../../support/servers";
 
 const ZONES = ["a", "b", "c"];
+
+function certificate(authority: TlsIdentity, usage: "node" | "client", address: string): Promise<TlsIdentity> {
+  const names = { commonName: usage, addresses: [address], dnsNames: [] };
+  return issueCertificate(authority, { ...names, usage, days: 30, now: new Date() });
+}
 
 export interface HostAddress {
   readonly address: string;
@@ -23,6 +30,8 @@ export interface HostOptions {
   readonly count: number;
   readonly password?: string;
   readonly lines?: readonly string[];
+  /** They speak TLS only, with certificates of this authority, and ask for some. Default: without TLS. */
+  readonly authority?: TlsIdentity;
 }
 
 /** Servers that somebody else provides: they are started, stopped and configured here, never by the library. */
@@ -32,6 +41,7 @@ export class Hosts {
   readonly #options: HostOptions;
   readonly #root = mkdtempSync(join(tmpdir(), "prc-hosts-"));
   readonly #servers = new Map<number, RunningServer>();
+  #shown: TlsIdentity | undefined;
 
   private constructor(program: ServerProgram, options: HostOptions) {
     this.#program = program;
@@ -76,10 +86,50 @@ export class Hosts {
       `bind ${address}`,
       `cluster-announce-ip ${address}`,
       ...(password === undefined ? [] : [`requirepass ${password}`, `masterauth ${password}`]),
+      ...(await this.#tlsLines(index)),
       ...lines,
     ];
-    const server = await startServer({ server: this.#program, address, port, dir, conf: `${conf.join("\n")}\n` });
+    const log = join(dir, "server.log");
+    const ready = () => existsSync(log) && /Ready to accept connections/.test(readFileSync(log, "utf8"));
+    const server = await startServer({
+      server: this.#program,
+      address,
+      port,
+      dir,
+      conf: `${conf.join("\n")}\n`,
+      ...(this.#options.authority ? { ready } : {}),
+    });
     this.#servers.set(index, server);
+  }
+
+  async #tlsLines(index: number): Promise<string[]> {
+    const { authority } = this.#options;
+    if (!authority) return [];
+    const { address, port } = this.at(index);
+    const own = await certificate(authority, "node", address);
+    this.#shown ??= await certificate(authority, "client", address);
+    const file = (name: string, text: string) => {
+      writeFileSync(join(this.dir(index), name), text);
+      return join(this.dir(index), name);
+    };
+    rmSync(join(this.dir(index), "server.log"), { force: true });
+    return [
+      "port 0",
+      `tls-port ${port}`,
+      `tls-cert-file ${file("own.crt", own.certificatePem)}`,
+      `tls-key-file ${file("own.key", own.keyPem)}`,
+      `tls-ca-cert-file ${file("ca.crt", authority.certificatePem)}`,
+      "tls-cluster yes",
+      "tls-replication yes",
+      "logfile server.log",
+    ];
+  }
+
+  /** What a client gives. */
+  get tls(): { ca: string; cert: string; key: string } | undefined {
+    const { authority } = this.#options;
+    if (!authority || !this.#shown) return undefined;
+    return { ca: authority.certificatePem, cert: this.#shown.certificatePem, key: this.#shown.keyPem };
   }
 
   at(index: number): HostAddress {
@@ -120,12 +170,18 @@ export class Hosts {
     return this.#program.cliPath ?? "redis-cli";
   }
 
+  get #tlsOption() {
+    return this.tls ? { tls: this.tls } : {};
+  }
+
   /** An ordinary cluster client. */
   #client(): Cluster {
     const { password } = this.#options;
     const client = new Cluster(
       this.addresses.flatMap(({ address, port }, i) => (this.#servers.has(i) ? [{ host: address, port }] : [])),
-      { redisOptions: { disableClientInfo: true, ...(password === undefined ? {} : { password }) } },
+      {
+        redisOptions: { disableClientInfo: true, ...(password === undefined ? {} : { password }), ...this.#tlsOption },
+      },
     );
     client.on("error", () => {});
     return client;
@@ -149,7 +205,12 @@ export class Hosts {
   /** `redis-cli` against these hosts. */
   cli(...args: string[]): string {
     const auth = this.#options.password === undefined ? [] : ["-a", this.#options.password, "--no-auth-warning"];
-    return execFileSync(this.cliPath, [...auth, ...args], {
+    const ca = join(this.dir(0), "ca.crt");
+    // Its own certificate is one that clients may show too.
+    const tls = this.#options.authority
+      ? ["--tls", "--cacert", ca, "--cert", join(this.dir(0), "own.crt"), "--key", join(this.dir(0), "own.key")]
+      : [];
+    return execFileSync(this.cliPath, [...auth, ...tls, ...args], {
       encoding: "utf8",
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -185,6 +246,7 @@ export class Hosts {
       maxRetriesPerRequest: 0,
       retryStrategy: () => null,
       ...(password === undefined ? {} : { password }),
+      ...this.#tlsOption,
     });
     client.on("error", () => {});
     try {

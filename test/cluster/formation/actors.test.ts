@@ -31,7 +31,7 @@ describe("one actor at a time", { timeout: 60_000 }, () => {
 
   test("a run that stays is named, and nothing is changed; when its connection is gone, so is its lock", async (context) => {
     const cluster = await start(context);
-    const other = new Connections(`${EXECUTOR_PREFIX}someone-else`);
+    const other = new Connections(`${EXECUTOR_PREFIX}someone-else`, cluster.access);
     for (const name of cluster.names) await other.send(cluster.endpoint(name), [["PING"]]);
     const failure = await failureOf(cluster.reconcile(undefined, { patienceMilliseconds: 300 }));
     expect(failure.cause).toBeInstanceOf(AnotherActor);
@@ -59,7 +59,7 @@ describe("the guard before a machine", { timeout: 90_000 }, () => {
     instance: "one",
     dataOnDestroy: "keep",
     replicasPerMaster: 1,
-    access: {},
+    access: cluster.access,
     ...more,
   });
 
@@ -126,7 +126,7 @@ describe("the guard before a machine", { timeout: 90_000 }, () => {
     await formationRunner.delete?.("id", {
       ...goal,
       declaration: { defaultsVersion: 1, given: [] },
-      access: {},
+      access: cluster.access,
       members,
       shards: [],
       issues: [],

@@ -65,7 +65,7 @@ describe.concurrent("formation acts on evidence only", { timeout: 120_000 }, () 
     const cluster = await start(context);
     const hung = cluster.server(nodeAt(cluster, 2)).process;
     hung.kill("SIGSTOP");
-    const connections = new Connections("test-looker");
+    const connections = new Connections("test-looker", cluster.access);
     try {
       const began = Date.now();
       const { nodes } = await observe(cluster.goal, connections);
@@ -128,7 +128,7 @@ describe("a guard in a roll", { timeout: 120_000 }, () => {
     instance: "one",
     dataOnDestroy: "delete",
     replicasPerMaster: 1,
-    access: {},
+    access: cluster.access,
     ...more,
   });
 
@@ -160,7 +160,7 @@ describe("a guard in a roll", { timeout: 120_000 }, () => {
     const cluster = await start(context);
     await cluster.reconcile();
     const [master = "", replica = ""] = cluster.names;
-    const other = new Connections("pulumi-redis-cluster:executor:someone-else");
+    const other = new Connections("pulumi-redis-cluster:executor:someone-else", cluster.access);
     for (const name of cluster.names) await other.send(cluster.endpoint(name), [["PING"]]);
     const gone = guardRunner.delete("guard", inputsFor(cluster, master));
     await new Promise((resolve) => setTimeout(resolve, 2_000));

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { FormationGoal, History } from "../../../components/formation/goal";
+import type { History } from "../../../components/formation/goal";
 import { layoutOf } from "../../../components/formation/layout";
 import { EXECUTOR_PREFIX } from "../../../components/formation/lock";
 import { programFor, TestCluster, until } from "../../support/formation";
@@ -28,8 +28,8 @@ Connections.prototype.send = async function (endpoint, commands) {
   }
   return answers;
 };
-const { goal, history } = JSON.parse(work);
-reconcile(goal, history, { access: {}, onProgress: () => {} }).then(
+const { goal, history, access } = JSON.parse(work);
+reconcile(goal, history, { access, onProgress: () => {} }).then(
   () => console.log(count),
   (error) => { console.error(error); process.exit(1); },
 );
@@ -54,8 +54,9 @@ beforeAll(() => {
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 /** @returns the number of changing commands of a run that ended, or undefined where it was killed */
-function run(goal: FormationGoal, history: History, k: number): Promise<number | undefined> {
-  const child = spawn(process.execPath, [join(root, "child.js"), root, String(k), JSON.stringify({ goal, history })], {
+function run({ goal, access }: TestCluster, history: History, k: number): Promise<number | undefined> {
+  const work = JSON.stringify({ goal, history, access });
+  const child = spawn(process.execPath, [join(root, "child.js"), root, String(k), work], {
     env: { ...process.env, NODE_PATH: resolve("node_modules") },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -80,7 +81,7 @@ describe("a first formation killed with SIGKILL", { timeout: 300_000 }, () => {
       zones: 3,
     });
     context.onTestFinished(() => cluster.stop());
-    const all = await run(cluster.goal, { members: [], verified: false }, 0);
+    const all = await run(cluster, { members: [], verified: false }, 0);
     // At the least: 6 temporary settings, 3 epochs, 3 assignments, meetings, 3 replicas, 6 settings put back.
     expect(all).toBeGreaterThanOrEqual(30);
     const total = all ?? 0;
@@ -108,7 +109,7 @@ describe("a first formation killed with SIGKILL", { timeout: 300_000 }, () => {
     for (const k of points) {
       await cluster.blank();
       // The last points may not be reached: how many meetings it takes depends on timing.
-      if ((await run(cluster.goal, { members: [], verified: false }, k)) === undefined) killed++;
+      if ((await run(cluster, { members: [], verified: false }, k)) === undefined) killed++;
       await until("the connections of the killed run are gone", async () =>
         (await cluster.send(["CLIENT", "LIST"])).every((list) => !String(list).includes(EXECUTOR_PREFIX)),
       );
@@ -144,7 +145,7 @@ describe("a first formation killed with SIGKILL", { timeout: 300_000 }, () => {
       await cluster.killNode(lost);
       rmSync(join(cluster.dir(lost), "nodes.conf"));
       await cluster.startNode(lost);
-      await run(cluster.goal, { members, verified: true }, k);
+      await run(cluster, { members, verified: true }, k);
       const result = await cluster.reconcile({ members, verified: true });
       members = result.members;
       expect(

@@ -31,7 +31,7 @@ test("a probe waits until replicas have reported, where writes need them, and no
     ),
   );
   let ended = false;
-  const probing = probe(cluster.goal, layout, {}, "test-probe").finally(() => {
+  const probing = probe(cluster.goal, layout, cluster.access, "test-probe").finally(() => {
     ended = true;
   });
   await until("all leaders have refused a write", async () =>

@@ -93,7 +93,11 @@ describe.each(process.env.FULL ? [...SHAPES, ...BIG] : SHAPES)(
           name,
         ).toEqual([]);
 
-      const inputs: FormationInputs = { ...cluster.goal, declaration: { defaultsVersion: 1, given: [] }, access: {} };
+      const inputs: FormationInputs = {
+        ...cluster.goal,
+        declaration: { defaultsVersion: 1, given: [] },
+        access: cluster.access,
+      };
       const { outs: outputs } = await formationRunner.create(inputs);
       expect(outputs.members).toEqual(formed.members);
       let counted = new Map<string, string[]>();

@@ -2,6 +2,7 @@ import * as fs from "node:fs";
 import * as net from "node:net";
 import * as os from "node:os";
 import * as path from "node:path";
+import * as tls from "node:tls";
 import { readInstanceRecord, resolveVolume } from "../../../infra/platforms/local/runner/folder";
 import { LocalNode } from "../../../infra/platforms/local/runner/node";
 import { startTime } from "../../../infra/platforms/local/runner/processes";
@@ -15,6 +16,8 @@ import type {
 } from "../../../infra/platforms/local/runner/types";
 import { LocalVolume } from "../../../infra/platforms/local/runner/volume";
 import type { FoundServer } from "../../../infra/platforms/local/server";
+import { MODE } from "../../support/modes";
+import { Security } from "../../support/security";
 
 /** Drives the local platform's resources as Pulumi would: check, diff, then what diff asks for. */
 export class Bench {
@@ -23,6 +26,9 @@ export class Bench {
   /** Far from the default ports, so that a developer's own cluster may run beside; only a first try anyway. */
   readonly firstPort = 15_000 + (process.pid % 200) * 10;
   #used = 0;
+  #security: Promise<Security> | undefined;
+  /** By node: what comes anew each time would be a change. */
+  readonly #secrets = new Map<string, ReturnType<Security["declared"]>>();
 
   constructor(server: FoundServer) {
     this.server = server;
@@ -58,13 +64,25 @@ export class Bench {
   }
 
   async checkNode(declared: NodeDeclaration, olds: Partial<NodeInputs> = {}): Promise<NodeInputs> {
-    const { inputs, failures } = await LocalNode.check(olds, declared);
+    const secrets = MODE.strict ? await this.#secretsOf(declared.name) : {};
+    const { inputs, failures } = await LocalNode.check(olds, { ...declared, ...secrets });
     if (failures.length > 0) throw new Error(failures.map((failure) => failure.reason).join("; "));
     return inputs;
   }
 
   async createNode(declared: NodeDeclaration): Promise<NodeOutputs> {
     return (await LocalNode.create(await this.checkNode(declared))).outs;
+  }
+
+  /** As the component declares them where the mode of this test run asks for TLS and users. */
+  #secretsOf(name: string): ReturnType<Security["declared"]> {
+    this.#security ??= Security.shared();
+    const addresses = Array.from({ length: 10 }, (_, i) => `127.0.${i}.1`);
+    const made =
+      this.#secrets.get(name) ??
+      this.#security.then((security) => security.declared(name, addresses, this.server.engine));
+    this.#secrets.set(name, made);
+    return made;
   }
 
   /** Ends what still runs under this bench's folder, by pid, and removes the folder. */
@@ -99,16 +117,23 @@ export async function ended(pid: number): Promise<void> {
   while (startTime(pid) !== undefined) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-/** One inline command, the raw answer. */
-export function ask(node: NodeInputs, command: string): Promise<string> {
+/** One inline command, the raw answer; after a login where the node is closed. */
+export function ask({ address: host, port, login, tls: secret }: NodeInputs, command: string): Promise<string> {
+  const { username, password } = login?.access ?? {};
+  const { caCertificatePem: ca, identities: [own] = [] } = secret?.access.tls ?? {};
   return new Promise((resolve, reject) => {
-    const socket = net.connect({ host: node.address, port: node.port });
+    const socket = own
+      ? tls.connect({ host, port, ca, cert: own.certificatePem, key: own.keyPem })
+      : net.connect({ host, port });
+    const commands = [...(password === undefined ? [] : [`AUTH ${username} ${password}`]), command];
+    const next = () => socket.write(`${commands.shift()}\r\n`);
     socket.once("error", reject);
-    socket.once("data", (data) => {
+    socket.on("data", (data) => {
+      if (commands.length > 0 && data.toString("utf8") === "+OK\r\n") return next();
       socket.destroy();
-      resolve(data.toString("utf8"));
+      return resolve(data.toString("utf8"));
     });
-    socket.write(`${command}\r\n`);
+    socket.once(own ? "secureConnect" : "connect", next);
   });
 }
 

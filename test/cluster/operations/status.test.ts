@@ -40,6 +40,9 @@ describe("redis-cluster status on a real cluster", () => {
   let cluster: FormedCluster;
   let folder: string;
   let file: string;
+  /** What the command is told of the cluster, and how to come in. */
+  let known: string[];
+  let login: string[];
 
   beforeAll(async () => {
     const programs = await testServers();
@@ -49,6 +52,10 @@ describe("redis-cluster status on a real cluster", () => {
     file = join(folder, "inventory.json");
     cluster = await formCluster(server, { masters: 3, replicasPerMaster: 1, zones: ["a", "b", "c"] });
     writeFileSync(file, JSON.stringify(cluster.inventory));
+    const credentials = join(folder, "credentials.json");
+    writeFileSync(credentials, JSON.stringify(cluster.credentials), { mode: 0o600 });
+    login = ["--credentials", credentials];
+    known = ["--inventory", file, ...login];
   });
   beforeEach(({ skip }) => {
     if (!server) skip("no test servers");
@@ -62,12 +69,12 @@ describe("redis-cluster status on a real cluster", () => {
   const ask = (node: string, ...command: [string, ...string[]]) => {
     const server = cluster.servers.get(node);
     if (!server) throw new Error(`no server ${node}`);
-    return server.connect().call(...command);
+    return server.ask(...command);
   };
 
   it("is healthy with exit code 0, and draws every node", async () => {
-    await until(async () => (await run("--inventory", file)).code === 0, "healthy");
-    const { report } = await run("--inventory", file, "--json");
+    await until(async () => (await run(...known)).code === 0, "healthy");
+    const { report } = await run(...known, "--json");
     expect(report.healthy).toBe(true);
     expect(report.issues).toEqual([]);
     expect(report.slots).toEqual({ assigned: 16384, ok: 16384 });
@@ -77,7 +84,7 @@ describe("redis-cluster status on a real cluster", () => {
       expect(shard.nodes.map((n) => n.link)).toEqual(["up", "up"]);
       expect(new Set(shard.nodes.map((n) => n.zone)).size).toBe(2);
     }
-    const { out } = await run("--inventory", file);
+    const { out } = await run(...known);
     expect(out).toContain("✔ healthy");
     for (const node of cluster.servers.keys()) expect(out).toContain(node);
     expect(out).not.toContain("\u001b");
@@ -85,7 +92,7 @@ describe("redis-cluster status on a real cluster", () => {
 
   it("finds the rest of the cluster from one node", async () => {
     const [first] = [...cluster.servers.values()];
-    const { code, report } = await run("--node", `${first?.address}:${first?.port}`, "--json");
+    const { code, report } = await run("--node", `${first?.address}:${first?.port}`, ...login, "--json");
     expect(code).toBe(0);
     expect(report.shards.map((s) => s.slots)).toEqual(cluster.inventory.shards.map((s) => s.slots));
     expect(report.shards.flatMap((s) => s.nodes)).toHaveLength(6);
@@ -96,7 +103,7 @@ describe("redis-cluster status on a real cluster", () => {
     const monitor = await first?.connect().monitor();
     const seen: string[] = [];
     monitor?.on("monitor", (_time: string, args: string[]) => seen.push(args.join(" ").toLowerCase()));
-    await run("--inventory", file);
+    await run(...known);
     await until(async () => seen.includes("dbsize"), "status seen by MONITOR");
     monitor?.disconnect();
     const reading = /^(hello|client setname|cluster (myid|nodes|info)|info|dbsize|config get|ping|replconf)/;
@@ -107,12 +114,12 @@ describe("redis-cluster status on a real cluster", () => {
     const [first, second] = cluster.inventory.shards;
     const slot = first?.slots[0]?.split("-")[0] ?? "0";
     await ask(first?.nodes[0]?.name ?? "", "CLUSTER", "SETSLOT", slot, "MIGRATING", second?.nodes[0]?.id ?? "");
-    const { code, report } = await run("--inventory", file, "--json");
+    const { code, report } = await run(...known, "--json");
     expect(code).toBe(1);
     expect(report.healthy).toBe(false);
     expect(report.issues.map((i) => i.kind)).toEqual(["open-slot"]);
     await ask(first?.nodes[0]?.name ?? "", "CLUSTER", "SETSLOT", slot, "STABLE");
-    expect((await run("--inventory", file)).code).toBe(0);
+    expect((await run(...known)).code).toBe(0);
   });
 
   it("tells leaders that are crowded in one zone", async () => {
@@ -123,25 +130,25 @@ describe("redis-cluster status on a real cluster", () => {
     const replica = moving?.nodes[1]?.name ?? "";
     await ask(replica, "CLUSTER", "FAILOVER");
     await until(
-      async () => (await run("--inventory", file, "--json")).report.issues.map((i) => i.kind).join() === "crowded-zone",
+      async () => (await run(...known, "--json")).report.issues.map((i) => i.kind).join() === "crowded-zone",
       "crowded zone",
     );
-    expect((await run("--inventory", file)).code).toBe(1);
+    expect((await run(...known)).code).toBe(1);
     await ask(moving?.nodes[0]?.name ?? "", "CLUSTER", "FAILOVER");
-    await until(async () => (await run("--inventory", file)).code === 0, "healthy again");
+    await until(async () => (await run(...known)).code === 0, "healthy again");
   });
 
   it("tells a killed node, and who leads after the failover", async () => {
     const shard = cluster.inventory.shards[0];
     const [master, replica] = shard?.nodes.map((n) => n.name) ?? [];
     await cluster.servers.get(master ?? "")?.stop("SIGKILL");
-    const during = await run("--inventory", file, "--json");
+    const during = await run(...known, "--json");
     expect(during.code).toBe(1);
     expect(during.report.issues.map((i) => i.kind)).toContain("silent-node");
     expect(during.report.slots.ok).toBeLessThan(16384);
     expect(during.report.slots.assigned).toBe(16384);
-    await until(async () => (await run("--inventory", file, "--json")).report.slots.ok === 16384, "failover");
-    const { code, report, out } = await run("--inventory", file, "--json");
+    await until(async () => (await run(...known, "--json")).report.slots.ok === 16384, "failover");
+    const { code, report, out } = await run(...known, "--json");
     expect(code).toBe(1);
     const nodes = report.shards[0]?.nodes ?? [];
     expect(nodes.find((n) => n.name === replica)?.role).toBe("master");
@@ -151,12 +158,12 @@ describe("redis-cluster status on a real cluster", () => {
 
   it("could not tell when nobody answers: exit code 2 and one sentence", async () => {
     await cluster.stop();
-    const { code, err, report } = await run("--inventory", file, "--json");
+    const { code, err, report } = await run(...known, "--json");
     expect(code).toBe(2);
     expect(err).toContain("none of the 6 nodes of ops answers");
     expect(report.healthy).toBe(false);
     const node = cluster.inventory.shards[0]?.nodes[0];
-    const seed = await run("--node", `${node?.address}:${node?.port}`);
+    const seed = await run("--node", `${node?.address}:${node?.port}`, ...login);
     expect(seed.code).toBe(2);
     expect(seed.err).toContain("connection refused");
   });

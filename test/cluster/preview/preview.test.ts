@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Project, withNode } from "../../support/project";
+import { Project } from "../../support/project";
 import { freePort, testServers } from "../../support/servers";
 
 /**
@@ -81,7 +81,7 @@ describe.skipIf(!servers || process.platform !== "linux")(
     });
 
     test("of a zone that holds most masters after a failover", async () => {
-      await withNode(project.endpoint("sessions-0-zone-b"), (client) => client.call("CLUSTER", "FAILOVER"));
+      await project.ask(project.endpoint("sessions-0-zone-b"), "CLUSTER", "FAILOVER");
       await settled(project, 6);
       expect(await expectGolden("crowded-zone")).not.toMatch(/LocalNode|LocalVolume|NodeGuard|credentials/);
       await project.mustUp();
@@ -117,22 +117,24 @@ async function settled(project: Project, left: number): Promise<void> {
     const running = project.servers();
     const views = await Promise.all(
       running.map(({ node }) =>
-        withNode(project.endpoint(node), async (client) => {
-          const [nodes, info] = [
-            String(await client.call("CLUSTER", "NODES")),
-            String(await client.call("CLUSTER", "INFO")),
-          ];
-          const failedLines = nodes.split("\n").filter((line) => /,fail /.test(line));
-          // Their slots have found another owner.
-          const failed = failedLines.filter((line) => line.split(" ").length === 8).length;
-          // Members, roles, masters and slots: after a failover the others hear of it one by one.
-          const picture = nodes
-            .split("\n")
-            .map((line) => line.replace("myself,", "").split(" "))
-            .map(([id, , flags, master, , , , , ...slots]) => [id, flags, master, ...slots].join(" "));
-          const calm = !/fail\?|handshake/.test(nodes) && failed === 6 - left && /cluster_state:ok/.test(info);
-          return { calm, picture: picture.sort().join("\n") };
-        }).catch(() => ({ calm: false, picture: "" })),
+        project
+          .withNode(project.endpoint(node), async (client) => {
+            const [nodes, info] = [
+              String(await client.call("CLUSTER", "NODES")),
+              String(await client.call("CLUSTER", "INFO")),
+            ];
+            const failedLines = nodes.split("\n").filter((line) => /,fail /.test(line));
+            // Their slots have found another owner.
+            const failed = failedLines.filter((line) => line.split(" ").length === 8).length;
+            // Members, roles, masters and slots: after a failover the others hear of it one by one.
+            const picture = nodes
+              .split("\n")
+              .map((line) => line.replace("myself,", "").split(" "))
+              .map(([id, , flags, master, , , , , ...slots]) => [id, flags, master, ...slots].join(" "));
+            const calm = !/fail\?|handshake/.test(nodes) && failed === 6 - left && /cluster_state:ok/.test(info);
+            return { calm, picture: picture.sort().join("\n") };
+          })
+          .catch(() => ({ calm: false, picture: "" })),
       ),
     );
     if (running.length === left && views.every((v) => v.calm && v.picture === views[0]?.picture)) return;

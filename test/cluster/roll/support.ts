@@ -1,4 +1,4 @@
-import { Cluster } from "ioredis";
+import type { Cluster } from "ioredis";
 import { Project } from "../../support/project";
 import type { ServerProgram } from "../../support/servers";
 
@@ -28,11 +28,7 @@ export async function missingKeys(project: Project): Promise<number> {
 }
 
 async function withCluster<T>(project: Project, use: (client: Cluster) => Promise<T>): Promise<T> {
-  const client = new Cluster(
-    (await project.nodes()).map(({ address, port }) => ({ host: address, port })),
-    { redisOptions: { disableClientInfo: true } },
-  );
-  client.on("error", () => {});
+  const client = await project.cluster();
   try {
     return await use(client);
   } finally {

@@ -48,7 +48,10 @@ describe("a plan that is interrupted after any of its steps, and so is each run 
     const { name, server, other, ends } = plans;
     const cluster = await ChangingCluster.start(await programFor(context, server), SMALL);
     context.onTestFinished(() => cluster.stop());
-    const load = await CheckedLoad.start(Object.values(cluster.goal.endpoints), { restMilliseconds: 3 });
+    const load = await CheckedLoad.start(Object.values(cluster.goal.endpoints), {
+      login: cluster.login,
+      restMilliseconds: 3,
+    });
     context.onTestFinished(() => load.close());
 
     async function executorsGone(): Promise<void> {
@@ -65,7 +68,7 @@ describe("a plan that is interrupted after any of its steps, and so is each run 
       let interruptions = 0;
       let steps: number | undefined;
       for (let k = first; steps === undefined; k = first === 0 ? 0 : STRIDE) {
-        steps = await runner.run(cluster.goal, cluster.history, k, { unit: "exchange", end });
+        steps = await runner.run(cluster, cluster.history, k, { unit: "exchange", end });
         if (steps === undefined) interruptions++;
         await executorsGone();
       }

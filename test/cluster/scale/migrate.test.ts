@@ -1,10 +1,11 @@
-import { execFile } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { MigrationWay } from "../../../components/formation/migrate";
 import type { MigrationContext } from "../../../components/formation/migrateContext";
 import { SlotSetter } from "../../../components/formation/migrateSetSlots";
 import { toRanges } from "../../../components/formation/slots";
 import { type Command, Connections } from "../../../components/formation/wire";
+import { redisCli } from "../../support/clients";
 import { failureOf, programFor, until } from "../../support/formation";
 import type { TestServerName } from "../../support/servers";
 import { makeRunner, type Runner } from "./runner";
@@ -47,7 +48,7 @@ describe("a move whose runner is killed with SIGKILL", () => {
       const uneven = await Uneven.start(context, server, SHAPE, 5_000, lines);
       const { cluster } = uneven;
       await uneven.fill(await uneven.unbalance(), "first");
-      const total = (await runner.run(cluster.goal, cluster.history, 0, { way })) ?? 0;
+      const total = (await runner.run(cluster, cluster.history, 0, { way })) ?? 0;
       expect(await cluster.faults()).toEqual([]);
       // Three slots: opened on both ends, moved, closed on both. Whether the third master has to be told depends on gossip.
       const certain =
@@ -58,7 +59,7 @@ describe("a move whose runner is killed with SIGKILL", () => {
       for (const k of chosen) {
         const slots = await uneven.unbalance();
         await uneven.fill(slots, `before ${k}`);
-        if ((await runner.run(cluster.goal, cluster.history, k, { way })) === undefined) killed++;
+        if ((await runner.run(cluster, cluster.history, k, { way })) === undefined) killed++;
         await uneven.executorsGone();
         await cluster.reconcile({ way });
         expect([k, await cluster.faults(), await uneven.missing()]).toEqual([k, [], []]);
@@ -205,7 +206,7 @@ describe.each(SERVERS)("a move on %s", (server) => {
       const slots = await uneven.unbalance(60);
       const sent = async () =>
         Number(/messages_pong_sent:(\d+)/.exec(String(await cluster.call(target, "CLUSTER", "INFO")))?.[1]);
-      const connections = new Connections("test");
+      const connections = cluster.connections("test");
       context.onTestFinished(() => connections.close());
       const never = () => undefined;
       const setter = new SlotSetter({ connections, servers: {}, stopReason: never } as unknown as MigrationContext, []);
@@ -352,18 +353,10 @@ describe.each(SERVERS)("a move on %s", (server) => {
     for (let i = 0; i < 20_000; i += 97) uneven.written.set(`key:${i}`, `value ${i}`);
     const { address, port } = cluster.endpoint(from);
     const [toId, fromId] = [await cluster.call(to, "CLUSTER", "MYID"), await cluster.call(from, "CLUSTER", "MYID")];
-    const reshard = execFile(cluster.cliPath, [
-      "--cluster",
-      "reshard",
-      `${address}:${port}`,
-      "--cluster-from",
-      String(fromId),
-      "--cluster-to",
-      String(toId),
-      "--cluster-slots",
-      "2000",
-      "--cluster-yes",
-    ]);
+    const how = ["--cluster-from", String(fromId), "--cluster-to", String(toId), "--cluster-slots", "2000"];
+    const command = ["--cluster", "reshard", `${address}:${port}`, ...how, "--cluster-yes"];
+    let reshard: ChildProcess | undefined;
+    const ended = redisCli(cluster.cliPath, command, cluster.login, (child) => (reshard = child));
     const open = async () => /\[\d+-[<>]-/.test(String(await cluster.call(from, "CLUSTER", "NODES")));
     // Killed where a slot is open: when it is not, it is too early by a moment.
     await until(
@@ -372,8 +365,8 @@ describe.each(SERVERS)("a move on %s", (server) => {
         Number(/cluster_my_epoch:(\d+)/.exec(String(await cluster.call(to, "CLUSTER", "INFO")))?.[1]) > 3 &&
         (await open()),
     );
-    reshard.kill("SIGKILL");
-    await new Promise((resolve) => reshard.once("close", resolve));
+    reshard?.kill("SIGKILL");
+    await ended;
     if (!(await open())) {
       // It died between two slots; one is opened in its place, as it would have done next.
       const slot = (await uneven.plannedSlots())[0] ?? 0;

@@ -99,9 +99,9 @@ describe("handing slots over atomically", () => {
     await cluster.declare({ ...SHAPE, masters: 4 });
     const fourth = cluster.names.at(-1) ?? "";
     // Killed at every first step, the last of which asks for a job.
-    while (!(await jobs(uneven)).includes("EXPORT")) expect(await runner.run(cluster.goal, three, 1)).toBe(undefined);
+    while (!(await jobs(uneven)).includes("EXPORT")) expect(await runner.run(cluster, three, 1)).toBe(undefined);
     await uneven.executorsGone();
-    const connections = new Connections("test-observer");
+    const connections = cluster.connections();
     const members = rememberMembers(cluster.goal, three.members, await observe(cluster.goal, connections));
     connections.close();
     expect(members.map((m) => m.name)).toContain(fourth);

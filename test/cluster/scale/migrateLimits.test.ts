@@ -2,7 +2,6 @@ import { describe, expect, test } from "vitest";
 import { observe } from "../../../components/formation/observe";
 import { planMoves } from "../../../components/formation/rebalance";
 import { countSlots, SLOT_COUNT } from "../../../components/formation/slots";
-import { Connections } from "../../../components/formation/wire";
 import { failureOf, programFor } from "../../support/formation";
 import type { TestServerName } from "../../support/servers";
 import { ChangingCluster } from "./support";
@@ -28,7 +27,7 @@ async function wrongKeys(cluster: ChangingCluster): Promise<string[]> {
 
 /** Slots that are yet to move, and what nodes own and have open. */
 async function standing(cluster: ChangingCluster): Promise<{ left: number; owned: number; open: number }> {
-  const connections = new Connections("test-observer");
+  const connections = cluster.connections();
   try {
     const observation = await observe(cluster.goal, connections);
     const entries = observation.nodes.flatMap((n) => (n.answering ? n.view.filter((e) => e.myself) : []));

@@ -1,4 +1,3 @@
-import { Redis } from "ioredis";
 import { describe, expect, test } from "vitest";
 import { Project } from "../../support/project";
 import { testServers } from "../../support/servers";
@@ -36,9 +35,8 @@ describe.skipIf(!servers || !process.env.FULL)("`migration` among the arguments"
     expect(text).toMatch(/sessions-3-zone-\w → sessions-\d-zone-\w: 1,36\d slots, about 0 keys/);
     expect(project.servers()).toHaveLength(4);
     const [node] = await project.nodes();
-    const client = new Redis({ host: node?.address ?? "", port: node?.port ?? 0 });
-    expect(await client.cluster("INFO")).toMatch(/cluster_state:ok[\s\S]*cluster_slots_ok:16384/);
-    client.disconnect();
+    if (!node) throw new Error("no node");
+    expect(await project.ask(node, "CLUSTER", "INFO")).toMatch(/cluster_state:ok[\s\S]*cluster_slots_ok:16384/);
 
     project.declare({ ...SHAPE, masters: 3 });
     expect((await project.engine.preview()).stdout).toContain("the last run stopped: slots stopped moving");

@@ -2,7 +2,6 @@ import { expect, test } from "vitest";
 import { answering, self } from "../../../components/formation/observation";
 import { observe } from "../../../components/formation/observe";
 import { reaffirmGains } from "../../../components/formation/reaffirm";
-import { Connections } from "../../../components/formation/wire";
 import { programFor, until } from "../../support/formation";
 import { ChangingCluster, keyIn } from "./support";
 import { Uneven } from "./uneven";
@@ -55,7 +54,7 @@ test.for([
     await until("the replica has heard of that too", async () => (await pings()) > later + 30);
 
     if (reaffirmed) {
-      const connections = new Connections("test-observer");
+      const connections = cluster.connections();
       await reaffirmGains(new Set([leader]), await observe(cluster.goal, connections), connections);
       connections.close();
       expect(await ownedBy(leader, replica)).toBe(before);
@@ -78,7 +77,7 @@ test("after a move, replicas of the node that gained slots take its word anew, a
   await uneven.fill(await uneven.unbalance(), "keys");
   await Promise.all(cluster.names.map((name) => cluster.call(name, "CONFIG", "RESETSTAT")));
   await cluster.reconcile();
-  const connections = new Connections("test-observer");
+  const connections = cluster.connections();
   const nodes = answering(await observe(cluster.goal, connections));
   connections.close();
   const leaderId = nodes.find((n) => n.name === leader)?.id;
@@ -118,7 +117,7 @@ test("a master dies in the moment in which its replica has forgotten one of its 
 test("a replica that leads by now gives up no slot", { timeout: 120_000 }, async (context) => {
   const { cluster, leader, replica, ownedBy } = await startCluster(context);
   const owned = await ownedBy(leader, leader);
-  const connections = new Connections("test-observer");
+  const connections = cluster.connections();
   context.onTestFinished(() => connections.close());
   const before = await observe(cluster.goal, connections);
   await cluster.call(replica, "CLUSTER", "FAILOVER");

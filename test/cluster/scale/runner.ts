@@ -3,8 +3,9 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import ts from "typescript";
-import type { FormationGoal, History } from "../../../components/formation/goal";
+import type { History } from "../../../components/formation/goal";
 import type { MigrationWay } from "../../../components/formation/migrate";
+import type { ChangingCluster } from "./support";
 
 /**
  * A process of its own that runs `reconcile` and is interrupted by itself right after its k-th changing command was answered,
@@ -15,7 +16,7 @@ const CHILD = `
 const [, , root, k, work] = process.argv;
 const { Connections } = require(root + "/components/formation/wire.js");
 const { reconcile } = require(root + "/components/formation/reconcile.js");
-const { goal, history, way, unit, end } = JSON.parse(work);
+const { goal, history, access, way, unit, end } = JSON.parse(work);
 const changing = /^(CLUSTER (SETSLOT|MIGRATESLOTS|RESET|MEET|FORGET|REPLICATE|FAILOVER|BUMPEPOCH)|CONFIG SET|CONFIG REWRITE|MIGRATE|EVAL(?!_RO)|FUNCTION RESTORE)\\b/;
 const send = Connections.prototype.send;
 let count = 0;
@@ -40,7 +41,7 @@ Connections.prototype.send = async function (endpoint, commands, options) {
   return answers;
 };
 const stopReason = () => (gone ? "the engine is gone" : undefined);
-reconcile(goal, history, { access: {}, onProgress: () => {}, stopReason, ...(way ? { way } : {}) }).then(
+reconcile(goal, history, { access, onProgress: () => {}, stopReason, ...(way ? { way } : {}) }).then(
   () => console.log(count),
   (error) => {
     if (gone) process.exit(75);
@@ -64,7 +65,7 @@ const STOPPED = 75;
 
 export interface Runner {
   /** @returns the number of changing commands of a run that ended, or undefined where it was interrupted */
-  run(goal: FormationGoal, history: History, k: number, how?: Interruption): Promise<number | undefined>;
+  run(cluster: ChangingCluster, history: History, k: number, how?: Interruption): Promise<number | undefined>;
   remove(): void;
 }
 
@@ -80,8 +81,8 @@ export function makeRunner(): Runner {
   }
   writeFileSync(join(root, "child.js"), CHILD);
   return {
-    run(goal, history, k, { way, unit = "command", end = "kill" } = {}) {
-      const work = JSON.stringify({ goal, history, way, unit, end });
+    run({ goal, access }, history, k, { way, unit = "command", end = "kill" } = {}) {
+      const work = JSON.stringify({ goal, history, access, way, unit, end });
       const child = spawn(process.execPath, [join(root, "child.js"), root, String(k), work], {
         env: { ...process.env, NODE_PATH: resolve("node_modules") },
         stdio: ["ignore", "pipe", "pipe"],

@@ -42,6 +42,7 @@ describe.each(SERVERS)("scaling %s under a load that is checked", (server) => {
         "#!lua name=shared\nredis.register_function('mine', function() return 'here' end)",
       );
     const load = await CheckedLoad.start(Object.values(cluster.goal.endpoints), {
+      login: cluster.login,
       fields: process.env.FULL ? 100_000 : 5_000,
     });
     context.onTestFinished(() => load.close());

@@ -36,7 +36,7 @@ test.for(SERVERS)(
     await cluster.call(source, "CLUSTER", "SETSLOT", SLOT, "MIGRATING", await id(target));
     const { address, port } = cluster.endpoint(target);
     const half = Array.from({ length: KEYS / 2 }, (_, n) => keyIn(SLOT, n));
-    await cluster.call(source, "MIGRATE", address, port, "", 0, 5_000, "KEYS", ...half);
+    await cluster.call(source, "MIGRATE", address, port, "", 0, 5_000, ...cluster.migrateAuth, "KEYS", ...half);
     for (const [i, leader] of [source, target].entries()) {
       const replica = cluster.goal.plan.shards[i]?.nodes.find((n) => n.name !== leader)?.name ?? "";
       await cluster.call(replica, "CLUSTER", "FAILOVER");

@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Cluster, Redis } from "ioredis";
+import type { Cluster, Redis } from "ioredis";
+import type { Access } from "../../../components/access/types";
 import type { FormationGoal, History } from "../../../components/formation/goal";
 import { layoutOf } from "../../../components/formation/layout";
 import { answering, self } from "../../../components/formation/observation";
@@ -12,7 +13,10 @@ import { Connections } from "../../../components/formation/wire";
 import { keySlot } from "../../../components/spec/keySlot";
 import { place } from "../../../components/topology/place";
 import type { SlotRange } from "../../../components/topology/plan";
+import { type ClientLogin, clusterClient, nodeClient } from "../../support/clients";
 import { freeEndpoints, type Shape } from "../../support/formation";
+import { MODE } from "../../support/modes";
+import { Security } from "../../support/security";
 import { type RunningServer, type ServerProgram, startServer } from "../../support/servers";
 import { specOf } from "../../unit/topology/support";
 
@@ -26,22 +30,31 @@ export class ChangingCluster {
   readonly #servers = new Map<string, RunningServer>();
   readonly #endpoints: Record<string, { address: string; port: number; busPort: number }> = {};
   readonly #lines: readonly string[];
+  readonly #security: Security | undefined;
 
-  private constructor(program: ServerProgram, goal: FormationGoal, timeout: number, lines: readonly string[]) {
+  private constructor(
+    program: ServerProgram,
+    goal: FormationGoal,
+    timeout: number,
+    lines: readonly string[],
+    security: Security | undefined,
+  ) {
+    this.#security = security;
     this.#program = program;
     this.goal = goal;
     this.#timeout = timeout;
     this.#lines = lines;
   }
 
-  /** Formed and verified. */
+  /** Formed and verified; under TLS and closed where `strict` says so, which is as the mode of this test run is. */
   static async start(
     program: ServerProgram,
     shape: Shape,
-    { nodeTimeoutMilliseconds = 5_000, lines = [] as readonly string[] } = {},
+    { nodeTimeoutMilliseconds = 5_000, lines = [] as readonly string[], strict = MODE.strict } = {},
   ): Promise<ChangingCluster> {
     const nothing = { endpoints: {} } as unknown as FormationGoal;
-    const cluster = new ChangingCluster(program, nothing, nodeTimeoutMilliseconds, lines);
+    const security = strict ? await Security.shared() : undefined;
+    const cluster = new ChangingCluster(program, nothing, nodeTimeoutMilliseconds, lines, security);
     try {
       await cluster.become(shape);
     } catch (error) {
@@ -57,6 +70,27 @@ export class ChangingCluster {
 
   get running(): string[] {
     return [...this.#servers.keys()];
+  }
+
+  /** How formation comes in. */
+  get access(): Access {
+    return this.#security?.access ?? {};
+  }
+
+  /** How clients do. */
+  get login(): ClientLogin {
+    return this.#security?.login ?? {};
+  }
+
+  /** Formation's own connections, to be closed after use. */
+  connections(name = "test-observer"): Connections {
+    return new Connections(name, this.access);
+  }
+
+  /** Arguments with which a MIGRATE that is sent by hand logs in. */
+  get migrateAuth(): readonly string[] {
+    const { username, password } = this.access;
+    return username === undefined || password === undefined ? [] : ["AUTH2", username, password];
   }
 
   get cliPath(): string {
@@ -104,7 +138,7 @@ export class ChangingCluster {
   }
 
   async reconcile(options: Partial<ReconcileOptions> = {}): Promise<Reconciled> {
-    const result = await reconcile(this.goal, this.history, { access: {}, onProgress: () => {}, ...options });
+    const result = await reconcile(this.goal, this.history, { access: this.access, onProgress: () => {}, ...options });
     this.history = { members: result.members, verified: true };
     return result;
   }
@@ -137,11 +171,18 @@ export class ChangingCluster {
       `cluster-announce-ip ${address}`,
       ...this.#lines,
     ];
-    const conf = `${lines.join("\n")}\n`;
-    this.#servers.set(
-      name,
-      await startServer({ server: this.#program, address, port, dir, conf, timeoutMilliseconds: 30_000 }),
-    );
+    const engine = { name: this.#program.engine, version: this.#program.version };
+    const security = await this.#security?.forNode(name, address, engine);
+    const server = await startServer({
+      server: this.#program,
+      address,
+      port,
+      dir,
+      conf: `${lines.join("\n")}\n`,
+      timeoutMilliseconds: 30_000,
+      ...(security ? { security } : {}),
+    });
+    this.#servers.set(name, server);
   }
 
   async killNode(name: string, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
@@ -156,10 +197,7 @@ export class ChangingCluster {
   }
 
   connect(name: string): Redis {
-    const { address, port } = this.endpoint(name);
-    const client = new Redis({ host: address, port, enableReadyCheck: false, retryStrategy: () => null });
-    client.on("error", () => {});
-    return client;
+    return nodeClient(this.endpoint(name), this.login);
   }
 
   /** One command to one node. */
@@ -174,16 +212,12 @@ export class ChangingCluster {
 
   /** An ordinary client with the library's own defaults. */
   client(): Cluster {
-    const client = new Cluster(
-      Object.values(this.goal.endpoints).map(({ address, port }) => ({ host: address, port })),
-    );
-    client.on("error", () => {});
-    return client;
+    return clusterClient(Object.values(this.goal.endpoints), this.login);
   }
 
   /** Names of the masters with slots, in the plan's order of shards. */
   async leaders(): Promise<string[]> {
-    const connections = new Connections("test-observer");
+    const connections = this.connections();
     try {
       return layoutOf(this.goal, await observe(this.goal, connections)).map((s) => s.leader?.name ?? "");
     } finally {
@@ -193,7 +227,7 @@ export class ChangingCluster {
 
   /** What is wrong with the cluster as its nodes see it; empty where it is whole, even, and without anything left over. */
   async faults(): Promise<string[]> {
-    const connections = new Connections("test-observer");
+    const connections = this.connections();
     try {
       const nodes = answering(await observe(this.goal, connections));
       const masters = nodes.filter((n) => self(n).slots.length > 0);

@@ -5,7 +5,6 @@ import { observe } from "../../../components/formation/observe";
 import { reaffirm } from "../../../components/formation/reaffirm";
 import { planMoves } from "../../../components/formation/rebalance";
 import { expandSlots } from "../../../components/formation/slots";
-import { Connections } from "../../../components/formation/wire";
 import { programFor, until } from "../../support/formation";
 import type { TestServerName } from "../../support/servers";
 import { ChangingCluster, keyIn } from "./support";
@@ -60,7 +59,7 @@ export class Uneven {
   }
 
   async plannedSlots(): Promise<number[]> {
-    const connections = new Connections("test-observer");
+    const connections = this.cluster.connections();
     try {
       return planMoves(this.cluster.goal, await observe(this.cluster.goal, connections)).flatMap((m) =>
         expandSlots(m.slots),
@@ -72,7 +71,7 @@ export class Uneven {
 
   /** Or some of these moves would start on a cluster whose nodes do not know for sure who claims the slots. */
   async #reaffirm(name: string): Promise<void> {
-    const connections = new Connections("test-observer");
+    const connections = this.cluster.connections();
     try {
       const nodes = answering(await observe(this.cluster.goal, connections));
       const owner = nodes.find((n) => n.name === name);
@@ -88,7 +87,7 @@ export class Uneven {
   }
 
   async #observed() {
-    const connections = new Connections("test-observer");
+    const connections = this.cluster.connections();
     try {
       const { nodes } = await observe(this.cluster.goal, connections);
       return nodes.flatMap((n) => {

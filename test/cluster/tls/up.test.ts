@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Project } from "../../support/project";
 import { testServers } from "../../support/servers";
-import { ask, clientTls, clusterClient, tlsOf } from "./support";
 
 const servers = await testServers();
 const APP = { keys: ["*"], commands: ["+@read", "+@write"] };
@@ -17,7 +16,7 @@ describe.skipIf(!servers)("a cluster that speaks TLS only, with users", () => {
   afterAll(() => project?.dispose());
 
   test("an ordinary client that trusts its authority, and checks names, uses all of it", async () => {
-    const client = await clusterClient(project);
+    const client = await project.cluster();
     try {
       await Promise.all(Array.from({ length: 50 }, (_, n) => client.set(`key:${n}`, n)));
       expect(await client.get("key:7")).toBe("7");
@@ -27,10 +26,8 @@ describe.skipIf(!servers)("a cluster that speaks TLS only, with users", () => {
   });
 
   test("bus and replication are under TLS, and no port is open without it", async () => {
-    const { admin } = await project.credentials();
-    const tls = clientTls(await tlsOf(project));
     for (const node of await project.nodes()) {
-      const settings = await ask(node, { ...admin, tls }, "CONFIG", "GET", "tls-*", "port");
+      const settings = await project.ask(node, "CONFIG", "GET", "tls-*", "port");
       const [list] = [settings as string[]];
       const of = (name: string) => list[list.indexOf(name) + 1];
       expect([of("tls-cluster"), of("tls-replication"), of("tls-auth-clients"), of("port")]).toEqual([

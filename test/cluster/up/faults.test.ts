@@ -4,30 +4,31 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EXECUTOR_PREFIX } from "../../../components/formation/lock";
+import type { Place } from "../../support/clients";
 import { until } from "../../support/formation";
 import { GatedServer } from "../../support/gate";
-import { Project, redisCliCheck, withNode } from "../../support/project";
+import { Project } from "../../support/project";
 import { freePort, startServer, testServers } from "../../support/servers";
 import { takeTurn } from "../../support/turns";
 
 const servers = await testServers();
 const LINUX_ROOT = process.platform === "linux" && process.getuid?.() === 0;
 
-interface Place {
-  readonly address: string;
-  readonly port: number;
-}
+/** Asks one node as an operator. */
+type Ask = (node: Place, command: string, ...args: string[]) => Promise<unknown>;
+
+const askOf =
+  (project: Project): Ask =>
+  (node, command, ...args) =>
+    project.ask(node, command, ...args);
 
 /** Whom a node knows, but for what goes on by itself. */
-async function membersOf(node: Place): Promise<string> {
-  const lines = await withNode(node, async (client) =>
-    String(await client.call("CLUSTER", "NODES"))
-      .trim()
-      .split("\n"),
-  );
+async function membersOf(ask: Ask, node: Place): Promise<string> {
+  const lines = String(await ask(node, "CLUSTER", "NODES"))
+    .trim()
+    .split("\n");
   const members = lines.map((line) => {
     const [id, address, flags = "", master, , , epoch, , ...slots] = line.split(" ");
     return [id, address, flags.replace("myself,", "").replace(",fail?", ""), master, epoch, ...slots].join(" ");
@@ -36,16 +37,18 @@ async function membersOf(node: Place): Promise<string> {
 }
 
 /** What a node knows and holds: to compare before and after a run that must change nothing. */
-async function pictureOf(node: Place): Promise<string> {
-  const members = await membersOf(node);
-  return withNode(node, async (client) =>
-    [members, JSON.stringify(await client.config("GET", "*")), String(await client.dbsize())].join("\n"),
-  );
+async function pictureOf(ask: Ask, node: Place): Promise<string> {
+  const [members, config, keys] = await Promise.all([
+    membersOf(ask, node),
+    ask(node, "CONFIG", "GET", "*"),
+    ask(node, "DBSIZE"),
+  ]);
+  return [members, JSON.stringify(config), String(keys)].join("\n");
 }
 
-function answers(node: Place | undefined): Promise<boolean> {
+function answers(ask: Ask, node: Place | undefined): Promise<boolean> {
   if (!node) throw new Error("no node");
-  return withNode(node, (client) => client.ping()).then(
+  return ask(node, "PING").then(
     () => true,
     () => false,
   );
@@ -137,15 +140,14 @@ describe.skipIf(!servers)("a fault while the cluster is made", () => {
       );
       // What was made stays, unformed.
       for (const { node } of project.servers())
-        expect(await withNode(project.endpoint(node), (client) => client.call("CLUSTER", "INFO"))).toMatch(
+        expect(await project.ask(project.endpoint(node), "CLUSTER", "INFO")).toMatch(
           /cluster_slots_assigned:0[\s\S]*cluster_known_nodes:1\r/,
         );
 
       execFileSync("mount", ["-o", "remount,size=50m", disk]);
       await project.mustUp();
       expect(project.servers()).toHaveLength(6);
-      for (const { address, port } of await project.nodes())
-        expect(redisCliCheck(server.cliPath ?? "", address, port)).toMatchObject({ ok: true });
+      for (const node of await project.nodes()) expect(await project.check(node)).toMatchObject({ ok: true });
     },
   );
 
@@ -160,7 +162,7 @@ describe.skipIf(!servers)("a fault while the cluster is made", () => {
     run.kill("both");
     await run.result;
     await project.workersGone();
-    await withNode(project.endpoint("sessions-1-zone-b"), async (client) => {
+    await project.withNode(project.endpoint("sessions-1-zone-b"), async (client) => {
       await client.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
       while (!/cluster_state:ok/.test(String(await client.call("CLUSTER", "INFO")))) await setTimeout(50);
       await client.set("somebody's", "data");
@@ -169,14 +171,15 @@ describe.skipIf(!servers)("a fault while the cluster is made", () => {
     const others = project
       .servers()
       .flatMap(({ node }) => (node === "sessions-1-zone-b" ? [] : [project.endpoint(node)]));
-    const before = await Promise.all(others.map(pictureOf));
+    const pictures = () => Promise.all(others.map((node) => pictureOf(askOf(project), node)));
+    const before = await pictures();
     const result = await project.up();
     expect(result.ok).toBe(false);
     expect(result.stdout).toMatch(
       /nothing was changed, because\s+sessions-1-zone-b already owns slots 0-16383[\s\S]*→ it was used before/,
     );
-    expect(await Promise.all(others.map(pictureOf))).toEqual(before);
-    expect(await withNode(project.endpoint("sessions-1-zone-b"), (client) => client.get("somebody's"))).toBe("data");
+    expect(await pictures()).toEqual(before);
+    expect(await project.ask(project.endpoint("sessions-1-zone-b"), "GET", "somebody's")).toBe("data");
   });
 
   test.skipIf(!process.env.FULL)(
@@ -195,16 +198,14 @@ describe.skipIf(!servers)("a fault while the cluster is made", () => {
       const timeouts = project
         .servers()
         .flatMap(({ node }) =>
-          node === victim?.node
-            ? []
-            : [withNode(project.endpoint(node), (client) => client.config("GET", "cluster-node-timeout"))],
+          node === victim?.node ? [] : [project.ask(project.endpoint(node), "CONFIG", "GET", "cluster-node-timeout")],
         );
       for (const timeout of await Promise.all(timeouts)) expect(timeout).toEqual(["cluster-node-timeout", "5000"]);
       process.kill(victim?.pid ?? 0, "SIGCONT");
       await project.mustUp();
       for (const node of await project.nodes()) {
-        expect(redisCliCheck(server.cliPath ?? "", node.address, node.port)).toMatchObject({ ok: true });
-        expect(await withNode(node, (client) => client.config("GET", "cluster-node-timeout"))).toEqual([
+        expect(await project.check(node)).toMatchObject({ ok: true });
+        expect(await project.ask(node, "CONFIG", "GET", "cluster-node-timeout")).toEqual([
           "cluster-node-timeout",
           "5000",
         ]);
@@ -218,7 +219,7 @@ describe.skipIf(!servers)("a fault while the cluster is made", () => {
     if (!server) throw new Error("no server");
     const folders = [0, 1].map(() => mkdtempSync(join(tmpdir(), "prc-gate-")));
     const gates = await Promise.all(folders.map((folder) => GatedServer.create(folder, server.path)));
-    const projects = await Promise.all(gates.map((gate) => Project.create({}, gate)));
+    const projects = await Promise.all(gates.map((gate) => Project.create({}, { ...server, path: gate.path })));
     onTestFinished(() => {
       for (const project of projects) project.dispose();
       for (const folder of folders) rmSync(folder, { recursive: true });
@@ -232,7 +233,8 @@ describe.skipIf(!servers)("a fault while the cluster is made", () => {
       expect([first?.address, first?.port]).toEqual([second?.address, second?.port]);
       // One after the other, so that the first one's server answers where the second run looks for its own.
       await gates[0]?.open();
-      while (!(await answers(first))) await setTimeout(20);
+      const ask = askOf(projects[0] as Project);
+      while (!(await answers(ask, first))) await setTimeout(20);
       await gates[1]?.open();
       for (const up of ups) expect(await up).toMatchObject({ ok: true });
     } finally {
@@ -240,9 +242,10 @@ describe.skipIf(!servers)("a fault while the cluster is made", () => {
     }
     const all = await Promise.all(projects.map((project) => project.nodes()));
     expect(new Set(all.flat().map(({ address, port }) => `${address}:${port}`)).size).toBe(12);
-    for (const { address, port } of all.flat())
-      expect(redisCliCheck(server.cliPath ?? "", address, port)).toMatchObject({ ok: true });
-    for (const project of projects) expect((await project.mustUp()).stdout).toMatch(/21 unchanged/);
+    for (const [i, project] of projects.entries()) {
+      for (const node of all[i] ?? []) expect(await project.check(node)).toMatchObject({ ok: true });
+      expect((await project.mustUp()).stdout).toContain(project.unchanged());
+    }
   });
 
   test("two ups at once: the second is told who has the stack, the first is not disturbed", async ({
@@ -278,20 +281,22 @@ describe.skipIf(!servers)("a fault on a cluster that is there", () => {
       server,
       conf: "cluster-enabled yes\ncluster-announce-ip 127.0.9.1\n",
       address: "127.0.9.1",
+      ...(await project.likeNode("sessions-0-zone-a")),
     });
     const nodes = await project.nodes();
-    const id = await withNode(foreign, async (client) => String(await client.call("CLUSTER", "MYID")));
+    const id = String(await foreign.ask("CLUSTER", "MYID"));
+    const askAll: Ask = (node, command, ...args) =>
+      node === foreign ? foreign.ask(command, ...args) : project.ask(node, command, ...args);
     try {
       const [first] = nodes;
-      await withNode(foreign, (client) =>
-        client.call("CLUSTER", "MEET", first?.address ?? "", String(first?.port), String(first?.busPort)),
-      );
+      await foreign.ask("CLUSTER", "MEET", first?.address ?? "", String(first?.port), String(first?.busPort));
       // What changes from here on is what the run changes.
       await until("everybody has heard the same of everybody", async () => {
-        const seen = await Promise.all([...nodes, foreign].map(membersOf));
+        const seen = await Promise.all([...nodes, foreign].map((node) => membersOf(askAll, node)));
         return new Set(seen).size === 1 && (seen[0] ?? "").includes(id) && !/handshake|slave -/.test(seen[0] ?? "");
       });
-      const before = await Promise.all([...nodes, foreign].map(pictureOf));
+      const pictures = () => Promise.all([...nodes, foreign].map((node) => pictureOf(askAll, node)));
+      const before = await pictures();
       const result = await project.up();
       expect(result.ok).toBe(false);
       expect(result.stdout).toMatch(
@@ -299,13 +304,13 @@ describe.skipIf(!servers)("a fault on a cluster that is there", () => {
           `nothing was changed, because\\s+.*know node ${id} at 127\\.0\\.9\\.1:${foreign.port}, which is not of sessions\\n\\s+→ `,
         ),
       );
-      expect(await Promise.all([...nodes, foreign].map(pictureOf))).toEqual(before);
+      expect(await pictures()).toEqual(before);
     } finally {
       await foreign.stop();
-      await Promise.all(nodes.map((node) => withNode(node, (client) => client.call("CLUSTER", "FORGET", id))));
+      await Promise.all(nodes.map((node) => project.ask(node, "CLUSTER", "FORGET", id)));
     }
     await project.mustUp();
-    expect((await project.mustUp()).stdout).toMatch(/21 unchanged/);
+    expect((await project.mustUp()).stdout).toContain(project.unchanged());
   });
 
   test.runIf(process.env.FULL)(
@@ -320,12 +325,13 @@ describe.skipIf(!servers)("a fault on a cluster that is there", () => {
         try {
           // Everybody has noticed, so that what changes is what the run changes.
           for (const node of others)
-            await withNode(node, async (client) => {
+            await project.withNode(node, async (client) => {
               while (!/,fail /.test(String(await client.call("CLUSTER", "NODES")))) await setTimeout(100);
             });
-          const before = await Promise.all(others.map(pictureOf));
+          const pictures = () => Promise.all(others.map((node) => pictureOf(askOf(project), node)));
+          const before = await pictures();
           const result = await project.up();
-          expect(await Promise.all(others.map(pictureOf))).toEqual(before);
+          expect(await pictures()).toEqual(before);
           return result;
         } finally {
           process.kill(pid, "SIGCONT");
@@ -344,19 +350,20 @@ describe.skipIf(!servers)("a fault on a cluster that is there", () => {
 
   test("another executor at work: up waits for it and then goes on", async () => {
     const [first] = await project.nodes();
-    const client = new Redis(first?.port ?? 0, first?.address ?? "", { connectionName: `${EXECUTOR_PREFIX}elsewhere` });
-    await client.ping();
+    if (!first) throw new Error("no node");
+    const client = await project.connect(first);
+    await client.client("SETNAME", `${EXECUTOR_PREFIX}elsewhere`);
     project.declare({ nodeTimeoutMilliseconds: 2000, redisConfig: { "slowlog-max-len": "78" } });
     const run = await project.start();
     try {
       await run.until(/sessions: waiting for another run to end \(connected from 127/);
       for (const node of await project.nodes())
-        expect(await withNode(node, (c) => c.config("GET", "slowlog-max-len"))).toEqual(["slowlog-max-len", "128"]);
+        expect(await project.ask(node, "CONFIG", "GET", "slowlog-max-len")).toEqual(["slowlog-max-len", "128"]);
     } finally {
       client.disconnect();
     }
     expect(await run.result).toMatchObject({ ok: true });
     for (const node of await project.nodes())
-      expect(await withNode(node, (c) => c.config("GET", "slowlog-max-len"))).toEqual(["slowlog-max-len", "78"]);
+      expect(await project.ask(node, "CONFIG", "GET", "slowlog-max-len")).toEqual(["slowlog-max-len", "78"]);
   });
 });

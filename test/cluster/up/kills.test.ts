@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { EXECUTOR_PREFIX } from "../../../components/formation/lock";
 import { until } from "../../support/formation";
-import { isRunning, Project, redisCliCheck, type Victim, withNode } from "../../support/project";
+import { isRunning, Project, type Victim } from "../../support/project";
 import { testServers } from "../../support/servers";
 
 const servers = await testServers();
@@ -59,8 +59,8 @@ describe.skipIf(!servers)("killed with SIGKILL", () => {
     expect((await project.inventory()).verifiedAt).toMatch(/^\d{4}-\d\d-\d\dT/);
     expect(nodes.map((n) => n.role).sort()).toEqual(["master", "master", "master", "replica", "replica", "replica"]);
     for (const node of nodes) {
-      expect(redisCliCheck(server?.cliPath ?? "", node.address, node.port)).toMatchObject({ ok: true });
-      await withNode(node, async (client) => {
+      expect(await project.check(node)).toMatchObject({ ok: true });
+      await project.withNode(node, async (client) => {
         expect(await client.config("GET", "cluster-node-timeout")).toEqual([
           "cluster-node-timeout",
           DECLARED_NODE_TIMEOUT,
@@ -73,7 +73,7 @@ describe.skipIf(!servers)("killed with SIGKILL", () => {
       .map(([node, pid]) => ({ pid, node }))
       .sort((a, b) => (a.node < b.node ? -1 : 1));
     expect(project.servers()).toEqual(written);
-    expect((await project.mustUp()).stdout).toMatch(/Resources:\n {4}21 unchanged/);
+    expect((await project.mustUp()).stdout).toContain(project.unchanged());
   }
 
   test.for(cases)(
@@ -88,8 +88,7 @@ describe.skipIf(!servers)("killed with SIGKILL", () => {
       await project.workersGone();
       // Whoever formed the cluster is gone from every node, as soon as that has noticed.
       for (const { node } of project.servers()) {
-        const { address, port } = project.endpoint(node);
-        const names = () => withNode({ address, port }, (client) => client.client("LIST")).catch(() => "");
+        const names = () => project.ask(project.endpoint(node), "CLIENT", "LIST").catch(() => "");
         await until(`${node} has no executor`, async () => !String(await names()).includes(EXECUTOR_PREFIX));
       }
       await expectRecovery(project);
@@ -110,10 +109,7 @@ describe.skipIf(!servers)("killed with SIGKILL", () => {
       await expectRecovery(project);
       expect(await project.pids()).toEqual(pids);
       for (const node of await project.nodes()) {
-        expect(await withNode(node, (client) => client.config("GET", "slowlog-max-len"))).toEqual([
-          "slowlog-max-len",
-          "77",
-        ]);
+        expect(await project.ask(node, "CONFIG", "GET", "slowlog-max-len")).toEqual(["slowlog-max-len", "77"]);
       }
     },
   );

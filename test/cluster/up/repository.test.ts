@@ -15,7 +15,8 @@ import { hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import type { ClusterInventory } from "../../../components/cluster/inventory";
-import { isRunning, processes, redisCliCheck, withNode } from "../../support/project";
+import { redisCliCheck, withNode } from "../../support/clients";
+import { isRunning, processes } from "../../support/project";
 import { testServers } from "../../support/servers";
 import { takeTurn } from "../../support/turns";
 
@@ -126,8 +127,7 @@ describe.skipIf(!servers || process.platform !== "linux")("this repository's own
     );
     const nodes = inventory.shards.flatMap((shard) => shard.nodes);
     expect(nodes).toHaveLength(6);
-    for (const { address, port } of nodes)
-      expect(redisCliCheck(server.cliPath, address, port)).toMatchObject({ ok: true });
+    for (const node of nodes) expect(await redisCliCheck(server.cliPath, node)).toMatchObject({ ok: true });
     const pids = clone.servers();
     expect(pids).toHaveLength(6);
     // The line to paste is one that works.

@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { Cluster } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ioredisOptions } from "../../../components/client";
+import { ask } from "../../support/clients";
 import { Project } from "../../support/project";
 import { type TestServerName, testServers } from "../../support/servers";
-import { APP, ask, credentialsOf, fileOf, readOf, usersOnNodes } from "./support";
+import { APP, credentialsOf, fileOf, readOf, usersOnNodes } from "./support";
 
 const servers = await testServers();
 const STATUS = join(__dirname, "../../../dist/components/operations/cli/main.js");

@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { reportLine } from "../../load/load";
+import { ask } from "../../support/clients";
 import { LoadedProject } from "../changes/support";
-import { APP, ask, credentialsOf, fileOf, usersOnNodes } from "./support";
+import { APP, credentialsOf, fileOf, usersOnNodes } from "./support";
 
 describe("an open cluster is closed while it serves", () => {
   test.skipIf(!process.env.FULL)(

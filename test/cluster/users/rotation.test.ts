@@ -1,10 +1,11 @@
 import { Redis } from "ioredis";
 import { describe, expect, test } from "vitest";
 import { reportLine } from "../../load/load";
+import { ask } from "../../support/clients";
 import { Project } from "../../support/project";
 import { testServers } from "../../support/servers";
 import { LoadedProject } from "../changes/support";
-import { APP, ask, credentialsOf, usersOnNodes } from "./support";
+import { APP, credentialsOf, usersOnNodes } from "./support";
 
 const loginOf = async (project: Project) => {
   const { username, password } = await credentialsOf(project);

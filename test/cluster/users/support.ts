@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Redis } from "ioredis";
 import { expect } from "vitest";
-import type { ClusterCredentials, InventoryNode } from "../../../components/cluster/inventory";
+import type { ClusterCredentials } from "../../../components/cluster/inventory";
 import { parseAclLine, type ReportedUser } from "../../../components/config/aclList";
 import { allowedBy } from "../../../components/config/commandRules";
 import { commandTable } from "../../../components/config/commands";
+import { ask } from "../../support/clients";
 import type { Project } from "../../support/project";
 
 export const APP = {
@@ -14,41 +14,8 @@ export const APP = {
   commands: ["+@read", "+@write", "+@transaction", "+wait"],
 };
 
-type Endpoint = Pick<InventoryNode, "address" | "port">;
-
 export async function credentialsOf(project: Project): Promise<Required<ClusterCredentials>> {
   return (await project.credentials()) as Required<ClusterCredentials>;
-}
-
-/** One command to one node. @throws Error what the server answers, or how it closes the door */
-export async function ask(
-  { address, port }: Endpoint,
-  login: { readonly username?: string; readonly password?: string },
-  command: string,
-  ...args: string[]
-): Promise<unknown> {
-  const client = new Redis({
-    host: address,
-    port,
-    ...login,
-    lazyConnect: true,
-    enableReadyCheck: false,
-    disableClientInfo: true,
-    maxRetriesPerRequest: 0,
-    retryStrategy: () => null,
-  });
-  let cause: Error | undefined;
-  client.on("error", (error) => {
-    cause = error;
-  });
-  try {
-    await client.connect();
-    return await client.call(command, ...args);
-  } catch (error) {
-    throw cause ?? error;
-  } finally {
-    client.disconnect();
-  }
 }
 
 /** Users as every node reports them, each with all it may do; the nodes have to agree. */

@@ -23,7 +23,7 @@ describe("client options", () => {
 test("a rejected ASKING is handled, and still told to whoever waits for it", async () => {
   const client = handleChanges(Object.assign(new EventEmitter(), { nodes: () => [] }));
   const asking = () => Promise.reject<unknown>(new Error("Connection is closed."));
-  const node = { asking, duplicate: () => ({ cluster: () => {} }) };
+  const node = { asking, duplicate: () => ({ cluster: () => {}, on: () => {} }) };
   client.emit("+node", node);
   // Unhandled, it would fail this run.
   void node.asking();
@@ -31,11 +31,11 @@ test("a rejected ASKING is handled, and still told to whoever waits for it", asy
 });
 
 test("a node without slots counts as one that did not answer, unless there is no other; anything else is handed on", () => {
-  const nodes: { duplicate: () => { cluster: (...args: never[]) => void } }[] = [];
+  const nodes: { duplicate: () => { cluster: (...args: never[]) => void; on: () => void } }[] = [];
   const client = handleChanges(Object.assign(new EventEmitter(), { nodes: () => nodes }));
   const add = (error: Error | null, slots?: unknown) => {
     const cluster = (_: string, callback: (...answer: unknown[]) => void) => callback(error, slots);
-    const node = { asking: async () => "OK", duplicate: () => ({ cluster }) };
+    const node = { asking: async () => "OK", duplicate: () => ({ cluster, on: () => {} }) };
     nodes.push(node);
     client.emit("+node", node);
     return (subcommand = "SLOTS") => {
@@ -52,6 +52,23 @@ test("a node without slots counts as one that did not answer, unless there is no
   expect(silent()).toEqual([failed, undefined]);
   nodes.splice(1);
   expect(left()).toEqual([null, []]);
+});
+
+test("why a node could not be asked is told in place of a closed connection", () => {
+  const looking = Object.assign(new EventEmitter(), {
+    cluster: (_: string, callback: (...answer: unknown[]) => void) => {
+      looking.emit("error", new Error("Hostname/IP does not match certificate's altnames"));
+      callback(new Error("Connection is closed."));
+    },
+  });
+  const client = handleChanges(Object.assign(new EventEmitter(), { nodes: () => [] }));
+  const node = { asking: async () => "OK", duplicate: () => looking };
+  client.emit("+node", node);
+  const seen: unknown[] = [];
+  (node.duplicate() as { cluster: (...args: unknown[]) => void }).cluster("SLOTS", (...answer: unknown[]) =>
+    seen.push(...answer),
+  );
+  expect(seen).toEqual([new Error("Hostname/IP does not match certificate's altnames"), undefined]);
 });
 
 describe("a transaction may be repeated", () => {

@@ -90,12 +90,13 @@ describe.each(Object.entries(recorded))("CLUSTER NODES of %s", (_server, texts) 
 describe("CLUSTER NODES", () => {
   const id = "a".repeat(40);
 
-  test("auxiliary fields after the host name are passed over, an IPv6 address keeps its colons, old lines have no bus port", () => {
-    const [aux, v6, old] = parseClusterNodes(
+  test("auxiliary fields after the host name, which may be empty, are passed over, an IPv6 address keeps its colons, old lines have no bus port", () => {
+    const [aux, v6, old, unnamed] = parseClusterNodes(
       [
         `${id} 10.0.0.1:6379@16379,host.example.net,tls-port=0,shard-id=${"b".repeat(40)} myself,master - 0 0 4 connected 1 3-4`,
         `${id} fd00::1:6379@16379 slave ${id} 0 0 4 connected`,
         `${id} 10.0.0.1:6379 master - 0 0 0 disconnected`,
+        `${id} fd00::1:6379@16379,,tls-port=0 master - 0 0 0 connected`,
         "",
       ].join("\n"),
     );
@@ -103,6 +104,7 @@ describe("CLUSTER NODES", () => {
       address: "10.0.0.1",
       port: 6379,
       busPort: 16_379,
+      hostname: "host.example.net",
       slots: [
         { start: 1, end: 1 },
         { start: 3, end: 4 },
@@ -110,6 +112,8 @@ describe("CLUSTER NODES", () => {
     });
     expect(v6).toMatchObject({ address: "fd00::1", port: 6379, role: "replica", masterId: id });
     expect(old).toMatchObject({ port: 6379, busPort: 0, linked: false });
+    expect(unnamed).toMatchObject({ address: "fd00::1", port: 6379, busPort: 16_379 });
+    expect([v6, old, unnamed].map((entry) => entry?.hostname)).toEqual([undefined, undefined, undefined]);
   });
 
   test("anything else is an error that shows the line", () => {

@@ -43,4 +43,16 @@ describe("a node was never of a cluster", () => {
     expect(isBlank(folder, place)).toBe(false);
     expect(isBlank(folder, { ...place, port: 7001 })).toBe(true);
   });
+
+  // As servers write it that speak TLS: Redis 7.0, and all later ones, without and with a plain port beside it.
+  test.each([":7000@17000", ":0@17000,,tls-port=7000", ":7100@17000,,tls-port=7000"])(
+    "nor where one does that has it at %s",
+    (port) => {
+      const folder = holds("node-0", {});
+      const line = `${"b".repeat(40)} 127.0.1.1${port} master - 0 1 1 connected\n`;
+      holds("node-1", { "nodes.conf": itself() + line + VARS });
+      expect(isBlank(folder, place)).toBe(false);
+      expect(isBlank(folder, { ...place, port: 7001 })).toBe(true);
+    },
+  );
 });

@@ -119,14 +119,15 @@ async function followersOf(
       const record = readInstanceRecord(sibling);
       if (!record) return;
       const name = path.basename(sibling);
-      const endpoint = { address: record.address, port: record.port, busPort: record.port + BUS_PORT_OFFSET };
+      const { address, port } = record;
+      const endpoint = { address, port, busPort: port + BUS_PORT_OFFSET, ...announcedName(sibling) };
       const node = await observeNode(name, endpoint, [], connections);
       if (!node.answering) {
         if (since === Number.NEGATIVE_INFINITY && followsOnDisk(sibling, place)) silent.push({ name });
         return;
       }
       const master = node.view.find((e) => e.id === self(node).masterId);
-      const follows = node.keys > 0 && master?.address === place.address && master.port === place.port;
+      const follows = node.keys > 0 && master !== undefined && isAt(master, place);
       if (follows && (await heardUntil(endpoint, connections)) >= since) following.push(node);
     }),
   );
@@ -143,9 +144,19 @@ async function heardUntil(endpoint: NodeEndpoint, connections: Connections): Pro
   return seconds < 0 ? Number.NEGATIVE_INFINITY : Date.now() - seconds * 1_000;
 }
 
-/** Cheap, and enough to tell that there is nobody to ask, as when a cluster is made. */
+/**
+ * Cheap, and enough to tell that there is nobody to ask, as when a cluster is made. In nodes.conf a node is known by its bus port: beside
+ * it there is the client port, or under TLS, from Redis 7.2 on, that of plain connections, which is 0 where there are none.
+ */
 function mentions(sibling: string, { address, port }: Place): boolean {
-  return readNodesConf(sibling).includes(` ${address}:${port}@`);
+  const ends = new RegExp(`@${port + BUS_PORT_OFFSET}(,|$)`);
+  return readNodesConf(sibling)
+    .split(" ")
+    .some((word) => word.startsWith(`${address}:`) && ends.test(word));
+}
+
+function isAt(entry: NodeEntry, { address, port }: Place): boolean {
+  return entry.address === address && entry.busPort === port + BUS_PORT_OFFSET;
 }
 
 /** Was a node never of a cluster? Nothing is in its folder but itself, and no other node of its cluster knows it by its address. */
@@ -161,10 +172,10 @@ function viewOnDisk(folder: string): NodeEntry[] {
   return parseClusterNodes(lines.join("\n"));
 }
 
-function followsOnDisk(sibling: string, { address, port }: Place): boolean {
+function followsOnDisk(sibling: string, place: Place): boolean {
   const view = viewOnDisk(sibling);
   const master = view.find((e) => e.id === view.find((own) => own.myself)?.masterId);
-  return master?.address === address && master.port === port;
+  return master !== undefined && isAt(master, place);
 }
 
 function readNodesConf(folder: string): string {
@@ -180,6 +191,12 @@ function readNodesConf(folder: string): string {
 function nodeTimeout(folder: string): number {
   const given = /^\s*cluster-node-timeout\s+"?(\d+)/m.exec(configText(folder))?.[1];
   return Number(given) || DEFAULT_NODE_TIMEOUT_MILLISECONDS;
+}
+
+/** What a node's certificate may carry instead of its address. */
+function announcedName(folder: string): Pick<NodeEndpoint, "hostname"> {
+  const hostname = /^\s*cluster-announce-hostname\s+"?([^"\s]+)/m.exec(configText(folder))?.[1];
+  return hostname === undefined ? {} : { hostname };
 }
 
 function configText(folder: string): string {

@@ -42,8 +42,9 @@ function loadedFiles(folder: string): { certificate: string; key: string; trust:
   const file = path.join(folder, FILES.config);
   const text = fs.existsSync(file) ? fs.readFileSync(file, "utf8") : "";
   const of = (directive: string) => {
-    const lines = [...text.matchAll(new RegExp(`^\\s*${directive}\\s+"?([^"\\n]+?)"?\\s*$`, "gm"))];
-    return path.basename(lines.at(-1)?.[1] ?? "");
+    // The folders before it may have any character, quoted as the server does it.
+    const lines = [...text.matchAll(new RegExp(`^\\s*${directive}\\s+"?(?:.*/)?([^"/\\n]+?)"?\\s*$`, "gm"))];
+    return lines.at(-1)?.[1] ?? "";
   };
   return { certificate: of("tls-cert-file"), key: of("tls-key-file"), trust: of("tls-ca-cert-file") };
 }
