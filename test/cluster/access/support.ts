@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import type { Cluster } from "ioredis";
 import type { TestContext } from "vitest";
 import type { ProxyAccess } from "../../../components/access/types";
@@ -125,12 +126,17 @@ export class PrivateHosts {
 
   /** `redis-cli` beside the server; nobody else gets there. */
   cli(index: number, ...command: string[]): string {
+    return this.#run(index, command, "");
+  }
+
+  #run(index: number, command: readonly string[], input: string): string {
     const [nsenter = "", ...rest] = this.#network.within(this.zone(index));
-    const args = [...rest, this.#program.cliPath ?? "redis-cli", "-c", "-h", this.address(index), "-p", String(PORT)];
+    const args = [...rest, this.#program.cliPath ?? "redis-cli", "-h", this.address(index), "-p", String(PORT)];
     return execFileSync(nsenter, [...args, ...command], {
       encoding: "utf8",
       env: { ...process.env, REDISCLI_AUTH: PASSWORD },
-      stdio: ["ignore", "pipe", "pipe"],
+      input,
+      stdio: ["pipe", "pipe", "pipe"],
     }).trim();
   }
 
@@ -152,22 +158,33 @@ export class PrivateHosts {
   async agree(count: number, down?: number): Promise<void> {
     const alive = Array.from({ length: count + (down === undefined ? 0 : 1) }, (_, i) => i).filter((i) => i !== down);
     await until("the hosts agree", async () => {
-      const views = alive.map((i) => {
-        const entries = parseClusterNodes(this.cli(i, "CLUSTER", "NODES")).filter(
-          (e) => down === undefined || e.address !== this.address(down),
-        );
-        const failing = /cluster_state:fail/.test(this.cli(i, "CLUSTER", "INFO"));
-        const unlinked = /master_link_status:down/.test(this.cli(i, "INFO", "replication"));
-        const whole = countSlots(entries.flatMap((e) => e.slots)) === SLOT_COUNT && entries.length === count;
-        const healthy = entries.every((e) => e.health === "ok" && !e.handshake);
-        if (failing || unlinked || !whole || !healthy) return `not yet ${i}`;
-        return entries
-          .map((e) => `${e.id} ${e.masterId ?? ""} ${formatRanges(e.slots)}`)
-          .sort()
-          .join();
-      });
-      return new Set(views).size === 1 && !views[0]?.startsWith("not yet");
+      let agreed: string | undefined;
+      for (const i of alive) {
+        const view = this.#settledView(i, count, down);
+        agreed ??= view;
+        if (view === undefined || view !== agreed) {
+          await setTimeout(100);
+          return false;
+        }
+      }
+      return true;
     });
+  }
+
+  #settledView(index: number, count: number, down: number | undefined): string | undefined {
+    // All three at once, since each start of a program takes its time.
+    const said = this.#run(index, [], "CLUSTER NODES\nCLUSTER INFO\nINFO replication\n");
+    const lines = said.split("\n").filter((line) => /^[0-9a-f]{40} /.test(line));
+    const entries = parseClusterNodes(lines.join("\n")).filter(
+      (e) => down === undefined || e.address !== this.address(down),
+    );
+    const failing = !/cluster_state:ok/.test(said) || /master_link_status:down/.test(said);
+    const whole = countSlots(entries.flatMap((e) => e.slots)) === SLOT_COUNT && entries.length === count;
+    if (failing || !whole || !entries.every((e) => e.health === "ok" && !e.handshake)) return undefined;
+    return entries
+      .map((e) => `${e.id} ${e.masterId ?? ""} ${formatRanges(e.slots)}`)
+      .sort()
+      .join();
   }
 
   /** One that leads a shard. */
