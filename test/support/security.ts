@@ -27,19 +27,11 @@ export class Security {
   readonly #authority: TlsIdentity;
   readonly #replication = randomBytes(16).toString("hex");
 
-  private constructor(authority: TlsIdentity, own: TlsIdentity) {
-    const password = randomBytes(16).toString("hex");
+  private constructor(authority: TlsIdentity, own: TlsIdentity, closed: boolean) {
+    const admin = closed ? { username: ADMIN, password: randomBytes(16).toString("hex") } : {};
     this.#authority = authority;
-    this.access = {
-      username: ADMIN,
-      password,
-      tls: { caCertificatePem: authority.certificatePem, identities: [own] },
-    };
-    this.login = {
-      username: ADMIN,
-      password,
-      tls: { ca: authority.certificatePem, cert: own.certificatePem, key: own.keyPem },
-    };
+    this.access = { ...admin, tls: { caCertificatePem: authority.certificatePem, identities: [own] } };
+    this.login = { ...admin, tls: { ca: authority.certificatePem, cert: own.certificatePem, key: own.keyPem } };
   }
 
   /** The same for all clusters of a test process: who met a node of another one could be its member but for its ID, as without TLS. */
@@ -48,14 +40,13 @@ export class Security {
     return shared;
   }
 
-  static async create(): Promise<Security> {
+  /** @param closed whether there are users. Default: true; else everybody may do everything who shows a certificate */
+  static async create({ closed = true } = {}): Promise<Security> {
     const now = new Date();
     const authority = await makeAuthority({ commonName: "tests", days: DAYS, now });
     const nobody = { addresses: [], dnsNames: [], days: DAYS, now };
-    return new Security(
-      authority,
-      await issueCertificate(authority, { ...nobody, commonName: ADMIN, usage: "client" }),
-    );
+    const own = await issueCertificate(authority, { ...nobody, commonName: ADMIN, usage: "client" });
+    return new Security(authority, own, closed);
   }
 
   /** How a test's own clients come in at a node whose certificate carries this name. */
@@ -96,6 +87,7 @@ export class Security {
       ? this.certificate(name, [address])
       : this.certificate(name, [], [hostname]));
     const { username, password } = this.replication;
+    const closed = this.access.password !== undefined;
     const lines = [
       "tls-cert-file node.crt",
       "tls-key-file node.key",
@@ -103,9 +95,7 @@ export class Security {
       "tls-auth-clients yes",
       "tls-cluster yes",
       "tls-replication yes",
-      "aclfile users.acl",
-      `masteruser ${username}`,
-      `masterauth ${password}`,
+      ...(closed ? ["aclfile users.acl", `masteruser ${username}`, `masterauth ${password}`] : []),
     ];
     return {
       conf: `${lines.join("\n")}\n`,
@@ -113,7 +103,7 @@ export class Security {
         "node.crt": certificatePem,
         "node.key": keyPem,
         "ca.crt": this.#authority.certificatePem,
-        "users.acl": this.usersAcl(engine),
+        ...(closed ? { "users.acl": this.usersAcl(engine) } : {}),
       },
       login: this.loginAt(hostname),
     };

@@ -20,6 +20,14 @@ import { Security } from "../../support/security";
 import { type RunningServer, type ServerProgram, startServer } from "../../support/servers";
 import { specOf } from "../../unit/topology/support";
 
+export interface ChangingOptions {
+  /** Default: 5000. */
+  readonly nodeTimeoutMilliseconds?: number;
+  /** More lines for every node's redis.conf. */
+  readonly lines?: readonly string[];
+  readonly security?: Security;
+}
+
 /** A cluster whose declaration changes: servers come before a change is carried out, and go after it. */
 export class ChangingCluster {
   goal: FormationGoal;
@@ -46,15 +54,15 @@ export class ChangingCluster {
     this.#lines = lines;
   }
 
-  /** Formed and verified; under TLS and closed where `strict` says so, which is as the mode of this test run is. */
+  /** Formed and verified. @param security default: as the mode of this test run is */
   static async start(
     program: ServerProgram,
     shape: Shape,
-    { nodeTimeoutMilliseconds = 5_000, lines = [] as readonly string[], strict = MODE.strict } = {},
+    { nodeTimeoutMilliseconds = 5_000, lines = [], security }: ChangingOptions = {},
   ): Promise<ChangingCluster> {
     const nothing = { endpoints: {} } as unknown as FormationGoal;
-    const security = strict ? await Security.shared() : undefined;
-    const cluster = new ChangingCluster(program, nothing, nodeTimeoutMilliseconds, lines, security);
+    const secured = security ?? (MODE.strict ? await Security.shared() : undefined);
+    const cluster = new ChangingCluster(program, nothing, nodeTimeoutMilliseconds, lines, secured);
     try {
       await cluster.become(shape);
     } catch (error) {
