@@ -84,7 +84,10 @@ async function obstacleTo(work: GuardWork, consented: boolean): Promise<string |
  * Nodes whose certificates are over go on with the links that they have. One that restarts gets no link to them, and its guard would wait in
  * vain, ahead of formation, which renews certificates: each run would stop there.
  */
-async function certificatesOver({ inputs, connections }: GuardWork, node: NodeObservation): Promise<string | undefined> {
+async function certificatesOver(
+  { inputs, connections }: GuardWork,
+  node: NodeObservation,
+): Promise<string | undefined> {
   if (!inputs.access.tls || !goesOn(inputs.cluster)) return undefined;
   const others = node.answering
     ? await Promise.all(
