@@ -44,8 +44,9 @@ export class CertificateRefused extends Error {
   }
 }
 
-/** Servers that give out no tickets are not waited for any longer. */
+/** Servers that give out no tickets are waited for that long at the least, and for as many times what the handshake took. */
 const TICKET_MILLISECONDS = 250;
+const TICKET_HANDSHAKES = 4;
 
 /**
  * Opens streams to nodes: directly or through a proxy, as they are or under TLS. A stream under TLS is handed out only after the
@@ -161,6 +162,7 @@ function shakeHands(
   timeoutMilliseconds: number,
 ): Promise<Reached> {
   const own = access.identities?.[identity];
+  const began = performance.now();
   return new Promise((resolve, reject) => {
     const socket = tls.connect({
       socket: raw,
@@ -198,7 +200,9 @@ function shakeHands(
         resolve({ stream: socket, certificate });
       };
       // In TLS 1.3 a node judges our certificate after we take the handshake for done: its first ticket says that it took it.
-      const ticket = setTimeout(open, socket.getProtocol() === "TLSv1.3" ? TICKET_MILLISECONDS : 0);
+      // The way to it may be a long one.
+      const patience = Math.max(TICKET_MILLISECONDS, TICKET_HANDSHAKES * (performance.now() - began));
+      const ticket = setTimeout(open, socket.getProtocol() === "TLSv1.3" ? patience : 0);
       // Not from within: the socket is being read at that moment, and a write would break its records.
       socket.once("session", () => setImmediate(open));
     });

@@ -18,7 +18,7 @@ export interface CertificatesGoal {
 export interface CertificatesInForce {
   /** Whose certificates every node shows, and since when: ISO 8601. */
   readonly shown: { readonly generation: number; readonly since: string };
-  /** The latest authority that every node trusts, and since when. */
+  /** The next authority to be shown, which every node trusts, and since when; the latest where none is on its way. */
   readonly trusted: { readonly generation: number; readonly since: string };
   /** The oldest authority that is trusted. */
   readonly oldest: number;
@@ -50,15 +50,14 @@ export function certificatesGoal(
   if (!inForce) return { issued, shown: latest, oldest: latest };
   const isOver = (since: string) => now !== undefined && now >= new Date(since).getTime() + overlapSeconds * 1000;
   const { shown, trusted, oldest } = inForce;
-  const showsLatest = shown.generation === latest || (trusted.generation === latest && isOver(trusted.since));
-  const dropsFormer = shown.generation === latest && (oldest === latest || isOver(shown.since));
   const isKept = (generation: number) => kept.includes(generation);
+  // Not only the latest: who changes authorities faster than a change takes still comes forward with every run.
+  const next = isOver(trusted.since) ? Math.max(trusted.generation, shown.generation) : shown.generation;
+  const least = isOver(shown.since) ? Math.max(oldest, shown.generation) : oldest;
   return {
     issued,
-    shown: showsLatest || !isKept(shown.generation) ? latest : shown.generation,
-    oldest: dropsFormer
-      ? latest
-      : (kept.filter((generation) => generation >= oldest).sort((a, b) => a - b)[0] ?? latest),
+    shown: isKept(next) ? next : latest,
+    oldest: kept.filter((generation) => generation >= least).sort((a, b) => a - b)[0] ?? latest,
   };
 }
 
@@ -75,7 +74,8 @@ export function provedCertificates(
   const ends = Object.keys(goal.issued.nodes).flatMap((node) => wanted(goal, node)?.notAfter ?? []);
   return {
     shown: since(inForce?.shown, goal.shown),
-    trusted: since(inForce?.trusted, latest),
+    // The time of one that is on its way to be shown goes on, whatever comes after it.
+    trusted: inForce && inForce.trusted.generation > goal.shown ? inForce.trusted : since(inForce?.trusted, latest),
     oldest: goal.oldest,
     certificatesExpire: ends.sort()[0] ?? "",
     authorityExpires: goal.issued.authorities.find(({ generation }) => generation === goal.shown)?.notAfter ?? "",
@@ -114,7 +114,11 @@ export function planCertificates(goal: CertificatesGoal, nodes: readonly Answeri
   const authorityOf = new Map(
     Object.values(issued.nodes).flatMap((made) => made.map(({ fingerprint, authority }) => [fingerprint, authority])),
   );
-  const inUse = nodes.flatMap(({ certificates }) => authorityOf.get(certificates?.shown?.fingerprint ?? "") ?? []);
+  // One that was renewed more than once since is known no more: it may be of any authority.
+  const oldest = Math.min(...issued.authorities.map(({ generation }) => generation));
+  const inUse = nodes.flatMap(({ certificates }) =>
+    certificates?.shown ? (authorityOf.get(certificates.shown.fingerprint) ?? oldest) : [],
+  );
   const needed = Math.min(goal.oldest, ...inUse);
   const enough = issued.authorities
     .filter(({ generation }) => generation <= needed)

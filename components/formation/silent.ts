@@ -4,6 +4,11 @@ import type { Refusal } from "./refusals";
 /** An error about the way to all nodes begins like this; one about a node that is not reached by it does not. */
 const WAY = /^proxy /;
 
+/** `CertificateRefused`: a server is there, and nobody gets in who could change what it trusts. */
+const REFUSES_CERTIFICATES = /^it takes no certificate that is known here/;
+const RESTART =
+  "where the authority that it trusts is over too (authorityExpires in inventory.tls), end its server: the next `up` starts it again with certificates of the present one. Else it was given others by hand: let it trust what is declared";
+
 /** Whether it is the way that all nodes share that fails; it says nothing about this one. */
 export function isWayThatFails({ reason }: Pick<SilentNode, "reason">): boolean {
   return WAY.test(reason);
@@ -31,7 +36,7 @@ export function silentNodes(nodes: readonly NodeObservation[], subject: string, 
           kind: "silent-node",
           subject: name,
           message: `${name} at ${address}:${port} does not answer: ${reason}`,
-          remedy,
+          remedy: REFUSES_CERTIFICATES.test(reason) ? RESTART : remedy,
         }),
       ),
   ];

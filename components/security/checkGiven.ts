@@ -9,7 +9,7 @@ import { isDnsName } from "./x509";
 /** In the words of Pulumi's check failures. */
 export interface CertificateProblem {
   /** Which input. */
-  readonly property: "given" | "nodes" | "clients";
+  readonly property: "given" | "nodes" | "clients" | "authorityRotation";
   /** Begins with where it stands, as `tls.nodeCertificates.db-0-a.keyPem`. Shows no key. */
   readonly reason: string;
 }

@@ -23,11 +23,21 @@ interface Authorities {
   readonly generations: ReadonlyMap<number, number>;
 }
 
-/** Those that hold from now on. The inputs have no problems. */
+/** One more authority would push out the one whose certificates nodes still show: nobody would get into any node again. */
+export class TooManyAuthorities extends Error {
+  override name = "TooManyAuthorities";
+}
+
+/**
+ * Those that hold from now on. The inputs have no problems.
+ * @param shown generation of the authority whose certificates nodes were last proved to show. Default: not known
+ * @throws TooManyAuthorities where that one would be lost
+ */
 export async function nextAuthorities(
   old: Partial<CertificatesInputs>,
   inputs: CertificatesInputs,
   now: Date,
+  shown?: number,
 ): Promise<Authorities> {
   const before = isTable(old.table) ? old.table.authorities : [];
   const [latest] = before;
@@ -37,7 +47,7 @@ export async function nextAuthorities(
     // The same one in other words, or with a key that was not given before.
     if (latest && isSame(latest, given))
       return { authorities: [{ ...given, generation: latest.generation }, ...before.slice(1)], generations: new Map() };
-    return placed({ ...given, generation }, before);
+    return keeping(shown, before, placed({ ...given, generation }, before));
   }
   const isMade = latest !== undefined && givenAuthority(old.given ?? {}) === undefined;
   const isAsked = old.authorityRotation !== inputs.authorityRotation;
@@ -45,11 +55,23 @@ export async function nextAuthorities(
     const facts = readCertificate(latest?.certificatePem ?? "");
     return nearsItsEnd(facts, inputs.days.renewAuthorityBefore, now);
   };
-  if (isMade && !isAsked && !ends()) return { authorities: before, generations: new Map() };
+  // One that ends by itself has years until then.
+  const hasRoom = before.length < KEPT_AUTHORITIES || before.at(-1)?.generation !== shown;
+  if (isMade && !isAsked && !(hasRoom && ends())) return { authorities: before, generations: new Map() };
   const commonName = `${inputs.cluster.slice(0, LONGEST_NAME)} authority ${generation}`;
   const made = await makeAuthority({ commonName, days: inputs.days.authority, now });
   const { fingerprint, notAfter } = readCertificate(made.certificatePem);
-  return placed({ generation, ...made, fingerprint, notAfter }, before);
+  return keeping(shown, before, placed({ generation, ...made, fingerprint, notAfter }, before));
+}
+
+/** @throws TooManyAuthorities */
+function keeping(shown: number | undefined, before: readonly AuthorityRecord[], next: Authorities): Authorities {
+  const { authorities, generations } = next;
+  const has = (some: readonly AuthorityRecord[]) => some.some(({ generation }) => generation === shown);
+  if (shown === undefined || !has(before) || has(authorities) || generations.has(shown)) return next;
+  throw new TooManyAuthorities(
+    `${before.length - 1} other authorities were declared since the one whose certificates nodes still show, and one more would leave nobody who gets into them`,
+  );
 }
 
 /** An authority that comes back after others takes what it signed along: a node may have nothing newer. */

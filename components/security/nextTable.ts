@@ -12,7 +12,7 @@ import {
   nearsItsEnd,
 } from "./certificates";
 import { type CertificateProblem, checkInputs } from "./checkGiven";
-import { nextAuthorities } from "./nextAuthorities";
+import { nextAuthorities, TooManyAuthorities } from "./nextAuthorities";
 import { ownEntry } from "./ownEntry";
 import { keyPemOf, onlyCertificates, readCertificate, readKey, sameAddress } from "./pem";
 import { issueCertificate } from "./x509";
@@ -23,16 +23,23 @@ const KEPT_OF_EACH = 2;
 /**
  * What holds from now on, given the inputs of the last run (empty for a new cluster). The very same table where nothing is to be done: then
  * nothing is signed, and nothing loaded for it. With problems, the table of before.
+ * @param shown generation of the authority whose certificates nodes were last proved to show. Default: not known
  */
 export async function nextTable(
   old: Partial<CertificatesInputs>,
   inputs: CertificatesInputs,
   now: Date,
+  shown?: number,
 ): Promise<{ readonly table: CertificateTable | NoTable; readonly problems: readonly CertificateProblem[] }> {
   const before = isTable(old.table) ? old.table : undefined;
   const problems = checkInputs(inputs, now);
   if (problems.length > 0) return { table: before ?? {}, problems };
-  const { authorities, generations } = await nextAuthorities(old, inputs, now);
+  const next = await nextAuthorities(old, inputs, now, shown).catch((error: unknown) => {
+    if (error instanceof TooManyAuthorities) return error;
+    throw error;
+  });
+  if (next instanceof Error) return { table: before ?? {}, problems: [tooMany(next, old, inputs)] };
+  const { authorities, generations } = next;
   const rotates = before !== undefined && old.rotation !== inputs.rotation;
   const nextOf = (kept: readonly MadeCertificate[] | undefined, subject: Subject) =>
     nextCertificates(renumbered(kept ?? [], generations), subject, { authorities, rotates, days: inputs.days, now });
@@ -51,6 +58,21 @@ export async function nextTable(
   }
   const table = { authorities, nodes, clients };
   return { table: before && isDeepStrictEqual(before, table) ? before : table, problems: [] };
+}
+
+function tooMany(
+  { message }: TooManyAuthorities,
+  { authorityRotation = "" }: Partial<CertificatesInputs>,
+  { given }: CertificatesInputs,
+): CertificateProblem {
+  const isGiven = given.authority !== undefined || given.caCertificatePem !== undefined;
+  const [what, former] = isGiven
+    ? ["tls.authority", "the authority of before"]
+    : ["tls.authorityRotation", JSON.stringify(authorityRotation)];
+  return {
+    property: isGiven ? "given" : "authorityRotation",
+    reason: `${what}: ${message}; declare ${former} again, and run \`up\` until caCertificatePem holds one authority, tls.overlapSeconds apart, before the next`,
+  };
 }
 
 interface Subject {

@@ -6,7 +6,10 @@ export class Forwarder {
   readonly #sockets = new Set<Socket>();
   #accepted = 0;
 
-  private constructor({ address, port }: { readonly address: string; readonly port: number }) {
+  private constructor(
+    { address, port }: { readonly address: string; readonly port: number },
+    delayMilliseconds: number,
+  ) {
     this.#server = createServer((here) => {
       this.#accepted++;
       const there = connect({ host: address, port });
@@ -16,12 +19,18 @@ export class Forwarder {
       ] as const) {
         this.#sockets.add(socket);
         socket.setNoDelay(true);
-        socket.on("error", () => other.destroy());
+        // What came before an end arrives before it.
+        socket.on("error", () => {});
         socket.on("close", () => {
           this.#sockets.delete(socket);
-          other.destroy();
+          setTimeout(() => other.destroy(), delayMilliseconds);
         });
-        socket.pipe(other);
+        if (delayMilliseconds === 0) socket.pipe(other);
+        else {
+          const later = (then: () => void) => setTimeout(then, delayMilliseconds);
+          socket.on("data", (bytes) => later(() => other.write(bytes)));
+          socket.on("end", () => later(() => other.end()));
+        }
       }
     });
   }
@@ -29,8 +38,10 @@ export class Forwarder {
   static async start(
     target: { readonly address: string; readonly port: number },
     host = "127.0.0.1",
+    /** Of every byte, each way. */
+    delayMilliseconds = 0,
   ): Promise<Forwarder> {
-    const forwarder = new Forwarder(target);
+    const forwarder = new Forwarder(target, delayMilliseconds);
     await new Promise<void>((resolve, reject) => {
       forwarder.#server.once("error", reject);
       forwarder.#server.listen({ host, port: 0 }, resolve);

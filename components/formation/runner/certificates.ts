@@ -2,6 +2,7 @@ import type { ResourceRunner } from "../../cluster/shim";
 import type { CertificatesInputs, CertificateTable } from "../../security/certificates";
 import { nextTable } from "../../security/nextTable";
 import { sorted } from "./formation";
+import { notedAuthority } from "./knowledge";
 import { withoutUndefined } from "./partialFailure";
 import { hasUnknown, UNKNOWN } from "./unknowns";
 
@@ -13,7 +14,7 @@ import { hasUnknown, UNKNOWN } from "./unknowns";
 export const certificatesRunner: ResourceRunner<CertificatesInputs, CertificatesInputs> = {
   async check(olds, news) {
     if (hasUnknown(news)) return { inputs: { ...news, table: UNKNOWN as unknown as CertificateTable }, failures: [] };
-    const { table, problems } = await nextTable(olds, news, new Date());
+    const { table, problems } = await nextTable(olds, news, new Date(), notedAuthority(news.cluster));
     return { inputs: { ...news, table }, failures: [...problems] };
   },
 

@@ -17,7 +17,7 @@ import { type PasswordsInForce, type PasswordsInput, provedInForce, type UsersIn
 import { formatRange } from "../slots";
 import { type Access, Connections } from "../wire";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
-import { isRolling, markCreated, markDeclared, markDismantled, notedMachines } from "./knowledge";
+import { isRolling, markCreated, markDeclared, markDismantled, noteAuthority, notedMachines } from "./knowledge";
 import { handOver, lastSeen, remember } from "./lastSeen";
 import { partialFailure, withoutUndefined } from "./partialFailure";
 import { hasUnknown } from "./unknowns";
@@ -134,6 +134,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
 
   async read(id, recorded) {
     const props = complete(recorded);
+    if (props.certificatesInForce) noteAuthority(props.cluster, props.certificatesInForce.shown.generation);
     const connections = new Connections("pulumi-redis-cluster:reader", props.access);
     try {
       const goal = goalOf(props, props);

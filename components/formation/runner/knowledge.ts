@@ -23,6 +23,8 @@ interface Heard {
   readonly guarded: Set<string>;
   /** How the program of this command logs in. */
   access?: Access;
+  /** Whose certificates nodes show. */
+  authority?: number | undefined;
   /** Machines are to be replaced, each by its successor. */
   rolls: boolean;
   /** How to start machines that died. */
@@ -97,6 +99,20 @@ export function noteRecorded(cluster: string, node: string, endpoint: NodeEndpoi
   noteNode(cluster, node, endpoint);
   noteGuarded(cluster, node);
   leaveForPlanner(cluster, "nodes", JSON.stringify([node, endpoint]));
+}
+
+/** Whose certificates all nodes were last proved to show, as a refresh of the stack tells: a generation. */
+export function noteAuthority(cluster: string, generation: number): void {
+  heardOf(cluster).authority = generation;
+  leaveForPlanner(cluster, "authority", String(generation));
+}
+
+/** Undefined where this command began without a refresh, and before anything was proved. */
+export function notedAuthority(cluster: string): number | undefined {
+  const heard = heardOf(cluster);
+  const left = takeFromReader(cluster, "authority").at(-1);
+  heard.authority ??= left === undefined ? undefined : Number(left);
+  return heard.authority;
 }
 
 export function notedNodes(cluster: string): ReadonlyMap<string, NodeEndpoint> {

@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { endpointOf, type NodeEntry } from "../clusterNodes";
-import { type AnsweringNode, holdsCopyOf, isBlank, self } from "../observation";
+import { type AnsweringNode, holdsCopyOf, isBlank, type NodeObservation, self } from "../observation";
 import { observeNode } from "../observe";
 import { countSlots } from "../slots";
 import type { Connections } from "../wire";
@@ -58,6 +58,8 @@ async function fellowsInSync(work: GuardWork, started: Revived["started"]): Prom
 async function obstacleTo(work: GuardWork, consented: boolean): Promise<string | undefined> {
   const { inputs, connections } = work;
   const node = await observeNode(inputs.node, inputs.endpoint, ["appendonly", "save"], connections);
+  const over = consented ? undefined : await certificatesOver(work, node);
+  if (over !== undefined) return over;
   if (!node.answering) {
     if (consented || (await mayGoSilently(work))) return undefined;
     return `${inputs.node} does not answer here (${node.reason}), and no other node says that it is out of service: it may be serving. It stays. Bring it back, or let this machine reach it, and run \`up\` again.`;
@@ -76,6 +78,28 @@ async function obstacleTo(work: GuardWork, consented: boolean): Promise<string |
   // A destroy that was killed halfway left too few masters to elect anyone: nothing can be handed over any more, only lost.
   if (consented && !(await mastersHaveMajority(node, connections))) return undefined;
   return handOver(work, node, consented);
+}
+
+/**
+ * Nodes whose certificates are over go on with the links that they have. One that restarts gets no link to them, and its guard would wait in
+ * vain, ahead of formation, which renews certificates: each run would stop there.
+ */
+async function certificatesOver(
+  { inputs, connections }: GuardWork,
+  node: NodeObservation,
+): Promise<string | undefined> {
+  if (!inputs.access.tls || !goesOn(inputs.cluster)) return undefined;
+  const others = node.answering
+    ? await Promise.all(
+        node.view
+          .filter((e) => !e.myself && !e.noaddr && !e.handshake)
+          .map((e) => observeNode(e.id, endpointOf(e), [], connections)),
+      )
+    : await peersOf(inputs, connections);
+  const ends = [node, ...others].flatMap((n) => (n.answering && n.certificateExpires ? [n.certificateExpires] : []));
+  const over = ends.filter((end) => Date.parse(end) <= Date.now()).sort();
+  if (over.length === 0) return undefined;
+  return `certificates of ${over.length} nodes are over (since ${over[0]}): a node that restarts now would not find them again. ${inputs.node} stays. Take back what restarts nodes and run \`up\`, which renews certificates without a restart; then declare it again.`;
 }
 
 async function handOver(work: GuardWork, node: AnsweringNode, consented: boolean): Promise<string | undefined> {

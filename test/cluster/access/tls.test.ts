@@ -7,13 +7,19 @@ import type { TlsIdentity } from "../../../components/access/types";
 import { Connections } from "../../../components/formation/wire";
 import { issueCertificate, makeAuthority } from "../../../components/security/x509";
 import { Bastion, openSsh } from "../../support/bastion";
+import { Forwarder } from "../../support/forwarder";
 import { freePort, startServer, testServers } from "../../support/servers";
 
 const servers = await testServers();
 const ssh = await openSsh();
 
 /** A server that speaks TLS only, with a certificate for these addresses. */
-async function tlsServer({ onTestFinished, skip }: TestContext, authority: TlsIdentity, addresses: readonly string[]) {
+async function tlsServer(
+  { onTestFinished, skip }: TestContext,
+  authority: TlsIdentity,
+  addresses: readonly string[],
+  authClients = "no",
+) {
   const program = servers?.["redis-7.0"];
   if (!program) return skip("no servers");
   const folder = mkdtempSync(join(tmpdir(), "prc-tls-"));
@@ -33,17 +39,18 @@ async function tlsServer({ onTestFinished, skip }: TestContext, authority: TlsId
   };
   const ca = file("ca.pem", authority.certificatePem);
   const port = await freePort();
+  const shown = ["--cert", join(folder, "own.pem"), "--key", join(folder, "own.key")];
   const conf = [
     "port 0",
     `tls-port ${port}`,
     `tls-cert-file ${file("own.pem", own.certificatePem)}`,
     `tls-key-file ${file("own.key", own.keyPem)}`,
     `tls-ca-cert-file ${ca}`,
-    "tls-auth-clients no",
+    `tls-auth-clients ${authClients}`,
   ];
   const ready = () => {
     try {
-      const args = ["--tls", "--insecure", "-h", "127.0.0.1", "-p", String(port), "PING"];
+      const args = ["--tls", "--insecure", ...shown, "-h", "127.0.0.1", "-p", String(port), "PING"];
       return execFileSync(program.cliPath ?? "redis-cli", args, { encoding: "utf8", stdio: "pipe" }).trim() === "PONG";
     } catch {
       return false;
@@ -93,5 +100,27 @@ describe.skipIf(!servers || !ssh)("TLS through a bastion", () => {
     expect(await connections.send({ ...wrong, hostname: "node.internal" }, [["PING"]])).toEqual([
       { ok: true, value: "PONG" },
     ]);
+  });
+});
+
+describe.skipIf(!servers)("certificates of our own", () => {
+  test("one that a node does not know is followed by the one that it does, also where the way is long", async (context) => {
+    const now = new Date();
+    const [former, later] = await Promise.all(
+      ["former", "later"].map((commonName) => makeAuthority({ commonName, days: 1, now })),
+    );
+    if (!former || !later) throw new Error("no authorities");
+    const node = await tlsServer(context, former, ["127.0.0.1"], "yes");
+    // Further than servers without tickets are waited for.
+    const way = await Forwarder.start(node, "127.0.0.1", 200);
+    context.onTestFinished(() => way.stop());
+    const client = { commonName: "admin", addresses: [], dnsNames: [], usage: "client" as const, days: 1, now };
+    const identities = [await issueCertificate(later, client), await issueCertificate(former, client)];
+    const connections = new Connections("test", {
+      tls: { caCertificatePem: former.certificatePem + later.certificatePem, identities },
+    });
+    context.onTestFinished(() => connections.close());
+    expect(await connections.send({ ...node, port: way.port }, [["PING"]])).toEqual([{ ok: true, value: "PONG" }]);
+    expect(way.accepted).toBe(2);
   });
 });

@@ -118,6 +118,33 @@ describe("certificates", () => {
   });
 });
 
+describe("the authority whose certificates nodes show", () => {
+  test("is not pushed out by others, made or given, and says what to do; one that ends by itself waits", async () => {
+    const first = await next({}, plain);
+    const second = await next(first, { ...plain, authorityRotation: "2" });
+    const third = await next(second, { ...plain, authorityRotation: "3" });
+    const fourth = { ...plain, authorityRotation: "4" };
+    const { table, problems } = await nextTable(third, fourth, start, 1);
+    expect(table).toBe(third.table);
+    expect(problems).toEqual([
+      {
+        property: "authorityRotation",
+        reason: expect.stringMatching(
+          /^tls\.authorityRotation: 2 other authorities were declared since the one whose .* declare "3" again, and run `up` until caCertificatePem holds one/,
+        ),
+      },
+    ]);
+    const given = await nextTable(third, { ...third, given: { authority } }, start, 1);
+    expect(given.problems).toMatchObject([{ property: "given", reason: expect.stringContaining("tls.authority: 2") }]);
+    expect((await nextTable(third, fourth, start, 2)).problems).toEqual([]);
+    expect((await nextTable(third, third, later(3640), 1)).problems).toEqual([]);
+    const ended = (await nextTable(third, third, later(3640), 1)).table as CertificateTable;
+    expect(ended.authorities).toEqual(third.table.authorities);
+    const later2 = (await nextTable(third, third, later(3640), 2)).table as CertificateTable;
+    expect(later2.authorities.map(({ generation }) => generation)).toEqual([4, 3, 2]);
+  });
+});
+
 describe("a given authority", () => {
   test("takes the place of a made one, which goes on beside it, and gives it back", async () => {
     const made = await next({}, plain);

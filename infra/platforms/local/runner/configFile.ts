@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
+import * as fs from "node:fs";
 import * as path from "node:path";
 import { endpointDirectives, storageDirectives } from "../../../../components/config/nodeDirectives";
 import { renderRedisConf } from "../../../../components/config/redisConf";
 import { FILES, writeAtomic } from "./folder";
-import { filesToStartWith, writeTlsFiles } from "./tlsFiles";
+import { filesToStartWith, isLoadedOver, writeTlsFiles } from "./tlsFiles";
 import type { NodeInputs } from "./types";
 import { canonical } from "./unknown";
 import { writeUsers } from "./usersFile";
@@ -24,6 +25,19 @@ export function writeConfigFile(folder: string, node: NodeInputs): void {
   ];
   const login = node.login ? writeUsers(folder, node.login) : "";
   writeAtomic(path.join(folder, FILES.config), renderRedisConf(directives) + login);
+}
+
+/** The file of a process that comes back: CONFIG REWRITE has put live settings into it, so it stays, but for certificates that are over. */
+export function keepConfigFile(folder: string, { tls }: NodeInputs): void {
+  if (!tls || !isLoadedOver(folder)) return;
+  const { certFile, keyFile, caFile } = filesToStartWith(folder, tls);
+  const directives = [
+    { name: "tls-cert-file", value: certFile },
+    { name: "tls-key-file", value: keyFile },
+    { name: "tls-ca-cert-file", value: caFile },
+  ];
+  const file = path.join(folder, FILES.config);
+  writeAtomic(file, `${fs.readFileSync(file, "utf8").trimEnd()}\n${renderRedisConf(directives)}`);
 }
 
 /** Of everything that a running process cannot change any more; a process with the same one needs no replacement. */

@@ -4,9 +4,9 @@ import { setTimeout } from "node:timers/promises";
 import type { ResourceRunner } from "../../../../components/cluster/shim";
 import { upgradeProblem } from "../../../../components/config";
 import { busProblem } from "../../../../components/config/bus";
-import { noteRevive } from "../../../../components/formation/runner/knowledge";
+import { noteAccess, noteRevive } from "../../../../components/formation/runner/knowledge";
 import type { Access } from "../../../../components/formation/wire";
-import { fingerprint, writeConfigFile } from "./configFile";
+import { fingerprint, keepConfigFile, writeConfigFile } from "./configFile";
 import { PortTaken, systemFailure } from "./failures";
 import {
   deriveToken,
@@ -71,6 +71,8 @@ export const LocalNode: Runner = {
     if (bus) return { inputs: news as unknown as NodeInputs, failures: [{ property: "tls", reason: bus }] };
     const folder = resolveVolume(news.volume.path);
     const access = accessOf(news);
+    // The guard of a machine that rolls is deleted before any guard is checked, and knows what was declared last time only.
+    if (access) noteAccess(news.cluster, access);
     noteRevive(news.cluster, () => startDead(path.dirname(folder), news.serverPath, access));
     const record = readInstanceRecord(folder);
     // Where a new node had to take other ports than it was given, its record alone tells them to the next run.
@@ -210,6 +212,7 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
     const problem = await lastingPortProblem(node);
     if (problem) throw new PortTaken(node.name, problem);
     if (file === "new" || !fs.existsSync(config)) writeConfigFile(folder, node);
+    else keepConfigFile(folder, node);
     await startServer(folder, { name: node.name, serverPath: node.serverPath, record: recordOf(node) });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code) throw systemFailure(context, error);

@@ -37,6 +37,16 @@ export function filesToStartWith(folder: string, { files, first }: NodeTls): Tls
   return { certFile: at(certificate), keyFile: at(key), caFile: at(trust) };
 }
 
+/**
+ * Whether the time of what a server would come back with is over. It would show that to nobody's use; and where its authority is over
+ * too, it would let in nobody who could replace it.
+ */
+export function isLoadedOver(folder: string): boolean {
+  const { certificate } = loadedFiles(folder);
+  const file = path.join(folder, FILES.tls, certificate);
+  return certificate !== "" && fs.existsSync(file) && isOver(fs.readFileSync(file, "utf8"));
+}
+
 /** Names of the files that the last redis.conf has; empty where it has none. CONFIG REWRITE writes what was loaded last. */
 function loadedFiles(folder: string): { certificate: string; key: string; trust: string } {
   const file = path.join(folder, FILES.config);
