@@ -54,7 +54,7 @@ export const FORMING_NODE_TIMEOUT_MILLISECONDS = 500;
 /** Up to so many nodes that keeps no machine too busy. */
 const OFTEN_UP_TO = 30;
 /** The same under TLS, where each connection begins with a handshake, and a late pong is answered with another connection. */
-const OFTEN_UP_TO_WITH_TLS = 10;
+const OFTEN_UP_TO_WITH_TLS = 15;
 
 /**
  * Pings grow with the square of the nodes and with the inverse of the timeout: at 60 nodes on one machine 500 ms kept it

@@ -7,9 +7,9 @@ test.each([
   [30, false, 500],
   [60, false, 1_000],
   [6, true, 500],
-  [10, true, 500],
-  [30, true, 1_500],
-  [60, true, 3_000],
+  [14, true, 500],
+  [30, true, 1_000],
+  [60, true, 2_000],
 ])("%i nodes, TLS %s: %i ms while they form", (nodes, tls, milliseconds) => {
   expect(formingNodeTimeout(nodes, tls)).toBe(milliseconds);
 });
