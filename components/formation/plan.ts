@@ -51,12 +51,23 @@ export type Phase =
  */
 export const FORMING_NODE_TIMEOUT_MILLISECONDS = 500;
 
+/** Up to so many nodes that keeps no machine too busy. */
+const OFTEN_UP_TO = 30;
+/** The same under TLS, where each connection begins with a handshake, and a late pong is answered with another connection. */
+const OFTEN_UP_TO_WITH_TLS = 15;
+
 /**
  * Pings grow with the square of the nodes and with the inverse of the timeout: at 60 nodes on one machine 500 ms kept it
- * so busy that nodes took each other for failed, although none was.
+ * so busy that nodes took each other for failed, although none was; under TLS at 30.
  */
-export function formingNodeTimeout(nodes: number): number {
-  return Math.max(FORMING_NODE_TIMEOUT_MILLISECONDS, Math.round((nodes / 30) * FORMING_NODE_TIMEOUT_MILLISECONDS));
+export function formingNodeTimeout(nodes: number, tls: boolean): number {
+  const often = tls ? OFTEN_UP_TO_WITH_TLS : OFTEN_UP_TO;
+  return Math.max(FORMING_NODE_TIMEOUT_MILLISECONDS, Math.round((nodes / often) * FORMING_NODE_TIMEOUT_MILLISECONDS));
+}
+
+function formingTimeoutOf(alive: readonly AnsweringNode[]): number {
+  const tls = alive.some(({ certificateExpires }) => certificateExpires !== undefined);
+  return formingNodeTimeout(alive.length, tls);
 }
 
 export interface PlanOptions {
@@ -257,7 +268,7 @@ function assignSlots(
 ): Step[] {
   if (standing.formed || !standing.keyless) return [];
   const steps: Step[] = [];
-  const timeout = formingNodeTimeout(alive.length);
+  const timeout = formingTimeoutOf(alive);
   // What is not declared could not be put back after a kill.
   const restorable = goal.given === undefined || goal.settings["cluster-node-timeout"] !== undefined;
   if (restorable && alive.every(isBlank) && goal.nodeTimeoutMilliseconds > timeout) {
@@ -281,7 +292,7 @@ function assignSlots(
 
 /** What a node learns no other way is pinged to it within a moment, on every node, once these steps are done. */
 function pingOften(alive: readonly AnsweringNode[], assigning: readonly Step[]): boolean {
-  const often = formingNodeTimeout(alive.length);
+  const often = formingTimeoutOf(alive);
   const lowered = new Set(assigning.flatMap((s) => (s.do === "setTemporary" ? [s.node] : [])));
   return alive.every((n) => lowered.has(n.name) || Number(n.settings["cluster-node-timeout"]) <= often);
 }
