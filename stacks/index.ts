@@ -11,3 +11,5 @@ const cluster = new LocalRedisCluster(
 export const inventory = cluster.inventory;
 export const credentials = cluster.credentials;
 export const seeds = cluster.seeds;
+// What clients trust, where `tls` is declared.
+export const caCertificatePem = cluster.caCertificatePem;

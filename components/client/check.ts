@@ -1,5 +1,6 @@
 import { type ClusterCredentials, type ClusterInventory, INVENTORY_VERSION } from "../cluster/inventory";
 import { formatProblems } from "../spec/formatProblems";
+import { closest } from "../spec/reader";
 import type { Problem } from "../spec/spec";
 import { isPort } from "./settings";
 
@@ -88,7 +89,7 @@ function checkNode(node: unknown, at: string, problems: Problems): void {
 export function checkCredentials(value: unknown, problems: Problems): value is ClusterCredentials {
   if (!isFields(value)) {
     // What Pulumi prints in place of a secret.
-    const got = value === "[secret]" ? '"[secret]"' : kindOf(value);
+    const got = value === "[secret]" ? '"[secret]"' : shown(value);
     problems.add("credentials", `got ${got}; ${CREDENTIALS_HINT}`);
     return false;
   }
@@ -146,11 +147,17 @@ function isWholeAbove(value: unknown, bound: number): boolean {
   return Number.isInteger(value) && (value as number) > bound;
 }
 
-/** Of what is no secret. */
-function shown(value: unknown): string {
-  return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
-    ? JSON.stringify(value)
-    : kindOf(value);
+/** Text is never shown, whatever it should be: it may be a password, or whole credentials, in the wrong place. */
+export function shown(value: unknown): string {
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  const parsed = typeof value === "string" && /^\s*[{[]/.test(value) ? " of JSON: parse it first" : "";
+  return `${kindOf(value)}${parsed}`;
+}
+
+/** A name in place of one of these; it is not shown, since it may be none. */
+export function unknownName(given: unknown, known: readonly string[]): string {
+  const meant = typeof given === "string" ? closest(given, known) : undefined;
+  return `got ${meant ? "another name" : shown(given)}; one of ${known.join(", ") || "none"} is wanted${meant ? ` (did you mean "${meant}"?)` : ""}`;
 }
 
 function kindOf(value: unknown): string {

@@ -1,5 +1,6 @@
 import type { ClusterCredentials, ClusterInventory, InventoryNode } from "../cluster/inventory";
-import { checkCredentials, checkInventory, isFields, Problems } from "./check";
+import { closest } from "../spec/reader";
+import { checkCredentials, checkInventory, isFields, Problems, shown, unknownName } from "./check";
 import { ioredisOptions } from "./ioredis";
 import {
   type ClientNode,
@@ -30,9 +31,8 @@ export function connectionOf(
   problems.throwIfAny(cluster);
   if (!known || !login) throw new Error("a problem was found and not told");
 
-  const { readFrom = "masters", plain = false } = settings;
-  if (!READ_FROM.includes(readFrom))
-    problems.add("readFrom", `got ${JSON.stringify(readFrom)}; "masters", "replicas" or "all" is wanted`);
+  const { readFrom = "masters", plain = false } = checkSettings(settings, problems);
+  if (!READ_FROM.includes(readFrom)) problems.add("readFrom", unknownName(readFrom, READ_FROM));
   const user = userOf(credentials, settings.user, problems);
   const tls = plain ? undefined : tlsOf(inventory, credentials, settings.client, problems);
   if (plain) checkPlain(inventory, settings.client, problems);
@@ -62,6 +62,27 @@ export function connectionOf(
  */
 const CONNECT_TIMEOUT = { least: 2_000, most: 10_000 };
 
+const SETTINGS = ["user", "client", "readFrom", "tunnels", "plain"];
+
+/** What nobody reads is most often a typing error, and one that is ignored silently costs most. */
+function checkSettings(settings: ClientSettings, problems: Problems): ClientSettings {
+  if (!isFields(settings)) {
+    problems.add("settings", `got ${shown(settings)}; an object is wanted, such as { readFrom: "replicas" }`);
+    return {};
+  }
+  for (const key of Object.keys(settings))
+    if (!SETTINGS.includes(key)) {
+      const meant = closest(key, SETTINGS);
+      problems.add(
+        "settings",
+        meant
+          ? `"${key}" is none; did you mean "${meant}"?`
+          : `there is one that is unknown; use ${SETTINGS.join(", ")}`,
+      );
+    }
+  return settings;
+}
+
 function userOf(
   credentials: ClusterCredentials,
   wanted: string | undefined,
@@ -74,7 +95,7 @@ function userOf(
   if (listed) return { username: wanted, password: listed.password };
   if (admin && wanted === admin.username) return { ...admin };
   const names = [...new Set([username, ...Object.keys(users), ...(admin ? [admin.username] : [])])].sort();
-  problems.add("user", `got ${JSON.stringify(wanted)}; the credentials are of ${names.join(", ")}`);
+  problems.add("user", unknownName(wanted, names));
   return first;
 }
 
@@ -90,15 +111,14 @@ function tlsOf(
       problems.add("credentials.tls", `got nothing, while the nodes of the inventory take TLS; ${apart}`);
     else if (tls) problems.add("inventory.tls", `got nothing, while the credentials are for TLS; ${apart}`);
     else if (client !== undefined)
-      problems.add("client", `got ${JSON.stringify(client)}; this cluster is without TLS, leave it out`);
+      problems.add("client", "this cluster is without TLS, so no certificate is shown; leave it out");
     return undefined;
   }
   const { caCertificatePem, clients = {} } = tls;
   if (client !== undefined) {
     const identity = Object.hasOwn(clients, client) ? clients[client] : undefined;
     if (identity) return { caCertificatePem, certificatePem: identity.certificatePem, keyPem: identity.keyPem };
-    const names = Object.keys(clients).sort().join(", ") || "nobody";
-    problems.add("client", `got ${JSON.stringify(client)}; there are certificates of ${names}`);
+    problems.add("client", unknownName(client, Object.keys(clients).sort()));
     return undefined;
   }
   const { certificatePem, keyPem } = tls;
@@ -124,11 +144,11 @@ function checkPlain(inventory: ClusterInventory, client: string | undefined, pro
 
 function tunnelsOf(given: Readonly<Record<string, string>>, problems: Problems): Map<string, Endpoint> {
   const tunnels = new Map<string, Endpoint>();
-  for (const [node, way] of Object.entries(given)) {
+  for (const [index, [node, way]] of Object.entries(given).entries()) {
     const [from, to] = [parseEndpoint(node), typeof way === "string" ? parseEndpoint(way) : undefined];
     const wanted = 'host:port is wanted, as in { "10.0.1.5:6379": "127.0.0.1:16379" }';
-    if (!from) problems.add("tunnels", `got the key ${JSON.stringify(node)}; ${wanted}`);
-    if (!to) problems.add(`tunnels["${node}"]`, `got ${JSON.stringify(way) ?? "nothing"}; ${wanted}`);
+    if (!from) problems.add(`tunnels[${index}]`, `its key is none; ${wanted}`);
+    if (!to) problems.add(from ? `tunnels["${node}"]` : `tunnels[${index}]`, `got ${shown(way)}; ${wanted}`);
     if (from && to) tunnels.set(keyOf(from), to);
   }
   return tunnels;

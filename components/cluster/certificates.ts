@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { TlsIdentity } from "../access/types";
-import type { CertificatesInForce } from "../formation/certificates";
+import { authorityChange, type CertificatesInForce } from "../formation/certificates";
 import type { Access } from "../formation/wire";
 import { type CertificateTable, type IssuedCertificates, issuedOf, isTable } from "../security/certificates";
 import { filesOf, joinPem, trustPem } from "../security/files";
@@ -104,7 +104,13 @@ export function hostnameOf({ domain }: ClusterSpec, node: PlannedNode): string |
 export function inventoryTls(spec: ClusterSpec, inForce: CertificatesInForce | undefined): InventoryTls | undefined {
   if (!spec.tls) return undefined;
   const { certificatesExpire = "", authorityExpires = "" } = inForce ?? {};
-  return { clientAuth: spec.tls.clientAuth, certificatesExpire, authorityExpires };
+  const change = inForce && authorityChange(inForce, spec.tls.overlapSeconds);
+  return {
+    clientAuth: spec.tls.clientAuth,
+    certificatesExpire,
+    authorityExpires,
+    ...(change ? { authorityChange: change } : {}),
+  };
 }
 
 function givenOf({ authority, caCertificatePem, nodeCertificates, clientCertificates }: TlsMaterial) {

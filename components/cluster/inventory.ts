@@ -25,6 +25,8 @@ export interface InventoryTls {
   certificatesExpire: string;
   /** When the authority's own certificate ends: ISO 8601, UTC. Empty before it is known. */
   authorityExpires: string;
+  /** Absent where no change of authority is under way: how many of its three stages are done, and from when on the next `up` takes the next one (ISO 8601, UTC). */
+  authorityChange?: { stage: number; nextFrom: string };
 }
 
 export interface InventoryShard {

@@ -10,9 +10,9 @@ export function checkCommandRules(property: string, rules: readonly string[], en
   const problems: Problem[] = [];
   const error = (message: string) => problems.push({ severity: "error", property, message });
   const table = engine && commandTable(engine);
-  for (const rule of rules) {
+  for (const [index, rule] of rules.entries()) {
     if (!/^[+-](@[a-z]+|[a-z0-9][a-z0-9._-]*(\|[a-z0-9][a-z0-9._-]*)?)$/i.test(rule))
-      error(`${JSON.stringify(rule)} is no rule; ${SYNTAX}`);
+      error(`${noRule(rule, index)}; ${SYNTAX}`);
     else if (table) {
       const unknown = judge(rule.slice(1).toLowerCase(), table);
       if (unknown === undefined) continue;
@@ -24,6 +24,18 @@ export function checkCommandRules(property: string, rules: readonly string[], en
   }
   if (table && problems.length === 0) problems.push(...warnings(property, rules, table));
   return problems;
+}
+
+/** What ACL SETUSER takes besides, and is declared otherwise here. */
+const OTHER_WORDS = /^(all|no|reset)(keys|channels|commands)$|^(on|off|reset)$/i;
+
+/** Whoever copies rules from elsewhere may have a password or its hash among them. */
+function noRule(rule: string, index: number): string {
+  if (/^[><#!]|^(nopass|resetpass)$/i.test(rule))
+    return "passwords do not belong among rules (one begins with > < # or !): give `password`, or leave it out to have one generated";
+  // What looks like a rule, and is none, is a typing error; anything else may be anything.
+  const isTypo = /^[+-][\w@|.:*-]{1,40}$/.test(rule) || OTHER_WORDS.test(rule);
+  return `${isTypo ? JSON.stringify(rule) : `commands[${index}]`} is no rule`;
 }
 
 function judge(name: string, table: CommandTable): string | undefined {

@@ -12,6 +12,8 @@ export interface CertificatesGoal {
   readonly shown: number;
   /** The oldest authority that is trusted; all later ones are too. */
   readonly oldest: number;
+  /** How long clients have between two stages of a change of authority. */
+  readonly overlapSeconds: number;
 }
 
 /** Certificates as they were last proved to be loaded on every node. Plain: it tells nothing that is secret. */
@@ -47,7 +49,7 @@ export function certificatesGoal(
 ): CertificatesGoal {
   const kept = issued.authorities.map(({ generation }) => generation);
   const latest = Math.max(...kept);
-  if (!inForce) return { issued, shown: latest, oldest: latest };
+  if (!inForce) return { issued, shown: latest, oldest: latest, overlapSeconds };
   const isOver = (since: string) => now !== undefined && now >= new Date(since).getTime() + overlapSeconds * 1000;
   const { shown, trusted, oldest } = inForce;
   const isKept = (generation: number) => kept.includes(generation);
@@ -58,7 +60,26 @@ export function certificatesGoal(
     issued,
     shown: isKept(next) ? next : latest,
     oldest: kept.filter((generation) => generation >= least).sort((a, b) => a - b)[0] ?? latest,
+    overlapSeconds,
   };
+}
+
+/** Where a change of authority stands. */
+export interface AuthorityChange {
+  /** How many of its three stages are done. */
+  readonly stage: number;
+  /** The first `up` from then on takes the next one: ISO 8601. */
+  readonly nextFrom: string;
+}
+
+/** Undefined where none is under way. */
+export function authorityChange(
+  { shown, trusted, oldest }: CertificatesInForce,
+  overlapSeconds: number,
+): AuthorityChange | undefined {
+  const from = (since: string) => new Date(new Date(since).getTime() + overlapSeconds * 1000).toISOString();
+  if (trusted.generation > shown.generation) return { stage: 1, nextFrom: from(trusted.since) };
+  return shown.generation > oldest ? { stage: 2, nextFrom: from(shown.since) } : undefined;
 }
 
 /** What the run that just ended well has proved. */

@@ -114,7 +114,10 @@ export async function observeNode(
   const fields = parseInfo(info?.ok ? String(info.value) : "");
   // Without cluster mode every CLUSTER command fails; that is an answer too, and a finding of its own.
   if (fields["cluster_enabled"] === "0") return withoutCluster(name, endpoint, fields);
-  const failed = answers.find((a) => !a.ok);
+  // Whoever only looks may not be let see settings (CONFIG GET prints passwords): then those stay unknown that nobody asked for.
+  const declined = answers[5];
+  const unseen = settings.length === 0 && declined?.ok === false && /^NOPERM/.test(declined.error.message);
+  const failed = answers.find((a) => !a.ok && !(unseen && a === declined));
   if (failed && !failed.ok)
     return { answering: false, name, endpoint, reason: reasonOf(failed.error) + loadedSoFar(fields) };
   const [id, view, clusterInfo, , keys, config, ...more] = answers.map((a: Answer) => (a.ok ? a.value : undefined));
@@ -234,6 +237,8 @@ export function reasonOf(error: Error): string {
   if (code === "ETIMEDOUT" || /timed? ?out/i.test(error.message)) return "no answer in time";
   if (LOGIN_REFUSED.test(error.message))
     return `it refuses the login (${error.message.split(" ")[0]}): its users or passwords are not those that are known here`;
+  if (/^NOPERM/.test(error.message))
+    return `its user may not look (${error.message}): log in as one that may, such as admin`;
   if (/^LOADING/.test(error.message)) return "still loading its data";
   return error.message || code || error.name;
 }

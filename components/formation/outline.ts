@@ -7,7 +7,7 @@ import { asDeclared, forecast } from "./forecast";
 import type { FormationGoal, History } from "./goal";
 import { claims, layoutOf } from "./layout";
 import { answering, type ClusterObservation, isBlank } from "./observation";
-import { changedCertificates, describeTls, type TlsInput } from "./outlineCertificates";
+import { changedCertificates, describeTls, effectOnTrust, type TlsInput } from "./outlineCertificates";
 import { outlineLimits } from "./outlineMoves";
 import { changedUsers, describeUsers, effectOnSessions } from "./outlineUsers";
 import { defaultPatience } from "./patience";
@@ -127,7 +127,7 @@ export function outlineChange(
       : []),
     indent("then: verify full coverage from every node, a write and a read in every shard"),
     indent(
-      `clients: ${effectOfSteps(goal, steps)}${end.kind === "wait" ? "; what is mended later may pause writes to a shard for milliseconds" : ""}`,
+      `clients: ${effectOfSteps(before, goal, steps)}${end.kind === "wait" ? "; what is mended later may pause writes to a shard for milliseconds" : ""}`,
     ),
     ...afterwards(goal),
   ];
@@ -178,7 +178,7 @@ function grouped(findings: readonly Finding[], nodes: number): string[] {
 }
 
 /** What applications notice of the steps. */
-function effectOfSteps(goal: FormationGoal, steps: readonly Step[]): string {
+function effectOfSteps(before: FormationGoal, goal: FormationGoal, steps: readonly Step[]): string {
   const shards = (kind: Step["do"]) => {
     const touched = new Set(steps.flatMap((s) => (s.do === kind && "shard" in s ? [s.shard] : [])));
     return goal.plan.shards.map((s) => s.name).filter((name) => touched.has(name));
@@ -187,6 +187,7 @@ function effectOfSteps(goal: FormationGoal, steps: readonly Step[]): string {
   const led = shards("failover");
   const copied = steps.filter((s) => s.do === "replicate").length;
   const effects = [
+    ...effectOnTrust(before, goal),
     ...effectOnSessions(steps),
     ...(led.length > 0 ? [`writes to ${led.join(", ")} wait for milliseconds while leadership moves`] : []),
     ...(copied > 0

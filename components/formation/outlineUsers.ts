@@ -61,15 +61,16 @@ function changedRules(former: AclUser, user: AclUser): string[] {
 /** What clients notice of users and passwords. */
 export function effectOnSessions(steps: readonly Step[]): string[] {
   const ending = steps.flatMap((step) => {
-    if (step.do === "deleteUser") return [step.user];
     return step.do === "setUser" && step.endSessions === "all" ? [step.user.name] : [];
   });
   const former = steps.some((step) => step.do === "setUser" && step.endSessions === "former");
   const names = [...new Set(ending)].sort();
+  const gone = [...new Set(steps.flatMap((step) => (step.do === "deleteUser" ? [step.user] : [])))].sort();
   return [
     ...(names.length > 0
       ? [`sessions of ${names.join(", ")} end: clients that have a password which is valid log in again by themselves`]
       : []),
+    ...(gone.length > 0 ? [`whoever comes as ${gone.join(" or ")} is shut out`] : []),
     ...(former ? ["whoever has not taken the present password yet is shut out"] : []),
   ];
 }

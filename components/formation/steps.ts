@@ -1,5 +1,6 @@
 import { describeSetting } from "../config";
 import type { AclUser, NodeEndpoint } from "../config/types";
+import { REPLICATION } from "../config/users";
 import type { SlotRange } from "../topology/plan";
 import { countSlots, formatRanges, nameSlots } from "./slots";
 
@@ -153,11 +154,13 @@ export function describeStep(step: Step): string {
 }
 
 function describeUser({ user, what, endSessions }: Extract<Step, { do: "setUser" }>): string {
+  // Links of replicas are left: they would all break at once.
+  const ends = user.name === REPLICATION ? "none" : endSessions;
   const sessions = {
     all: "; its sessions end, and clients log in again",
     former: "; its sessions from before the present password end",
     none: "",
-  }[endSessions];
+  }[ends];
   if (user.name === "default")
     return user.enabled === false
       ? `close the default user, so that nobody comes in without a password${sessions}`

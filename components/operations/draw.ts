@@ -23,8 +23,15 @@ export function drawStatus(report: StatusReport, canvas: Canvas): string[] {
     "",
     ...nodeTable(report, canvas),
     ...issueLines(report, canvas),
+    ...authorityLines(report, canvas),
     ...hostLines(report.hosts, canvas),
   ];
+}
+
+function authorityLines({ authorityChange: change }: StatusReport, { width }: Canvas): string[] {
+  if (!change) return [];
+  const text = `authority: stage ${change.stage} of 3 of its change; the first \`up\` from ${change.nextFrom} takes the next one`;
+  return ["", ...wrap(text, width, "", "  ")];
 }
 
 function heading(report: StatusReport, paint: Paint): string {

@@ -31,6 +31,8 @@ export interface StatusReport {
   readonly issues: readonly StatusIssue[];
   /** When the first of the certificates ends that nodes showed: ISO 8601. Absent without TLS. */
   readonly certificatesExpire?: string;
+  /** As the last `up` recorded it; absent where no change of authority is under way. */
+  readonly authorityChange?: { readonly stage: number; readonly nextFrom: string };
   /** What servers ask of their hosts, by address. Warnings: none of it makes a cluster degraded. */
   readonly hosts: readonly HostStatus[];
 }
@@ -103,6 +105,7 @@ export function reportStatus(
     shards: layoutOf(goal, observation).map((shard) => shardStatus(inventory, shard, observation)),
     issues,
     ...(ends[0] === undefined ? {} : { certificatesExpire: ends[0] }),
+    ...(inventory.tls?.authorityChange ? { authorityChange: inventory.tls.authorityChange } : {}),
     hosts,
   };
 }

@@ -68,7 +68,7 @@ export function checkTls(problems: Problems, args: RedisClusterArgs): TlsSpec | 
   };
   judgeTimes(problems, spec);
   checkHandedIn(problems, given);
-  if (spec.plainPort !== undefined)
+  if (spec.plainPort !== undefined && problems.isSound("tls.plainPort"))
     problems.warn(
       "tls.plainPort",
       "whoever reaches it speaks without TLS; take it out once every client has moved to the port with TLS",

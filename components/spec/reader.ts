@@ -31,6 +31,7 @@ export interface IntegerRule {
 
 /** As it would be written, short enough for one line of an error. */
 export function show(value: unknown): string {
+  if (typeof value === "string" && value.includes("-----BEGIN")) return "PEM";
   if (typeof value === "function") return "a function";
   if (isOutput(value)) return "an Output";
   let text: string | undefined;

@@ -99,7 +99,8 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
   const redisConfig = checkRedisConfig(problems, given.redisConfig, engine, facts);
   const users = checkUsers(problems, given, engine, facts.checkCommandRules ?? (() => []));
   const tls = checkTls(problems, given);
-  if (tls?.plainPort !== undefined) checkPlainPort(problems, tls.plainPort, given.port, port, facts, shape);
+  if (tls?.plainPort !== undefined && problems.isSound("tls.plainPort"))
+    checkPlainPort(problems, tls.plainPort, given.port, port, facts, shape);
   const domain = checkDomain(problems, given.domain, String(name).length + NODE_NAME_ROOM);
   const completed: ClusterSpec = {
     name,

@@ -165,8 +165,7 @@ function closedUse(cli, { address, port }, { username, password, tls }, { engine
   // As the quick start has set it; where the user did, it is in their environment.
   const file = process.env.PULUMI_CONFIG_PASSPHRASE_FILE ? undefined : env.PULUMI_CONFIG_PASSPHRASE_FILE;
   const passphrase = file ? `PULUMI_CONFIG_PASSPHRASE_FILE=${shorten(file)} ` : "";
-  const output = (name, more = "") =>
-    `${more ? passphrase : ""}${program} stack output ${name} --json${more} --stack ${stack}`;
+  const output = (name, more = "") => `${passphrase}${program} stack output ${name} --json${more} --stack ${stack}`;
   return `  ${cli} -c -h ${address} -p ${port}${login}${files}
 
   import { Cluster } from "ioredis";

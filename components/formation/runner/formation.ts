@@ -4,7 +4,7 @@ import { busProblem } from "../../config/bus";
 import { endpointSettings } from "../../config/nodeDirectives";
 import type { IssuedCertificates } from "../../security/certificates";
 import type { MigrationLimits } from "../../spec/spec";
-import { type CertificatesInForce, certificatesGoal, provedCertificates } from "../certificates";
+import { authorityChange, type CertificatesInForce, certificatesGoal, provedCertificates } from "../certificates";
 import { describeDrift } from "../drift";
 import type { FormationGoal, History, Member } from "../goal";
 import { layoutOf, type ShardLayout } from "../layout";
@@ -219,12 +219,14 @@ async function run(
     );
     remember(inputs.cluster, result.observation);
     console.log(`${inputs.cluster}: verified: ${verifiedLine(result, goal)}`);
+    const inForce = proved(inputs, goal, before, began);
+    sayWhereItStands(inputs, inForce);
     return outputs(result.members, {
       shards: inventoryShards(goal, result.layout),
       issues: [],
       unfinished: "",
       verifiedAt: new Date().toISOString(),
-      ...proved(inputs, goal, before, began),
+      ...inForce,
     });
   } catch (error) {
     leaveIfOrphaned(watch);
@@ -246,6 +248,16 @@ async function run(
   } finally {
     watch.stop();
   }
+}
+
+/** What goes on by time is said, so that nobody is surprised by what another `up` does. */
+function sayWhereItStands({ cluster, tls }: FormationInputs, { certificatesInForce }: InForce): void {
+  const change = tls && certificatesInForce && authorityChange(certificatesInForce, tls.overlapSeconds);
+  if (!change) return;
+  const done = change.stage === 1 ? "every node trusts the later one too" : "nodes show certificates of the later one";
+  console.log(
+    `${cluster}: authority: stage ${change.stage} of 3 (${done}); the first \`up\` from ${change.nextFrom} takes the next one, and until then clients take the outputs caCertificatePem and credentials`,
+  );
 }
 
 function verifiedLine({ observation, layout, acted }: Reconciled, goal: FormationGoal): string {

@@ -59,7 +59,13 @@ describe("rotation of certificates", () => {
 
     const before = await tlsOf(project);
     const next = { tls: { ...tls, rotation: "2", authorityRotation: "2" } };
-    expect(await loaded.change("everybody trusts the later authority too", next)).toContain("another authority");
+    const said = await loaded.change("everybody trusts the later authority too", next);
+    expect(said).toContain("another authority");
+    expect(said).toContain("clients: nothing yet: they have 0 s to take the outputs caCertificatePem and credentials");
+    expect(said).toMatch(
+      /authority: stage 1 of 3 \(every node trusts the later one too\); the first `up` from \S+ takes the next one/,
+    );
+    expect((await project.inventory()).tls?.authorityChange?.stage).toBe(1);
     expect(await shown(project)).toEqual(second);
     const both = await tlsOf(project);
     expect(certificatesIn(both.caCertificatePem)).toHaveLength(2);
@@ -71,12 +77,19 @@ describe("rotation of certificates", () => {
     for (const each of [before, both]) await ask(node, { ...admin, tls: clientTls(each) }, "PING");
 
     await load.changeLogin(loginOf(await project.credentials()));
-    expect(await loaded.change("nodes show its certificates", next)).toContain("certificates of the later authority");
+    const shows = await loaded.change("nodes show its certificates", next);
+    expect(shows).toContain("certificates of the later authority");
+    expect(shows).toContain(
+      "clients: whoever does not trust the later authority (output caCertificatePem) cannot connect anew",
+    );
     const third = await shown(project);
     expect(third.filter((each) => second.includes(each))).toEqual([]);
     expect(certificatesIn((await tlsOf(project)).caCertificatePem)).toHaveLength(2);
 
-    expect(await loaded.change("the former is trusted no more", next)).toContain("former authority is trusted no more");
+    const drops = await loaded.change("the former is trusted no more", next);
+    expect(drops).toContain("former authority is trusted no more");
+    expect(drops).toContain("clients: whoever shows a certificate of the former authority is shut out");
+    expect((await project.inventory()).tls?.authorityChange).toBeUndefined();
     const after = await tlsOf(project);
     expect(certificatesIn(after.caCertificatePem)).toHaveLength(1);
     expect(await shown(project)).toEqual(third);

@@ -14,6 +14,8 @@ import {
 import type { ClusterCredentials, ClusterInventory } from "../../../components/cluster/inventory";
 import { anInventory, MUTUAL, OPEN, TLS, tunnelsTo, USERS } from "./samples";
 
+const SECRET = "hunter2-secret";
+
 test("types: what ioredis takes, and what is watched of it", () => {
   // Compiled, not run: an ioredis that wants something else fails the check of types.
   const options: (made: ClusterClientOptions) => ClusterOptions = (made) => made;
@@ -184,7 +186,7 @@ describe("what cannot be used", () => {
     ).toEqual([
       "inventory.nodeTimeoutMilliseconds: got 0; a whole number of milliseconds above 0 is wanted",
       "inventory.shards[0].nodes[1].zone: got 7; text is wanted",
-      'inventory.shards[0].nodes[1].hostname: got ""; a host name is wanted, or nothing',
+      "inventory.shards[0].nodes[1].hostname: got empty text; a host name is wanted, or nothing",
       "inventory.shards[0].nodes[1].port: got 70000; a port from 1 to 65535 is wanted",
       "credentials.username: got empty text; text is wanted",
       "credentials.users.app.password: got nothing; text is wanted",
@@ -195,12 +197,41 @@ describe("what cannot be used", () => {
     ]);
   });
 
+  test.each([
+    ["unparsed credentials in the place of the inventory", () => clusterOptions(JSON.stringify(TLS) as never, TLS)],
+    [
+      "all outputs, unparsed, for both",
+      () => clusterOptions(JSON.stringify({ TLS }) as never, JSON.stringify({ TLS }) as never),
+    ],
+    [
+      "a password in every place",
+      () =>
+        clusterOptions(anInventory({}), OPEN, {
+          user: SECRET,
+          client: SECRET,
+          readFrom: SECRET,
+          tunnels: { [SECRET]: SECRET },
+          [SECRET]: 1,
+        } as never),
+    ],
+    ["a password for a version", () => clusterOptions({ ...anInventory({}), version: SECRET } as never, OPEN)],
+  ])("%s: nothing of it is shown", (_, use) => {
+    expect(use).toThrow(UnusableInput);
+    for (const secret of [SECRET, "BEGIN", "private-of"]) expect(use).not.toThrow(secret);
+  });
+
+  test("a setting that there is not is told, with what was meant", () => {
+    expect(problemsOf(anInventory({}), OPEN, { readfrom: "replicas" } as never)).toEqual([
+      'settings: "readfrom" is none; did you mean "readFrom"?',
+    ]);
+  });
+
   test("settings that name what there is not", () => {
     const inventory = anInventory({ tls: MUTUAL });
     expect(problemsOf(inventory, TLS, { user: "apps", client: "toString", readFrom: "slaves" })).toEqual([
-      'readFrom: got "slaves"; "masters", "replicas" or "all" is wanted',
-      'user: got "apps"; the credentials are of admin, app, reports',
-      'client: got "toString"; there are certificates of billing',
+      "readFrom: got text; one of masters, replicas, all is wanted",
+      'user: got another name; one of admin, app, reports is wanted (did you mean "app"?)',
+      "client: got text; one of billing is wanted",
     ]);
     expect(problemsOf(inventory, TLS, { plain: true })[0]).toMatch(/^plain: sessions-0-zone-a, .* no port without TLS/);
   });
@@ -212,7 +243,7 @@ describe("what cannot be used", () => {
     tunnels["10.0.3.6:6379"] = "127.0.0.1:16379";
     const wanted = 'host:port is wanted, as in { "10.0.1.5:6379": "127.0.0.1:16379" }';
     expect(problemsOf(inventory, OPEN, { tunnels })).toEqual([
-      `tunnels: got the key "10.0.1.5"; ${wanted}`,
+      `tunnels[5]: its key is none; ${wanted}`,
       `tunnels["10.0.9.9:6379"]: got 7; ${wanted}`,
       "tunnels: none for sessions-0-zone-b (10.0.2.6:6379); every node needs one, since each may come to lead its shard",
       "tunnels: 127.0.0.1:16379 is for sessions-0-zone-a and sessions-1-zone-c; each needs a port of its own",

@@ -47,6 +47,8 @@ describe("rules that this engine and version do not have", () => {
     ["+client|setinfo", expect.stringMatching(/^error: "\+client\|setinfo": redis 7\.0 has no client\|setinfo; /)],
     ["+get|x", 'error: "+get|x": get of redis 7.0 has no subcommands; leave out "|x"'],
     ["allkeys", expect.stringMatching(/^error: "allkeys" is no rule; use \+command/)],
+    [">hunter2secret", expect.stringMatching(/^error: passwords do not belong among rules/)],
+    ["hunter2secret", expect.stringMatching(/^error: commands\[0\] is no rule/)],
   ] as const)("%s", ([rule, message]) => {
     expect(judge([rule])).toEqual([message]);
   });
