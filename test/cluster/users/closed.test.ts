@@ -94,7 +94,7 @@ describe.skipIf(!servers).each(NAMES)("a closed cluster of %s", (name) => {
   });
 
   test("the operations command logs in as who it is told, and says so where it may not", async () => {
-    const { admin } = await credentialsOf(project);
+    const { admin, users } = await credentialsOf(project);
     const inventory = JSON.stringify(await project.inventory());
     const status = (env: Readonly<Record<string, string>>) =>
       spawnSync(process.execPath, [STATUS, "status", "--inventory", "-"], {
@@ -104,6 +104,12 @@ describe.skipIf(!servers).each(NAMES)("a closed cluster of %s", (name) => {
       });
     const known = status({ REDIS_CLUSTER_USER: admin.username, REDIS_CLUSTER_PASSWORD: admin.password });
     expect([known.status, known.stderr]).toEqual([0, ""]);
+    // Least privilege: whoever only looks needs no more.
+    const looking = status({
+      REDIS_CLUSTER_USER: "monitor",
+      REDIS_CLUSTER_PASSWORD: users["monitor"]?.password ?? "",
+    });
+    expect([looking.status, looking.stderr]).toEqual([0, ""]);
     const unknown = status({});
     expect([unknown.status, unknown.stdout]).toEqual([2, expect.stringContaining("it refuses the login (NOAUTH)")]);
   });
