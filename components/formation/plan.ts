@@ -53,7 +53,7 @@ export const FORMING_NODE_TIMEOUT_MILLISECONDS = 500;
 
 /** Up to so many nodes that keeps no machine too busy. */
 const OFTEN_UP_TO = 30;
-/** The same under TLS, where each connection begins with a handshake, and a late pong is answered with another connection. */
+/** The same under TLS, where each connection begins with a handshake. */
 const OFTEN_UP_TO_WITH_TLS = 15;
 
 /**
@@ -68,6 +68,28 @@ export function formingNodeTimeout(nodes: number, tls: boolean): number {
 function formingTimeoutOf(alive: readonly AnsweringNode[]): number {
   const tls = alive.some(({ certificateExpires }) => certificateExpires !== undefined);
   return formingNodeTimeout(alive.length, tls);
+}
+
+/** How much longer it is where that was too short. */
+const CALMER = 3;
+
+/**
+ * Nodes that answer here and are doubted by others have not failed: pings come more often than this machine has time for. A link on
+ * which one is late is made anew, under TLS with another handshake, so that it would go on by itself for minutes: they have to be
+ * fewer, before doubts become votes. Once, and for what is left of the forming.
+ */
+function calmDown(goal: FormationGoal, alive: readonly AnsweringNode[]): Step[] {
+  const often = formingTimeoutOf(alive);
+  const calmer = Math.min(goal.nodeTimeoutMilliseconds, CALMER * often);
+  const hasty = alive.filter((n) => Number(n.settings["cluster-node-timeout"]) <= often);
+  const answers = new Set(alive.map((n) => n.id));
+  const doubted = alive.some((n) => n.view.some((e) => e.health !== "ok" && answers.has(e.id)));
+  if (!doubted || calmer <= often) return [];
+  return hasty.map(({ name }) => ({
+    do: "setTemporary",
+    node: name,
+    settings: { "cluster-node-timeout": String(calmer) },
+  }));
 }
 
 export interface PlanOptions {
@@ -129,6 +151,7 @@ export function plan(
     ["recover", standing.formed ? reclaimSlots(observation) : []],
     ["recover", standing.formed ? claimAll(layout) : []],
     ["recover", outbid(alive, former)],
+    ["join", isNew ? calmDown(goal, alive) : []],
     // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
     ["assign", assigning.length > 0 ? [...assigning, ...firstMeetings] : []],
     ["join", firstMeetings],
