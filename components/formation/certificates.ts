@@ -39,7 +39,8 @@ export interface ObservedCertificates {
 /**
  * What is to be loaded at a time. Another authority comes in three stages, so that no client has to know it before it could: every node
  * trusts it beside the former; then nodes show its certificates; then the former is trusted no more. A stage follows once the one
- * before was proved on every node for as long as the overlap. With `now` absent none follows.
+ * before was proved on every node for as long as the overlap. With `now` absent none follows. Certificates that are over are waited for by
+ * nobody: then the latest are shown at once.
  */
 export function certificatesGoal(
   issued: IssuedCertificates,
@@ -58,7 +59,7 @@ export function certificatesGoal(
   const least = isOver(shown.since) ? Math.max(oldest, shown.generation) : oldest;
   return {
     issued,
-    shown: isKept(next) ? next : latest,
+    shown: isKept(next) && !areOver(issued, next, now) ? next : latest,
     oldest: kept.filter((generation) => generation >= least).sort((a, b) => a - b)[0] ?? latest,
     overlapSeconds,
   };
@@ -80,6 +81,15 @@ export function authorityChange(
   const from = (since: string) => new Date(new Date(since).getTime() + overlapSeconds * 1000).toISOString();
   if (trusted.generation > shown.generation) return { stage: 1, nextFrom: from(trusted.since) };
   return shown.generation > oldest ? { stage: 2, nextFrom: from(shown.since) } : undefined;
+}
+
+/** Whether a node has nothing better of this authority than what is over: its own time is too, or nobody can sign for it. */
+function areOver({ nodes }: IssuedCertificates, generation: number, now: number | undefined): boolean {
+  if (now === undefined) return false;
+  return Object.values(nodes).some((made) => {
+    const of = made.find(({ authority }) => authority === generation);
+    return of !== undefined && Date.parse(of.notAfter) <= now;
+  });
 }
 
 /** What the run that just ended well has proved. */

@@ -7,7 +7,7 @@ const WAY = /^proxy /;
 /** `CertificateRefused`: a server is there, and nobody gets in who could change what it trusts. */
 const REFUSES_CERTIFICATES = /^it takes no certificate that is known here/;
 const RESTART =
-  "where the authority that it trusts is over too (authorityExpires in inventory.tls), end its server: the next `up` starts it again with certificates of the present one. Else it was given others by hand: let it trust what is declared";
+  "the authority that it trusts is over (authorityExpires in inventory.tls), or is not in this state, as where an older one was brought back. Where the newer state cannot be had, end the servers: the next `up` starts them again with what is declared";
 
 /** Whether it is the way that all nodes share that fails; it says nothing about this one. */
 export function isWayThatFails({ reason }: Pick<SilentNode, "reason">): boolean {

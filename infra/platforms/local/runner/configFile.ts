@@ -4,7 +4,7 @@ import * as path from "node:path";
 import { endpointDirectives, storageDirectives } from "../../../../components/config/nodeDirectives";
 import { renderRedisConf } from "../../../../components/config/redisConf";
 import { FILES, writeAtomic } from "./folder";
-import { filesToStartWith, isLoadedOver, writeTlsFiles } from "./tlsFiles";
+import { filesInstead, filesToStartWith, writeTlsFiles } from "./tlsFiles";
 import type { NodeInputs } from "./types";
 import { canonical } from "./unknown";
 import { writeUsers } from "./usersFile";
@@ -27,14 +27,14 @@ export function writeConfigFile(folder: string, node: NodeInputs): void {
   writeAtomic(path.join(folder, FILES.config), renderRedisConf(directives) + login);
 }
 
-/** The file of a process that comes back: CONFIG REWRITE has put live settings into it, so it stays, but for certificates that are over. */
+/** The file of a process that comes back: CONFIG REWRITE has put live settings into it, so it stays, but for certificates that are of no use any more. */
 export function keepConfigFile(folder: string, { tls }: NodeInputs): void {
-  if (!tls || !isLoadedOver(folder)) return;
-  const { certFile, keyFile, caFile } = filesToStartWith(folder, tls);
+  const instead = tls && filesInstead(folder, tls);
+  if (!instead) return;
   const directives = [
-    { name: "tls-cert-file", value: certFile },
-    { name: "tls-key-file", value: keyFile },
-    { name: "tls-ca-cert-file", value: caFile },
+    { name: "tls-cert-file", value: instead.certFile },
+    { name: "tls-key-file", value: instead.keyFile },
+    { name: "tls-ca-cert-file", value: instead.caFile },
   ];
   const file = path.join(folder, FILES.config);
   writeAtomic(file, `${fs.readFileSync(file, "utf8").trimEnd()}\n${renderRedisConf(directives)}`);

@@ -38,13 +38,12 @@ export function filesToStartWith(folder: string, { files, first }: NodeTls): Tls
 }
 
 /**
- * Whether the time of what a server would come back with is over. It would show that to nobody's use; and where its authority is over
- * too, it would let in nobody who could replace it.
+ * What a server comes back with instead of what it had loaded: where that is over, or nothing that is known any more, as when an older
+ * state was brought back. It may let in nobody who could replace it. Undefined where it keeps what it has.
  */
-export function isLoadedOver(folder: string): boolean {
-  const { certificate } = loadedFiles(folder);
-  const file = path.join(folder, FILES.tls, certificate);
-  return certificate !== "" && fs.existsSync(file) && isOver(fs.readFileSync(file, "utf8"));
+export function filesInstead(folder: string, tls: NodeTls): TlsSettings | undefined {
+  const next = filesToStartWith(folder, tls);
+  return path.basename(next.certFile) === loadedFiles(folder).certificate ? undefined : next;
 }
 
 /** Names of the files that the last redis.conf has; empty where it has none. CONFIG REWRITE writes what was loaded last. */
