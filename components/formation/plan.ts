@@ -116,7 +116,7 @@ export function plan(
     // Before all else: replicas link up, and slots move, only where each node takes what the others log in with.
     ["users", goal.logins ? planUsers(goal.logins, alive) : []],
     ["recover", takeOver(members, observation)],
-    ["recover", standing.formed ? reclaimSlots(observation) : []],
+    ["recover", standing.formed ? reclaimSlots(observation, standing.nobodyGone) : []],
     ["recover", standing.formed ? claimAll(goal, layout, members, alive) : []],
     ["recover", outbid(alive, former)],
     // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
