@@ -44,6 +44,6 @@ test("a node that shows what nobody knows any more is trusted by all others unti
       shown: { fingerprint: "f".repeat(64), notAfter: END },
     },
   } as unknown as AnsweringNode;
-  const goal = { issued, shown: 2, oldest: 2 };
+  const goal = { issued, shown: 2, oldest: 2, overlapSeconds: 0 };
   expect(planCertificates(goal, [node])).toMatchObject([{ do: "trustAuthorities", count: 2 }]);
 });

@@ -18,7 +18,7 @@ import { expandSlots } from "../../../components/formation/slots";
 
 interface Given {
   readonly name: string;
-  readonly slots?: readonly [number, number][];
+  readonly slots?: readonly (readonly [number, number])[];
   readonly open?: readonly OpenSlot[];
   readonly of?: string;
 }
@@ -26,7 +26,7 @@ interface Given {
 /** A cluster in which everybody agrees; `views` changes what one node thinks of another's slots. */
 function cluster(
   given: readonly Given[],
-  views: Readonly<Record<string, Readonly<Record<string, readonly [number, number][]>>>> = {},
+  views: Readonly<Record<string, Readonly<Record<string, readonly (readonly [number, number])[]>>>> = {},
 ): ClusterObservation {
   const ranges = (slots: readonly [number, number][] = []) => slots.map(([start, end]) => ({ start, end }));
   const endpoint = (i: number) => ({ address: "10.0.0.1", port: 7_000 + i, busPort: 17_000 + i });
