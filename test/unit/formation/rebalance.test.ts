@@ -28,7 +28,7 @@ function cluster(
   given: readonly Given[],
   views: Readonly<Record<string, Readonly<Record<string, readonly (readonly [number, number])[]>>>> = {},
 ): ClusterObservation {
-  const ranges = (slots: readonly [number, number][] = []) => slots.map(([start, end]) => ({ start, end }));
+  const ranges = (slots: readonly (readonly [number, number])[] = []) => slots.map(([start, end]) => ({ start, end }));
   const endpoint = (i: number) => ({ address: "10.0.0.1", port: 7_000 + i, busPort: 17_000 + i });
   const entryOf = ({ name, slots, open, of }: Given, i: number, by: string): NodeEntry => ({
     id: `id-${name}`,
@@ -189,8 +189,8 @@ describe("slots that were left open", () => {
 });
 
 describe("a slot that nobody claims", () => {
-  const all: readonly [number, number][] = [[0, 16_383]];
-  const but5: readonly [number, number][] = [
+  const all: readonly (readonly [number, number])[] = [[0, 16_383]];
+  const but5: readonly (readonly [number, number])[] = [
     [0, 4],
     [6, 16_383],
   ];
