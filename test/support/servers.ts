@@ -192,7 +192,7 @@ function confFor(options: StartOptions, at: { address: string; port: number; dir
   const has = (name: string) => new RegExp(`^${name}\\s`, "im").test(text);
   const added: Directive[] = [];
   if (!has("bind")) added.push({ name: "bind", value: at.address });
-  if (has("tls-cert-file") && !has("tls-port")) {
+  if (options.security && has("tls-cert-file") && !has("tls-port")) {
     added.push({ name: "port", value: "0" }, { name: "tls-port", value: String(at.port) });
   } else if (!has("port")) added.push({ name: "port", value: String(at.port) });
   if (!has("dir")) added.push({ name: "dir", value: at.dir });
