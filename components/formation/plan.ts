@@ -1,4 +1,3 @@
-import { arrivingSlots } from "./arriving";
 import { assess, differingSettings, type FindingKind, knowsOf, servesElsewhere, staleMembers } from "./assess";
 import { planCertificates } from "./certificates";
 import type { FormationGoal, History, Member } from "./goal";
@@ -149,8 +148,8 @@ export function plan(
     // Before all else: replicas link up, and slots move, only where each node takes what the others log in with.
     ["users", goal.logins ? planUsers(goal.logins, alive) : []],
     ["recover", takeOver(members, observation)],
-    ["recover", standing.formed ? reclaimSlots(observation, standing.nobodyGone) : []],
-    ["recover", standing.formed ? claimAll(goal, layout, members, alive) : []],
+    ["recover", standing.formed ? reclaimSlots(observation) : []],
+    ["recover", standing.formed ? claimAll(layout) : []],
     ["recover", outbid(alive, former)],
     ["join", isNew ? calmDown(goal, alive) : []],
     // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
@@ -239,15 +238,9 @@ function canBeElected(candidate: AnsweringNode, alive: readonly AnsweringNode[])
  * A former leader without its nodes.conf claims the slots that it finds keys of. When it meets the others it loses them again, and a
  * server that loses slots to a node which owns more than those deletes their keys, on 7.0 without telling its replication
  * stream; it would then follow its successor from the offset that both know, empty and "in sync". One that loses all that the other
- * owns takes itself for failed over, and follows with its data (`clusterUpdateSlotsConfigWith`). So it claims them all first, and none
- * of those on their way to the shard, which their owner would take from it one by one.
+ * owns takes itself for failed over, and follows with its data (`clusterUpdateSlotsConfigWith`). So it claims them all first.
  */
-function claimAll(
-  goal: FormationGoal,
-  layout: readonly ShardLayout[],
-  members: readonly Member[],
-  alive: readonly AnsweringNode[],
-): Step[] {
+function claimAll(layout: readonly ShardLayout[]): Step[] {
   return layout.flatMap(({ planned, leader, strays }) => {
     if (!leader) return [];
     const theirs = self(leader).slots;
@@ -256,14 +249,7 @@ function claimAll(
       if (stray.view.length > 1 || own.role !== "master" || own.slots.length === 0) return [];
       const claimed = new Set(expandSlots(own.slots));
       const missing = toRanges(expandSlots(theirs).filter((slot) => !claimed.has(slot)));
-      const arriving = arrivingSlots(goal, planned.name, members, alive);
-      const over = toRanges([...claimed].filter((slot) => arriving.has(slot)));
-      const on = { node: stray.name, shard: planned.name };
-      // In this order: without any slot left it would not be recognised again.
-      return [
-        ...(missing.length > 0 ? [{ do: "addSlotsRange", ...on, slots: missing } as const] : []),
-        ...(over.length > 0 ? [{ do: "releaseSlots", ...on, slots: over } as const] : []),
-      ];
+      return missing.length > 0 ? [{ do: "addSlotsRange", node: stray.name, shard: planned.name, slots: missing }] : [];
     });
   });
 }

@@ -153,13 +153,13 @@ export function finishOpenSlots(
 /**
  * Slots that nobody claims although the others name one master as their owner: it was promoted, or told, and its own word got
  * lost (seen on Redis 7.0 when a master fails over right after it got slots), or a person deleted them there. It is told what
- * the others hold: most masters with slots have to name it, or who follows it (below), and nobody anyone else. Who is new knows no owner yet.
+ * the others hold: most masters with slots have to name it, and nobody anyone else. Who is new knows no owner yet.
  */
-export function reclaimSlots(observation: ClusterObservation, isNobodyGone: boolean): Step[] {
+export function reclaimSlots(observation: ClusterObservation): Step[] {
   const { unowned } = claims(observation);
   if (unowned.length === 0) return [];
   const open = expandSlots(unowned);
-  const named = namedOwners(observation, open, isNobodyGone);
+  const named = namedOwners(observation, open);
   return answering(observation).flatMap((owner): Step[] => {
     const slots = toRanges(open.filter((slot) => named.get(slot) === owner.id));
     if (self(owner).role !== "master" || slots.length === 0) return [];
@@ -167,17 +167,8 @@ export function reclaimSlots(observation: ClusterObservation, isNobodyGone: bool
   });
 }
 
-/**
- * Of these slots, those whose owner most masters agree on and nobody doubts: slot → node ID. The others may know no owner at all: they took
- * the former one for it until that followed its successor, which lost them before it was heard. Then only who follows it knows. That
- * is enough where every member is there: nobody can have owned them since and be gone with their data, which an owner without
- * them would hide; and what another one may hold of them is found as stray keys.
- */
-export function namedOwners(
-  observation: ClusterObservation,
-  slots: readonly number[],
-  isNobodyGone: boolean,
-): Map<number, string> {
+/** Of these slots, those whose owner most masters agree on and nobody doubts: slot → node ID. */
+export function namedOwners(observation: ClusterObservation, slots: readonly number[]): Map<number, string> {
   const wanted = new Set(slots);
   const alive = answering(observation);
   // A node that imports a slot takes no news of it.
@@ -207,15 +198,9 @@ export function namedOwners(
     const asked = alive.filter((n) => tells(n, slot) && n.id !== id && n.view.some((e) => e.id === id));
     const masters = asked.filter((n) => self(n).role === "master" && self(n).slots.length > 0);
     const electorate = masters.length > 0 ? masters : asked;
-    const agreed = electorate.filter((n) => by.includes(n)).length * 2 > electorate.length;
-    if (agreed || (isNobodyGone && by.some((n) => follows(n, id)))) owners.set(slot, id);
+    if (electorate.filter((n) => by.includes(n)).length * 2 > electorate.length) owners.set(slot, id);
   }
   return owners;
-}
-
-function follows(node: AnsweringNode, id: string): boolean {
-  const own = self(node);
-  return own.role === "replica" && own.masterId === id && node.replication.linkUp;
 }
 
 function move(from: AnsweringNode, to: AnsweringNode, shard: string, slots: readonly number[]): MigrateSlots {

@@ -132,7 +132,6 @@ const CLUSTER: Readonly<Record<string, Handler>> = {
     for (const slot of args) node.slots[Number(slot)] = undefined;
     return "OK";
   },
-  DELSLOTSRANGE: (cluster, node, args) => answer(cluster, node, ["CLUSTER", "DELSLOTS", ...ranged(args).map(String)]),
   COUNTKEYSINSLOT: (_, node, [slot]) => node.keys.get(Number(slot))?.size ?? 0,
   GETKEYSINSLOT: (_, node, [slot, count]) => [...(node.keys.get(Number(slot)) ?? [])].slice(0, Number(count)),
   SETSLOT: (cluster, node, [text, verb = "", id = ""]) => setSlot(cluster, node, Number(text), verb.toUpperCase(), id),

@@ -196,7 +196,7 @@ describe("a slot that nobody claims", () => {
   ];
   test("and that all others give to one master, is claimed by it", () => {
     const o = cluster([{ name: "a", slots: all }, { name: "b" }, { name: "c" }], { a: { a: but5 } });
-    expect(reclaimSlots(o, false)).toEqual([
+    expect(reclaimSlots(o)).toEqual([
       { do: "nameOwner", node: "a", slots: [{ start: 5, end: 5 }], owner: "a", ownerId: "id-a" },
     ]);
   });
@@ -204,27 +204,10 @@ describe("a slot that nobody claims", () => {
     expect(
       reclaimSlots(
         cluster([{ name: "a", slots: all }, { name: "b" }, { name: "c" }], { a: { a: but5 }, c: { a: but5 } }),
-        true,
       ),
     ).toEqual([]);
-    expect(reclaimSlots(cluster([{ name: "a", slots: but5 }, { name: "b" }]), true)).toEqual([]);
-    expect(reclaimSlots(cluster([{ name: "a", slots: all }, { name: "b" }]), true)).toEqual([]);
-  });
-  test("and that only a node gives to the one that it follows, is claimed by that, unless a member is gone or anybody differs", () => {
-    const masters = [
-      { name: "a", slots: [[1, 9]] },
-      { name: "c", slots: [[10, 99]] },
-      { name: "d", slots: [[100, 16_383]] },
-    ] as const;
-    const views = { b: { a: [[0, 9]] } } as const;
-    const follower = cluster([...masters, { name: "b", of: "a" }], views);
-    expect(reclaimSlots(follower, true)).toEqual([
-      { do: "nameOwner", node: "a", slots: [{ start: 0, end: 0 }], owner: "a", ownerId: "id-a" },
-    ]);
-    expect(reclaimSlots(follower, false)).toEqual([]);
-    expect(reclaimSlots(cluster([...masters, { name: "b", of: "c" }], views), true)).toEqual([]);
-    const differing = { ...views, d: { c: [[0, 0]] } } as const;
-    expect(reclaimSlots(cluster([...masters, { name: "b", of: "a" }], differing), true)).toEqual([]);
+    expect(reclaimSlots(cluster([{ name: "a", slots: but5 }, { name: "b" }]))).toEqual([]);
+    expect(reclaimSlots(cluster([{ name: "a", slots: all }, { name: "b" }]))).toEqual([]);
   });
 });
 
