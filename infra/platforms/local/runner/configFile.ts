@@ -1,43 +1,33 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { endpointDirectives, storageDirectives } from "../../../../components/config/nodeDirectives";
-import { renderRedisConf } from "../../../../components/config/redisConf";
-import { FILES, writeAtomic } from "./folder";
-import { filesInstead, filesToStartWith, writeTlsFiles } from "./tlsFiles";
+import {
+  type FileChanges,
+  filesOfNewServer,
+  filesOfReturningServer,
+  type NodeFolder,
+  tlsFiles,
+} from "../../../../components/cluster/nodeFiles";
+import type { NodeTls } from "../../../../components/cluster/platform";
+import { writeAtomic } from "./folder";
 import type { NodeInputs } from "./types";
 import { canonical } from "./unknown";
-import { writeUsers } from "./usersFile";
 
 /** Writes the file for a new process: what boots it, and the live settings as they are declared now. */
 export function writeConfigFile(folder: string, node: NodeInputs): void {
-  const { address, port, busPort, hostname, plainPort, tls } = node;
+  const { address, port, busPort, hostname, plainPort } = node;
   const names = { ...(hostname === undefined ? {} : { hostname }), ...(plainPort === undefined ? {} : { plainPort }) };
-  if (tls) writeTlsFiles(folder, tls);
-  const endpoint = endpointDirectives({ address, port, busPort, ...names }, tls && filesToStartWith(folder, tls));
-  // Ours last: of two lines with the same name the later one holds.
-  const directives = [
-    ...node.boot,
-    ...node.live,
-    ...endpoint.boot,
-    ...endpoint.live,
-    ...storageDirectives({ dir: folder }),
-  ];
-  const login = node.login ? writeUsers(folder, node.login) : "";
-  writeAtomic(path.join(folder, FILES.config), renderRedisConf(directives) + login);
+  apply(folder, filesOfNewServer(onDisk(folder), { ...node, endpoint: { address, port, busPort, ...names } }, folder));
 }
 
-/** The file of a process that comes back: CONFIG REWRITE has put live settings into it, so it stays, but for certificates that are of no use any more. */
-export function keepConfigFile(folder: string, { tls }: NodeInputs): void {
-  const instead = tls && filesInstead(folder, tls);
-  if (!instead) return;
-  const directives = [
-    { name: "tls-cert-file", value: instead.certFile },
-    { name: "tls-key-file", value: instead.keyFile },
-    { name: "tls-ca-cert-file", value: instead.caFile },
-  ];
-  const file = path.join(folder, FILES.config);
-  writeAtomic(file, `${fs.readFileSync(file, "utf8").trimEnd()}\n${renderRedisConf(directives)}`);
+/** For a process that comes back: its file stays, but for certificates that are of no use any more. */
+export function keepConfigFile(folder: string, node: NodeInputs): void {
+  apply(folder, filesOfReturningServer(onDisk(folder), node, folder));
+}
+
+/** Puts certificates in place for a process that runs. */
+export function writeTlsFiles(folder: string, tls: NodeTls): void {
+  apply(folder, tlsFiles(onDisk(folder), tls));
 }
 
 /** Of everything that a running process cannot change any more; a process with the same one needs no replacement. */
@@ -45,4 +35,28 @@ export function fingerprint(node: NodeInputs): string {
   const { boot, engine, address, port, busPort } = node;
   const parts = { boot, engine, address, port, busPort, ...(node.tls ? { tls: true } : {}) };
   return createHash("sha256").update(canonical(parts)).digest("hex").slice(0, 16);
+}
+
+function onDisk(folder: string): NodeFolder {
+  return {
+    read: (name) => orNone(() => fs.readFileSync(path.join(folder, name), "utf8"), ""),
+    list: (name) => orNone(() => fs.readdirSync(path.join(folder, name)), []),
+  };
+}
+
+function orNone<T>(read: () => T, none: T): T {
+  try {
+    return read();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return none;
+    throw error;
+  }
+}
+
+function apply(folder: string, { write, remove }: FileChanges): void {
+  for (const [name, text] of write) {
+    fs.mkdirSync(path.dirname(path.join(folder, name)), { recursive: true, mode: 0o700 });
+    writeAtomic(path.join(folder, name), text);
+  }
+  for (const name of remove) fs.rmSync(path.join(folder, name), { force: true });
 }

@@ -6,7 +6,7 @@ import { upgradeProblem } from "../../../../components/config";
 import { busProblem } from "../../../../components/config/bus";
 import { noteAccess, noteRevive } from "../../../../components/formation/runner/knowledge";
 import type { Access } from "../../../../components/formation/wire";
-import { fingerprint, keepConfigFile, writeConfigFile } from "./configFile";
+import { fingerprint, keepConfigFile, writeConfigFile, writeTlsFiles } from "./configFile";
 import { PortTaken, systemFailure } from "./failures";
 import {
   deriveToken,
@@ -24,7 +24,6 @@ import { startDead } from "./revive";
 import { sayWhyItRolls } from "./rollText";
 import { say } from "./say";
 import { comesToListen, recordOf, serverOf, startServer, stopServer, whileStopping } from "./server";
-import { writeTlsFiles } from "./tlsFiles";
 import { type NodeDeclaration, type NodeInputs, type NodeOutputs, PORT_STRIDE } from "./types";
 import { hasUnknown, same } from "./unknown";
 
