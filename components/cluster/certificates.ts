@@ -6,6 +6,7 @@ import { type CertificateTable, type IssuedCertificates, issuedOf, isTable } fro
 import { filesOf, joinPem, trustPem } from "../security/files";
 import { ownEntry } from "../security/ownEntry";
 import { OWN_CLIENT, SHARED_CLIENT } from "../spec/checkTls";
+import { ordinalOf } from "../spec/ordinals";
 import type { ClusterSpec, TlsSpec } from "../spec/spec";
 import type { PlannedNode, TopologyPlan } from "../topology/plan";
 import type { TlsMaterial } from "./declare";
@@ -36,9 +37,9 @@ export function declareCertificates(
 ): Certificates | undefined {
   const { tls } = spec;
   if (!tls) return undefined;
-  const nodes = plan.shards.flatMap((shard) => shard.nodes);
-  const names = nodes.map((node) =>
-    pulumi.output(platform.namesOf(spec, node)).apply(({ addresses, dnsNames, required }) => {
+  const nodes = plan.shards.flatMap((shard, i) => shard.nodes.map((node, k) => ({ node, ordinal: ordinalOf(i, k) })));
+  const names = nodes.map(({ node, ordinal }) =>
+    pulumi.output(platform.namesOf({ spec, node, ordinal, parent })).apply(({ addresses, dnsNames, required }) => {
       const announced = [hostnameOf(spec, node)].filter((name) => name !== undefined);
       // What others are told to come by is what has to be in it.
       const needed = announced.length > 0 ? announced : required;

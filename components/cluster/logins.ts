@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { ADMIN, REPLICATION, usersOf } from "../config/users";
+import { ADMIN, MONITOR, REPLICATION, usersOf } from "../config/users";
 import { renderUsersAcl } from "../config/usersAcl";
 import { sha256 } from "../formation/observe";
 import type { PasswordsInput, UsersInput } from "../formation/rotation";
@@ -56,6 +56,7 @@ export function declareLogins(
         openDefaultUser,
       ),
       replication: { username: REPLICATION, password: passwordOf(all, REPLICATION) },
+      monitor: { username: MONITOR, passwords: passwordsOf(all, MONITOR) },
       access: login,
     })),
     credentials: table.apply((all) => credentialsOf(all, declared[0]?.name ?? ADMIN)),
@@ -66,6 +67,11 @@ function passwordOf(table: PasswordTable, user: string): string {
   const password = ownEntry(table, user)?.current;
   if (password === undefined) throw new Error(`there is no password for user ${user}`);
   return password;
+}
+
+/** The latest first. */
+function passwordsOf(table: PasswordTable, user: string): string[] {
+  return [passwordOf(table, user), ...(ownEntry(table, user)?.former ?? []).map(({ password }) => password)];
 }
 
 /** Until formation has been everywhere, a node may have any password of before, or, in a cluster that was open, none. */

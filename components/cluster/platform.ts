@@ -13,7 +13,7 @@ export interface Platform {
   /** Declares the resources of one node, its data among them. Called once a node, in a stable order. */
   declareNode(request: NodeRequest): PlatformNode;
   /** What a node's certificate is to carry, before the node is there: where it will listen, and any names that it has. */
-  namesOf(spec: ClusterSpec, node: PlannedNode): pulumi.Input<NodeNames>;
+  namesOf(request: Pick<NodeRequest, "spec" | "node" | "ordinal" | "parent">): pulumi.Input<NodeNames>;
 }
 
 export interface NodeRequest {
@@ -39,6 +39,8 @@ export interface NodeLogin {
   readonly usersAcl: string;
   /** `masteruser` and `masterauth`. */
   readonly replication: { readonly username: string; readonly password: string };
+  /** For what looks after the node's health beside it, the latest password first. */
+  readonly monitor: { readonly username: string; readonly passwords: readonly string[] };
   /** How to speak to the cluster's nodes, for what a platform does of its own. */
   readonly access: Access;
 }

@@ -116,7 +116,12 @@ export class Security {
     const { certificate, key } = certificateFiles(new X509Certificate(certificatePem).fingerprint256);
     const files = { [certificate]: certificatePem, [key]: keyPem, "ca.crt": this.#authority.certificatePem };
     return {
-      login: { usersAcl: this.usersAcl(engine), replication: this.replication, access },
+      login: {
+        usersAcl: this.usersAcl(engine),
+        replication: this.replication,
+        monitor: { username: "monitor", passwords: ["none"] },
+        access,
+      },
       tls: { files, first: { certificate, key, trust: "ca.crt" }, access },
     };
   }

@@ -13,6 +13,8 @@ export { tlsFiles } from "./tls";
 export interface NodeToStart extends DirectiveSplit {
   /** Where it listens, and what it announces. */
   readonly endpoint: NodeEndpoint;
+  /** Further addresses to listen on, beside the endpoint's. Default: none. */
+  readonly alsoListensOn?: readonly string[];
   readonly login?: NodeLogin;
   readonly tls?: NodeTls;
 }
@@ -26,7 +28,15 @@ export function filesOfNewServer(before: NodeFolder, node: NodeToStart, dir: str
   const { tls, login } = node;
   const endpoint = endpointDirectives(node.endpoint, tls && filesToStartWith(before, tls, dir));
   // Ours last: of two lines with the same name the later one holds.
-  const directives = [...node.boot, ...node.live, ...endpoint.boot, ...endpoint.live, ...storageDirectives({ dir })];
+  const bind = { name: "bind", value: [node.endpoint.address, ...(node.alsoListensOn ?? [])].join(" ") };
+  const directives = [
+    ...node.boot,
+    ...node.live,
+    ...endpoint.boot,
+    bind,
+    ...endpoint.live,
+    ...storageDirectives({ dir }),
+  ];
   const certificates = tls ? tlsFiles(before, tls) : NONE;
   const start = login && usersToStartWith(before, login);
   const write = new Map(certificates.write);

@@ -21,7 +21,7 @@ export function localPlatform(options: LocalPlatformOptions): Platform {
   return {
     name: "local",
     declareNode: (request) => declareNode(options, request),
-    namesOf: (spec, node) => ({
+    namesOf: ({ spec, node }) => ({
       addresses: zoneAddresses(spec.zones.length),
       dnsNames: namesOf(node),
       required: [zoneAddress(spec.zones.indexOf(node.zone)).address],

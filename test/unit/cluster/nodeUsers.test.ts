@@ -9,6 +9,7 @@ const aclOf = (password: string) =>
 const login: NodeLogin = {
   usersAcl: aclOf("new"),
   replication: { username: "replication", password: 'of replicas "' },
+  monitor: { username: "monitor", passwords: ["watch"] },
   access: { username: "admin", password: "new", otherwise: [{ username: "admin", password: "former" }, {}] },
 };
 const DECLARED = 'aclfile users.acl\nmasteruser replication\nmasterauth "of replicas \\""\n';

@@ -2,11 +2,11 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { unknownValue } from "@pulumi/pulumi/runtime/rpc";
 import { describe, expect, test } from "vitest";
+import { canonical, hasUnknown, same } from "../../../components/cluster/values";
 import { LOCAL_DEFAULTS } from "../../../infra/platforms/local/args";
 import { startFailure, systemFailure } from "../../../infra/platforms/local/runner/failures";
 import { LocalNode } from "../../../infra/platforms/local/runner/node";
 import type { NodeDeclaration, NodeInputs, NodeOutputs } from "../../../infra/platforms/local/runner/types";
-import { canonical, hasUnknown, same } from "../../../infra/platforms/local/runner/unknown";
 import { LocalVolume } from "../../../infra/platforms/local/runner/volume";
 import { parseVersion } from "../../../infra/platforms/local/server";
 

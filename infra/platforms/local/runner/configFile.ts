@@ -9,9 +9,9 @@ import {
   tlsFiles,
 } from "../../../../components/cluster/nodeFiles";
 import type { NodeTls } from "../../../../components/cluster/platform";
+import { canonical } from "../../../../components/cluster/values";
 import { writeAtomic } from "./folder";
 import type { NodeInputs } from "./types";
-import { canonical } from "./unknown";
 
 /** Writes the file for a new process: what boots it, and the live settings as they are declared now. */
 export function writeConfigFile(folder: string, node: NodeInputs): void {

@@ -1,7 +1,5 @@
-import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { canonical } from "./unknown";
 
 /** Files of a volume's folder that are ours, beside those of the server. */
 export const FILES = {
@@ -85,14 +83,6 @@ export function neighbours(folder: string): { record: InstanceRecord; sameCluste
 /** Folders of the other nodes of the same cluster. */
 export function siblings(folder: string): string[] {
   return subfolders(path.dirname(folder)).filter((other) => other !== folder);
-}
-
-/**
- * A token that no one else on this machine's disk has: derived, not random, so that a preview shows the same again and
- * again, and from the token that is there, so that it always differs from that of a live predecessor.
- */
-export function deriveToken(...parts: unknown[]): string {
-  return createHash("sha256").update(canonical(parts)).digest("hex").slice(0, 12);
 }
 
 export function subfolders(folder: string): string[] {

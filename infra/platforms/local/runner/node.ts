@@ -2,14 +2,15 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { ResourceRunner } from "../../../../components/cluster/shim";
+import { deriveToken, hasUnknown, same } from "../../../../components/cluster/values";
 import { upgradeProblem } from "../../../../components/config";
 import { busProblem } from "../../../../components/config/bus";
 import { noteAccess, noteRevive } from "../../../../components/formation/runner/knowledge";
+import { sayWhyItRolls } from "../../../../components/formation/runner/rollText";
 import type { Access } from "../../../../components/formation/wire";
 import { fingerprint, keepConfigFile, writeConfigFile, writeTlsFiles } from "./configFile";
 import { PortTaken, systemFailure } from "./failures";
 import {
-  deriveToken,
   FILES,
   readInstanceRecord,
   readVolumeRecord,
@@ -21,11 +22,9 @@ import { hasData, isBlank, letReplicaLead } from "./lastCopy";
 import { choosePlace, NoPort, type Place } from "./place";
 import { portProblem } from "./ports";
 import { startDead } from "./revive";
-import { sayWhyItRolls } from "./rollText";
 import { say } from "./say";
 import { comesToListen, recordOf, serverOf, startServer, stopServer, whileStopping } from "./server";
 import { type NodeDeclaration, type NodeInputs, type NodeOutputs, PORT_STRIDE } from "./types";
-import { hasUnknown, same } from "./unknown";
 
 type Runner = Omit<ResourceRunner<NodeInputs, NodeOutputs>, "check"> & {
   check(

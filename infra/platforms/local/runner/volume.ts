@@ -1,11 +1,11 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import type { ResourceRunner } from "../../../../components/cluster/shim";
-import { deriveToken, readVolumeRecord, resolveVolume, writeVolumeRecord } from "./folder";
+import { deriveToken, hasUnknown, same } from "../../../../components/cluster/values";
+import { readVolumeRecord, resolveVolume, writeVolumeRecord } from "./folder";
 import { say } from "./say";
 import { serverOf, stopServer } from "./server";
 import type { VolumeDeclaration, VolumeInputs, VolumeOutputs } from "./types";
-import { hasUnknown, same } from "./unknown";
 
 type Runner = Omit<ResourceRunner<VolumeInputs, VolumeOutputs>, "check"> & {
   check(

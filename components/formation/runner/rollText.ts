@@ -1,5 +1,19 @@
-import { rollingOrder } from "../../../../components/formation/outline";
-import type { NodeInputs } from "./types";
+import type { Directive } from "../../config/types";
+import { rollingOrder } from "../outline";
+
+/** Of a machine that may roll: what its preview tells. */
+export interface Rolling {
+  readonly cluster: string;
+  readonly boot: readonly Directive[];
+  /** Default: 1. */
+  readonly shardsAtOnce?: number;
+}
+
+/** What a reader is told of a part of a machine; of any other, "another address or port". */
+const REASONS: Readonly<Record<string, string>> = {
+  volume: "another data folder",
+  containerId: "another container",
+};
 
 /** Lines of this process that a reader has seen: all nodes of a cluster usually roll for the same reason. */
 const said = new Set<string>();
@@ -8,11 +22,11 @@ const said = new Set<string>();
  * What a reader of the preview sees beside "replace", which sounds like lost data. An engine's change is told by the
  * formation, which knows more of it.
  */
-export function sayWhyItRolls(olds: NodeInputs, news: NodeInputs, changed: readonly string[]): void {
+export function sayWhyItRolls(olds: Rolling, news: Rolling, changed: readonly string[]): void {
   if (changed.length === 0 || changed.includes("engine")) return;
   const reasons = changed.flatMap((what) => {
     if (what === "boot") return changedDirectives(olds, news);
-    return what === "volume" ? ["another data folder"] : ["another address or port"];
+    return [REASONS[what] ?? "another address or port"];
   });
   const text = [
     `${news.cluster}: ${[...new Set(reasons)].join(", ")}: takes a restart`,
@@ -26,8 +40,8 @@ export function sayWhyItRolls(olds: NodeInputs, news: NodeInputs, changed: reado
   console.log(text);
 }
 
-function changedDirectives(olds: NodeInputs, news: NodeInputs): string[] {
-  const values = ({ boot }: NodeInputs) => {
+function changedDirectives(olds: Rolling, news: Rolling): string[] {
+  const values = ({ boot }: Rolling) => {
     const byName = new Map<string, string[]>();
     for (const { name, value } of boot) byName.set(name, [...(byName.get(name) ?? []), JSON.stringify(value)]);
     return byName;

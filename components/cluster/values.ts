@@ -1,11 +1,6 @@
-import { unknownValue } from "@pulumi/pulumi/runtime/rpc";
+import { createHash } from "node:crypto";
 
-/** Tells whether a value is, or holds, one that Pulumi does not know yet: dynamic providers see those as marked strings. */
-export function hasUnknown(value: unknown): boolean {
-  if (typeof value === "string") return value === unknownValue;
-  if (typeof value === "object" && value !== null) return Object.values(value).some(hasUnknown);
-  return false;
-}
+export { hasUnknown } from "../formation/runner/unknowns";
 
 /** Equality of plain data, whatever the order of keys: values that went through state come back in another order. */
 export function same(a: unknown, b: unknown): boolean {
@@ -22,4 +17,9 @@ export function canonical(value: unknown): string {
       .join(",")}}`;
   }
   return JSON.stringify(value) ?? "null";
+}
+
+/** A name for what these values are: the same for the same, derived and not random, so that a preview shows the same again and again. */
+export function deriveToken(...parts: unknown[]): string {
+  return createHash("sha256").update(canonical(parts)).digest("hex").slice(0, 12);
 }

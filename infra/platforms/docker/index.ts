@@ -1,0 +1,2 @@
+export type { DockerRedisClusterArgs, PublishArgs } from "./args";
+export { DockerRedisCluster } from "./cluster";
