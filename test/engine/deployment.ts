@@ -4,7 +4,8 @@ import { Executor } from "./executor";
 import { Bail, Generator } from "./generator";
 import { Graph } from "./graph";
 import type { Journal } from "./journal";
-import type { DiffResult, DynamicProvider, Providers } from "./provider";
+import type { CheckResult, DiffResult, ResourceProvider } from "./provider";
+import type { Providers } from "./providers";
 import { dependenciesOf, type Goal, providerUrn, qualifiedTypeOf, type State, stackType } from "./resource";
 import type { Sdk } from "./sdk";
 import type { Snapshot } from "./state";
@@ -108,12 +109,16 @@ export class Deployment {
     this.changes[op] = (this.changes[op] ?? 0) + 1;
   }
 
-  /** The provider process for a resource, configured as its provider resource says now. */
-  providerOf(state: State): Promise<DynamicProvider> {
+  /** The provider for a resource, configured as its provider resource says now. */
+  providerOf(state: State): Promise<ResourceProvider> {
     const urn = providerUrn(state.provider ?? "");
     const provider = this.news.get(urn) ?? this.olds.get(urn);
     if (!provider) throw new Error(`the provider ${urn} of ${state.urn} is not in the state`);
-    return this.#providers.get(provider.inputs);
+    return this.#providers.get(provider.type, provider.inputs);
+  }
+
+  checkProvider(state: State, inputs: Properties): CheckResult {
+    return this.#providers.checkConfig(state.type, inputs);
   }
 
   async diff(

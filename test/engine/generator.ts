@@ -1,6 +1,6 @@
 import type { Deployment } from "./deployment";
 import type { CheckResult, DiffResult } from "./provider";
-import { type Goal, isProviderType, makeUrn, providerUrn, type State } from "./resource";
+import { type Goal, isDefaultProvider, isProviderType, makeUrn, providerUrn, type State } from "./resource";
 import { create, type Done, remove, replace, type Step, same, update } from "./steps";
 import {
   deepEquals,
@@ -111,9 +111,10 @@ export class Generator {
   async #check(next: State, old: State | undefined, program: Properties, ignoreChanges: string[]): Promise<Properties> {
     const deployment = this.#deployment;
     const inputs = old ? ignore(program, old.inputs, ignoreChanges) : program;
-    if (!next.custom || isProviderType(next.type)) return inputs;
-    const provider = await deployment.providerOf(next);
-    const checked: CheckResult = await provider.check(next.urn, old?.inputs ?? {}, inputs);
+    if (!next.custom) return inputs;
+    const checked: CheckResult = isProviderType(next.type)
+      ? deployment.checkProvider(next, inputs)
+      : await (await deployment.providerOf(next)).check(next.urn, old?.inputs ?? {}, inputs);
     for (const { property, reason } of checked.failures) {
       const name = next.urn.split("::").pop();
       const value = checked.inputs[property];
@@ -148,7 +149,8 @@ export class Generator {
     });
     if (next.deletedWith && this.#replaces.has(next.deletedWith)) return replaced("deletedWith");
     // Provider references hold an ID; the default provider of a package is the same one whatever its ID.
-    if (providerUrn(old.provider ?? "") !== providerUrn(next.provider ?? "")) return replaced("provider");
+    const [before, now] = [providerUrn(old.provider ?? ""), providerUrn(next.provider ?? "")];
+    if (before !== now && !(isDefaultProvider(before) && isDefaultProvider(now))) return replaced("provider");
     if (!next.custom || isProviderType(next.type)) {
       const changes = deepEquals(old.inputs, next.inputs) ? "none" : "some";
       return { changes, replaces: [], deleteBeforeReplace: false, changedKeys: [] };

@@ -1,8 +1,10 @@
 import { type Deployment, Stopped } from "./deployment";
+import { knowsType } from "./docker/provider";
 import type { Severity } from "./events";
 import type { Config } from "./project";
 import { configProperties } from "./project";
-import { type Goal, isProviderType, makeUrn, stackType } from "./resource";
+import { dockerPackage, dynamicPackage } from "./providers";
+import { type Goal, isProviderType, makeUrn, packageOf, stackType } from "./resource";
 import { messageLimits, type Sdk, type Stub } from "./sdk";
 import { propertiesFromWire, propertiesToWire } from "./values";
 
@@ -15,7 +17,7 @@ export class Monitor {
   readonly #config: Config;
   readonly #server: Stub;
   #deployment: Deployment | undefined;
-  #providerReference: Promise<string> | undefined;
+  readonly #defaultProviders = new Map<string, Promise<string>>();
   #rootUrn = "";
   #finished: () => void = () => {};
   /** Settles when the program says that it has registered all it wants. */
@@ -165,7 +167,7 @@ export class Monitor {
       protect: request.getProtect() === true,
       dependencies: [...request.getDependenciesList()],
       propertyDependencies: propertyDependencies(request),
-      provider: request.getCustom() ? await this.#defaultProvider(deployment) : "",
+      provider: await this.#providerOf(deployment, request),
       ...(request.getDeletebeforereplacedefined() ? { deleteBeforeReplace: request.getDeletebeforereplace() } : {}),
       ignoreChanges: request.getIgnorechangesList(),
       replaceOnChanges: request.getReplaceonchangesList(),
@@ -191,28 +193,42 @@ export class Monitor {
     return response;
   }
 
-  /** Dynamic resources share one provider, a resource of its own that is registered when the first of them is. */
-  #defaultProvider(deployment: Deployment): Promise<string> {
-    this.#providerReference ??= deployment
-      .register({
-        type: "pulumi:providers:pulumi-nodejs",
-        name: "default",
-        custom: true,
-        properties: configProperties(this.#config),
-        parent: "",
-        protect: false,
-        dependencies: [],
-        propertyDependencies: {},
-        provider: "",
-        ignoreChanges: [],
-        replaceOnChanges: [],
-        additionalSecretOutputs: [],
-        retainOnDelete: false,
-        deletedWith: "",
-        aliases: [],
-      })
-      .then(({ state }) => `${state.urn}::${state.id || this.#sdk.unknown}`);
-    return this.#providerReference;
+  /** The reference to a resource's provider: the one that the program gave it, else the default one of its package. */
+  async #providerOf(deployment: Deployment, request: Stub): Promise<string> {
+    const type: string = request.getType();
+    if (!request.getCustom() || isProviderType(type)) return "";
+    return request.getProvider() || this.#defaultProvider(deployment, packageOf(type), request.getVersion());
+  }
+
+  /** Resources of one package share a provider, a resource of its own that is registered when the first of them is. */
+  #defaultProvider(deployment: Deployment, name: string, version: string): Promise<string> {
+    const dynamic = name === dynamicPackage;
+    const key = version && !dynamic ? `default_${version.replace(/[^A-Za-z0-9]/g, "_")}` : "default";
+    const properties = configProperties(this.#config, dynamic ? undefined : name);
+    const known = this.#defaultProviders.get(`${name}:${key}`);
+    const reference =
+      known ??
+      deployment
+        .register({
+          type: `pulumi:providers:${name}`,
+          name: key,
+          custom: true,
+          properties: version && !dynamic ? { ...properties, version } : properties,
+          parent: "",
+          protect: false,
+          dependencies: [],
+          propertyDependencies: {},
+          provider: "",
+          ignoreChanges: [],
+          replaceOnChanges: [],
+          additionalSecretOutputs: [],
+          retainOnDelete: false,
+          deletedWith: "",
+          aliases: [],
+        })
+        .then(({ state }) => `${state.urn}::${state.id || this.#sdk.unknown}`);
+    this.#defaultProviders.set(`${name}:${key}`, reference);
+    return reference;
   }
 }
 
@@ -235,9 +251,10 @@ function refuseUnsupported(request: Stub): void {
     throw new Error(`${type} ${request.getName()}: ${what} not implemented by the hermetic engine; use the Pulumi CLI`);
   };
   if (request.getRemote()) refuse("remote components are");
-  if (isProviderType(type)) refuse("explicit providers are");
-  if (request.getCustom() && !type.startsWith("pulumi-nodejs:")) {
-    refuse(`resources of package ${type.split(":")[0]} (only components and dynamic resources) are`);
+  if (isProviderType(type) && packageOf(type) !== dockerPackage) refuse("explicit providers are");
+  if (request.getCustom() && !isProviderType(type) && packageOf(type) !== dynamicPackage && !knowsType(type)) {
+    const known = "components, dynamic resources, and Docker's networks, volumes, images and containers";
+    refuse(`resources of package ${packageOf(type)} (${type}; there are ${known}) are`);
   }
   if (request.getImportid()) refuse("`import` is");
   if (request.getTransformsList().length > 0) refuse("transforms are");

@@ -4,7 +4,7 @@ import { Journal } from "./journal";
 import { Monitor } from "./monitor";
 import { configEnvironment, Program } from "./program";
 import type { Config, Project } from "./project";
-import { Providers } from "./provider";
+import { Providers } from "./providers";
 import { stackType, typeOf } from "./resource";
 import type { Sdk } from "./sdk";
 import type { Backend, Serializer, Snapshot } from "./state";

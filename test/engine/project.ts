@@ -133,8 +133,10 @@ export function readConfig(sdk: Sdk, project: Project, stack: string, passphrase
   return new Map([...config].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** The default dynamic provider is configured with all of the stack's configuration. */
-export function configProperties(config: Config): Properties {
+/** A default provider is configured with what the stack says of its package; that of dynamic resources with all of it. */
+export function configProperties(config: Config, name?: string): Properties {
   const wrap = (value: ConfigValue): Value => (value.secret ? secret(value.text) : value.text);
-  return Object.fromEntries([...config].map(([key, value]) => [key, wrap(value)]));
+  const prefix = name === undefined ? "" : `${name}:`;
+  const own = [...config].filter(([key]) => key.startsWith(prefix));
+  return Object.fromEntries(own.map(([key, value]) => [key.slice(prefix.length), wrap(value)]));
 }

@@ -31,6 +31,40 @@ export class PartialFailure extends Error {
   }
 }
 
+/** What the engine asks of a provider, whichever it is. */
+export interface ResourceProvider {
+  /** Says in previews what a creation or an update would bring; without it, what is no input stays unknown to the program. */
+  readonly previews: boolean;
+  check(urn: string, olds: Properties, news: Properties): Promise<CheckResult>;
+  diff(
+    urn: string,
+    id: string,
+    oldInputs: Properties,
+    oldOutputs: Properties,
+    news: Properties,
+    ignoreChanges: string[],
+  ): Promise<DiffResult>;
+  /** Only where `previews`: the outputs as they will be. Of a creation, `oldOutputs` are absent. */
+  preview(urn: string, oldOutputs: Properties | undefined, news: Properties): Properties;
+  create(urn: string, inputs: Properties): Promise<{ id: string; outputs: Properties }>;
+  read(
+    urn: string,
+    id: string,
+    inputs: Properties,
+    outputs: Properties,
+  ): Promise<{ id: string; inputs?: Properties; outputs: Properties }>;
+  update(
+    urn: string,
+    id: string,
+    oldInputs: Properties,
+    oldOutputs: Properties,
+    news: Properties,
+    ignoreChanges: string[],
+  ): Promise<Properties>;
+  delete(urn: string, id: string, inputs: Properties, outputs: Properties): Promise<void>;
+  stop(): Promise<void>;
+}
+
 export interface ProviderHost {
   readonly sdk: Sdk;
   readonly project: string;
@@ -42,7 +76,8 @@ export interface ProviderHost {
 }
 
 /** A process that runs the program's dynamic providers, and the calls to it. */
-export class DynamicProvider {
+export class DynamicProvider implements ResourceProvider {
+  readonly previews = false;
   readonly #sdk: Sdk;
   readonly #child: ChildProcess;
   readonly #client: Stub;
@@ -139,6 +174,10 @@ export class DynamicProvider {
     };
   }
 
+  preview(_urn: string, _oldOutputs: Properties | undefined, news: Properties): Properties {
+    return { ...news };
+  }
+
   async create(urn: string, inputs: Properties): Promise<{ id: string; outputs: Properties }> {
     const request = new this.#sdk.provider.CreateRequest();
     request.setUrn(urn);
@@ -231,33 +270,5 @@ export class DynamicProvider {
     annotateSecrets(properties, secretsOf);
     const reasons: string[] = failure.getReasonsList();
     return new PartialFailure(status.getMessage() || message, failure.getId(), properties, reasons);
-  }
-}
-
-/** Provider processes by configuration: one that changed its configuration is another process, as in the real engine. */
-export class Providers {
-  readonly #host: ProviderHost;
-  readonly #started = new Map<string, Promise<DynamicProvider>>();
-
-  constructor(host: ProviderHost) {
-    this.#host = host;
-  }
-
-  get(configuration: Properties): Promise<DynamicProvider> {
-    const key = JSON.stringify(unwrap(configuration));
-    const started = this.#started.get(key) ?? DynamicProvider.start(this.#host, configuration);
-    this.#started.set(key, started);
-    return started;
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all(
-      [...this.#started.values()].map((started) =>
-        started.then(
-          (provider) => provider.stop(),
-          () => undefined,
-        ),
-      ),
-    );
   }
 }

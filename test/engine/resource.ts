@@ -55,6 +55,11 @@ export function isProviderType(type: string): boolean {
   return type.startsWith("pulumi:providers:");
 }
 
+/** `docker:index/network:Network` and `pulumi:providers:docker` are both of package docker. */
+export function packageOf(type: string): string {
+  return (isProviderType(type) ? type.split(":")[2] : type.split(":")[0]) ?? "";
+}
+
 /** The default provider is the engine's own bookkeeping: it is in the state, but people are not told of it. */
 export function isDefaultProvider(urn: string): boolean {
   return isProviderType(typeOf(urn)) && nameOf(urn).startsWith("default");

@@ -79,8 +79,8 @@ export function create(
         next.id = deployment.dryRun ? deployment.sdk.unknown : crypto.randomUUID();
         next.outputs = next.inputs;
       } else if (next.custom && deployment.dryRun) {
-        // Dynamic providers do not take part in previews: what is not an input stays unknown to the program.
-        next.outputs = { ...next.inputs };
+        // What is no input stays unknown to the program where the provider takes no part in previews: dynamic ones do not.
+        next.outputs = (await deployment.providerOf(next)).preview(next.urn, undefined, next.inputs);
       } else if (next.custom) {
         const provider = await deployment.providerOf(next);
         try {
@@ -117,7 +117,8 @@ export function update(old: State, next: State, done: Done): Step {
       if (old.created) next.created = old.created;
       if (old.modified) next.modified = old.modified;
       if (isProviderType(next.type)) next.outputs = next.inputs;
-      else if (next.custom && deployment.dryRun) next.outputs = { ...next.inputs };
+      else if (next.custom && deployment.dryRun)
+        next.outputs = (await deployment.providerOf(next)).preview(next.urn, old.outputs ?? {}, next.inputs);
       else if (next.custom) {
         const provider = await deployment.providerOf(next);
         try {
