@@ -1,6 +1,6 @@
 import { endpointDirectives, storageDirectives } from "../../config/nodeDirectives";
 import { renderRedisConf } from "../../config/redisConf";
-import type { DirectiveSplit, NodeEndpoint } from "../../config/types";
+import type { Directive, DirectiveSplit, NodeEndpoint } from "../../config/types";
 import type { NodeLogin, NodeTls } from "../platform";
 import { type FileChanges, NODE_FILES, type NodeFolder } from "./folder";
 import { filesInstead, filesToStartWith, tlsFiles } from "./tls";
@@ -13,8 +13,8 @@ export { tlsFiles } from "./tls";
 export interface NodeToStart extends DirectiveSplit {
   /** Where it listens, and what it announces. */
   readonly endpoint: NodeEndpoint;
-  /** Further addresses to listen on, beside the endpoint's. Default: none. */
-  readonly alsoListensOn?: readonly string[];
+  /** What the platform itself needs, in place of whatever else says so. Default: nothing. */
+  readonly own?: readonly Directive[];
   readonly login?: NodeLogin;
   readonly tls?: NodeTls;
 }
@@ -28,14 +28,13 @@ export function filesOfNewServer(before: NodeFolder, node: NodeToStart, dir: str
   const { tls, login } = node;
   const endpoint = endpointDirectives(node.endpoint, tls && filesToStartWith(before, tls, dir));
   // Ours last: of two lines with the same name the later one holds.
-  const bind = { name: "bind", value: [node.endpoint.address, ...(node.alsoListensOn ?? [])].join(" ") };
   const directives = [
     ...node.boot,
     ...node.live,
     ...endpoint.boot,
-    bind,
     ...endpoint.live,
     ...storageDirectives({ dir }),
+    ...(node.own ?? []),
   ];
   const certificates = tls ? tlsFiles(before, tls) : NONE;
   const start = login && usersToStartWith(before, login);

@@ -11,6 +11,7 @@ import {
 import type { ResourceRunner } from "../../../../components/cluster/shim";
 import { deriveToken, hasUnknown, same } from "../../../../components/cluster/values";
 import { upgradeProblem } from "../../../../components/config";
+import type { Directive } from "../../../../components/config/types";
 import { busProblem } from "../../../../components/config/bus";
 import { EngineWatch, leaveIfOrphaned } from "../../../../components/formation/runner/engineWatch";
 import { noteAccess } from "../../../../components/formation/runner/knowledge";
@@ -154,7 +155,7 @@ async function ensureRunning(docker: Docker, node: NodeInputs, file: "new" | "ke
     if (file === "new" && runs !== "stopped" && !written) await stopContainer(docker, node.name, node.containerId);
     const isNew = !written && (file === "new" || before.read(NODE_FILES.config) === "");
     const changes = isNew
-      ? filesOfNewServer(before, { ...node, alsoListensOn: ["127.0.0.1"] }, DATA_FOLDER)
+      ? filesOfNewServer(before, { ...node, own: ownDirectives(node) }, DATA_FOLDER)
       : filesOfReturningServer(before, node, DATA_FOLDER);
     await changeFolder(container, withHealth(changes, before, node));
     leaveIfOrphaned(watch);
@@ -164,6 +165,17 @@ async function ensureRunning(docker: Docker, node: NodeInputs, file: "new" | "ke
   } finally {
     watch.stop();
   }
+}
+
+/**
+ * Beside its address a node listens for those inside its container, who type `redis-cli` and no address. In an open cluster the server
+ * would let in nobody else: here others are in the same network, and nobody is who was not put there.
+ */
+function ownDirectives({ endpoint }: NodeInputs): Directive[] {
+  return [
+    { name: "bind", value: `${endpoint.address} 127.0.0.1` },
+    { name: "protected-mode", value: "no" },
+  ];
 }
 
 /** Which server the files are of. */
