@@ -22,4 +22,7 @@ export function dockerForTests(options?: {
   readonly host?: string;
 }): Promise<TestDocker>;
 
+/** The folder with dockerd and the programs that it starts: this system's, else unpacked. */
+export function ensureDockerd(options?: { readonly log?: (line: string) => void }): Promise<string>;
+
 export type { TestServerName };

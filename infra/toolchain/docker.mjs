@@ -100,7 +100,7 @@ async function refuseBesideAnother() {
 
 async function start(log) {
   await refuseBesideAnother();
-  const programs = await ensurePrograms(log);
+  const programs = await ensureDockerd({ log });
   const ip = await ensureIp({ log });
   // A socket's path may be 107 bytes long, and the project's folder may not leave that.
   const folder = await mkdtemp(join(tmpdir(), "redis-docker-"));
@@ -237,7 +237,7 @@ function alive(pid) {
 }
 
 /** The folder with dockerd and what it starts. */
-async function ensurePrograms(log) {
+export async function ensureDockerd({ log = () => {} } = {}) {
   const needed = [
     "dockerd",
     "containerd",
@@ -252,13 +252,14 @@ async function ensurePrograms(log) {
   try {
     await unpackTools({
       folder: TOOLS,
-      packages: ["docker.io", "containerd", "runc", "iptables"],
+      packages: ["docker.io", "containerd", "runc", "tini", "iptables"],
       // Not the C library: they run on the system's own, since they start themselves again and a loader before them would be lost.
-      keep: /^(docker\.io|containerd|runc|iptables|lib(?!c6_|c-bin|gcc).*)_.*\.deb$/,
+      keep: /^(docker\.io|containerd|runc|tini|iptables|lib(?!c6_|c-bin|gcc).*)_.*\.deb$/,
       programs: {
         ...Object.fromEntries(
-          needed.map((name) => [name, ["usr/bin", "usr/sbin", "sbin"].map((at) => `${at}/${name}`)]),
+          needed.map((name) => [name, ["usr/bin", "usr/sbin", "sbin", "usr/libexec/docker"].map((at) => `${at}/${name}`)]),
         ),
+        "docker-init": ["usr/bin/tini-static", "usr/libexec/docker/docker-init"],
         iptables: ["usr/sbin/iptables-nft"],
         ip6tables: ["usr/sbin/ip6tables-nft"],
       },
