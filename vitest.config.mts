@@ -81,6 +81,13 @@ export default defineConfig({
         group: 1,
         processes: true,
       }),
+      // Real containers: a daemon that runs, or one that the run starts and takes away again.
+      project("docker", ["test/docker/**/*.test.ts"], {
+        timeout: 300 * SECOND,
+        group: 1,
+        processes: true,
+        setup: "test/support/dockerSetup.ts",
+      }),
       project("strict", strict, { timeout: 300 * SECOND, group: 1, processes: true, env: { STRICT: "1" } }),
     ],
   },
@@ -91,6 +98,8 @@ interface Kind {
   readonly group: number;
   readonly processes?: boolean;
   readonly env?: Record<string, string>;
+  /** A file that runs once before the project's tests, and once after. */
+  readonly setup?: string;
 }
 
 function project(name: string, include: string[], how: Kind) {
@@ -102,6 +111,7 @@ function project(name: string, include: string[], how: Kind) {
       testTimeout: how.timeout,
       hookTimeout: how.timeout,
       ...(how.env ? { env: how.env } : {}),
+      ...(how.setup ? { globalSetup: [how.setup] } : {}),
       // Real processes on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.
       retry: how.processes && process.env.CI ? 2 : 0,
       maxWorkers: how.processes ? 3 : 2,

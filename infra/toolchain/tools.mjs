@@ -14,12 +14,13 @@ import { loaderOf, onPath, run, withLock } from "./servers.mjs";
  * @param {RegExp} options.keep names of package files that are unpacked
  * @param {Record<string, readonly string[]>} options.programs name of a launcher, and where its program may be in the packages
  * @param {Record<string, readonly string[]>} [options.optional] the same, of programs that not every version has
+ * @param {boolean} [options.direct] on the system's own C library, for programs that start themselves again and would lose a loader
  * @param {readonly string[]} options.proof the launcher and its arguments that show that it runs
  * @param {(line: string) => void} options.log
  * @returns {Promise<Record<string, string>>} a launcher for each program: it becomes the program, so the pid stays, and is its argv[0]
  * @throws Error that says what went wrong
  */
-export async function unpackTools({ folder, packages, keep, programs, optional = {}, proof, log }) {
+export async function unpackTools({ folder, packages, keep, programs, optional = {}, proof, direct = false, log }) {
   const launchers = Object.fromEntries(Object.keys(programs).map((name) => [name, join(folder, "bin", name)]));
   if (existsSync(join(folder, "bin"))) return launchers;
   if (!onPath("apt-get") || !onPath("dpkg")) throw new Error("there is no apt-get and dpkg to unpack it with");
@@ -30,7 +31,7 @@ export async function unpackTools({ folder, packages, keep, programs, optional =
     const work = `${folder}.${process.pid}.tmp`;
     await rm(work, { recursive: true, force: true });
     try {
-      await unpack(work, { packages, keep, programs, optional });
+      await unpack(work, { packages, keep, programs, optional, direct });
       const [name, ...args] = proof;
       await run(proof.join(" "), join(work, "bin", name), args);
       await rm(join(work, "apt"), { recursive: true, force: true });
@@ -44,7 +45,7 @@ export async function unpackTools({ folder, packages, keep, programs, optional =
   return launchers;
 }
 
-async function unpack(work, { packages, keep, programs, optional }) {
+async function unpack(work, { packages, keep, programs, optional, direct }) {
   const apt = join(work, "apt");
   const env = await configureApt({ folder: apt, sources: await sourcesForSuite(await ownSuite(), true), run });
   await run("apt-get update", "apt-get", ["update", "-q"], env);
@@ -55,14 +56,25 @@ async function unpack(work, { packages, keep, programs, optional }) {
   const archives = join(apt, "cache", "archives");
   for (const file of (await readdir(archives)).filter((name) => keep.test(name)).sort())
     await run(`dpkg -x ${file}`, "dpkg", ["-x", join(archives, file), root]);
-  const { loader, path } = await loaderOf(root);
+  const { loader, path } = direct ? { loader: undefined, path: await foldersOf(root) } : await loaderOf(root);
   await mkdir(join(work, "bin"));
   for (const [name, places] of Object.entries({ ...programs, ...optional })) {
     const program = places.find((file) => existsSync(join(root, file)));
     if (!program && name in optional) continue;
     if (!program) throw new Error(`no ${name} in the unpacked packages`);
     // argv[0] is the launcher: a program that starts itself again does so through it.
-    const script = `#!/bin/sh\nr=\${0%/*}/../root\nexec "$r/${loader}" --library-path "${path}" --argv0 "$0" "$r/${program}" "$@"\n`;
+    const how = loader ? `exec "$r/${loader}" --library-path "${path}" --argv0 "$0"` : `LD_LIBRARY_PATH="${path}" exec`;
+    const script = `#!/bin/sh\nr=\${0%/*}/../root\n${how} "$r/${program}" "$@"\n`;
     await writeFile(join(work, "bin", name), script, { mode: 0o755 });
   }
+}
+
+/** Where libraries lie among what was unpacked. */
+async function foldersOf(root) {
+  const folders = [];
+  for (const base of ["lib", "usr/lib"]) {
+    const entries = existsSync(join(root, base)) ? await readdir(join(root, base)) : [];
+    folders.push(...entries.filter((name) => /-linux-gnu/.test(name)).map((name) => `$r/${base}/${name}`));
+  }
+  return folders.join(":");
 }

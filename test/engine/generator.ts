@@ -246,6 +246,8 @@ export class Generator {
     if (!state.custom || state.external) return undefined;
     if (state.provider && replaced.has(providerUrn(state.provider))) return [];
     if (state.deletedWith && replaced.has(state.deletedWith)) return [];
+    // A provider with other arguments is the same one, configured anew.
+    if (isProviderType(state.type)) return undefined;
     const changed = (key: string) => state.propertyDependencies[key]?.some((urn) => replaced.has(urn)) ?? false;
     if (!Object.keys(state.inputs).some(changed)) return undefined;
     const entries = Object.entries(state.inputs).map(([key, value]): [string, Value] => [

@@ -135,7 +135,7 @@ function fill(fields: Fields, news: Properties, context: CheckContext): Properti
   for (const [key, item] of Object.entries(news)) {
     const rule = fields[key];
     if (!rule || item === null) continue;
-    result[key] = containsSecrets(item) ? item : fillValue(rule, item, context.unknown);
+    result[key] = fillValue(rule, unwrap(item), context.unknown);
   }
   for (const [key, rule] of Object.entries(fields)) {
     if (result[key] !== undefined) continue;

@@ -44,7 +44,11 @@ export class DockerProvider implements ResourceProvider {
 
   async check(urn: string, olds: Properties, news: Properties): Promise<CheckResult> {
     const { fields } = rulesOf(urn);
-    return check(fields, news, { unknown: this.#unknown, name: nameOf(urn), olds });
+    const checked = check(fields, news, { unknown: this.#unknown, name: nameOf(urn), olds });
+    // The bridge takes no marked secrets either: what holds one comes back as one secret.
+    const inputs = unwrap(checked.inputs) as Properties;
+    annotateSecrets(inputs, news);
+    return { inputs, failures: checked.failures };
   }
 
   async diff(
