@@ -172,8 +172,8 @@ function containerArgs(
   const memory = nodeMemoryBytes === undefined ? undefined : Math.floor(nodeMemoryBytes / MEBIBYTE);
   return {
     image: made.shared.image.imageId,
-    entrypoints: [`${spec.engine.name}-server`],
-    command: [`${DATA_FOLDER}/redis.conf`],
+    // Whatever the server writes, passwords of users and replicas among it, is for its own user alone.
+    entrypoints: ["/bin/sh", "-c", `umask 077; exec ${spec.engine.name}-server ${DATA_FOLDER}/redis.conf`],
     hostname: node.name,
     user: `${SERVER_USER.uid}:${SERVER_USER.gid}`,
     networksAdvanced: [{ name: made.shared.network.id, ipv4Address: made.address, aliases: [node.name.toLowerCase()] }],

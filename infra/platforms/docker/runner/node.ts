@@ -11,8 +11,8 @@ import {
 import type { ResourceRunner } from "../../../../components/cluster/shim";
 import { deriveToken, hasUnknown, same } from "../../../../components/cluster/values";
 import { upgradeProblem } from "../../../../components/config";
-import type { Directive } from "../../../../components/config/types";
 import { busProblem } from "../../../../components/config/bus";
+import type { Directive } from "../../../../components/config/types";
 import { EngineWatch, leaveIfOrphaned } from "../../../../components/formation/runner/engineWatch";
 import { noteAccess } from "../../../../components/formation/runner/knowledge";
 import { sayWhyItRolls } from "../../../../components/formation/runner/rollText";
