@@ -55,11 +55,13 @@ const TICKET_HANDSHAKES = 4;
 export class Reach {
   readonly #tls: TlsAccess | undefined;
   readonly #proxy: NodeProxy | undefined;
+  readonly #ways: Readonly<Record<string, string>>;
   readonly #timeoutMilliseconds: number;
 
   /** @param timeoutMilliseconds how long one connection may take to be made, its handshake included */
-  constructor({ tls, proxy }: Pick<Access, "tls" | "proxy">, timeoutMilliseconds: number) {
+  constructor({ tls, proxy, ways = {} }: Pick<Access, "tls" | "proxy" | "ways">, timeoutMilliseconds: number) {
     this.#tls = tls;
+    this.#ways = ways;
     this.#proxy = proxy && shareProxy(proxy);
     this.#timeoutMilliseconds = timeoutMilliseconds;
   }
@@ -121,7 +123,10 @@ export class Reach {
   }
 
   #raw(place: Place, timeoutMilliseconds: number): Promise<Duplex> {
-    return this.#proxy ? this.#proxy.connect(place.address, place.port) : connectDirectly(place, timeoutMilliseconds);
+    if (this.#proxy) return this.#proxy.connect(place.address, place.port);
+    const [, address, port] = /^(.+):(\d+)$/.exec(this.#ways[`${place.address}:${place.port}`] ?? "") ?? [];
+    const way = address === undefined ? place : { address, port: Number(port) };
+    return connectDirectly(way, timeoutMilliseconds);
   }
 
   close(): void {

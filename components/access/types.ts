@@ -12,6 +12,8 @@ export interface Access extends Login {
   readonly tls?: TlsAccess;
   /** Absent: nodes are reached directly. */
   readonly proxy?: ProxyAccess;
+  /** Where nodes are reached that are not reached at their own address: `host:port` by `address:port`. Default: none. */
+  readonly ways?: Readonly<Record<string, string>>;
 }
 
 /** A certificate and its private key, both PEM. */

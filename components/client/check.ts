@@ -76,11 +76,16 @@ function checkNode(node: unknown, at: string, problems: Problems): void {
   }
   for (const field of ["name", "zone", "address", "role"])
     if (typeof node[field] !== "string") problems.add(`${at}.${field}`, `got ${shown(node[field])}; text is wanted`);
-  const { hostname, port, plainPort } = node;
+  const { hostname, port, plainPort, published } = node;
   if (hostname !== undefined && (typeof hostname !== "string" || hostname === ""))
     problems.add(`${at}.hostname`, `got ${shown(hostname)}; a host name is wanted, or nothing`);
   const range = "a port from 1 to 65535 is wanted";
   if (!isPort(port)) problems.add(`${at}.port`, `got ${shown(port)}; ${range}`);
+  if (
+    published !== undefined &&
+    !(isFields(published) && typeof published["address"] === "string" && isPort(published["port"]))
+  )
+    problems.add(`${at}.published`, `got ${shown(published)}; an address and a port are wanted, or nothing`);
   if (plainPort !== undefined && !isPort(plainPort))
     problems.add(`${at}.plainPort`, `got ${shown(plainPort)}; ${range}`);
 }

@@ -36,7 +36,9 @@ export function connectionOf(
   const user = userOf(credentials, settings.user, problems);
   const tls = plain ? undefined : tlsOf(inventory, credentials, settings.client, problems);
   if (plain) checkPlain(inventory, settings.client, problems);
-  const tunnels = tunnelsOf(settings.tunnels ?? {}, problems);
+  const tunnels = settings.published
+    ? publishedPorts(inventory, settings, problems)
+    : tunnelsOf(settings.tunnels ?? {}, problems);
   const nodes = inventory.shards.flatMap((shard) =>
     shard.nodes.map((node) => nodeOf(shard.name, node, plain && inventory.tls !== undefined, tunnels)),
   );
@@ -62,7 +64,7 @@ export function connectionOf(
  */
 const CONNECT_TIMEOUT = { least: 2_000, most: 10_000 };
 
-const SETTINGS = ["user", "client", "readFrom", "tunnels", "plain"];
+const SETTINGS = ["user", "client", "readFrom", "tunnels", "published", "plain"];
 
 /** What nobody reads is most often a typing error, and one that is ignored silently costs most. */
 function checkSettings(settings: ClientSettings, problems: Problems): ClientSettings {
@@ -140,6 +142,32 @@ function checkPlain(inventory: ClusterInventory, client: string | undefined, pro
     const names = without.map(({ name }) => name).sort();
     problems.add("plain", `${names.join(", ")}: no port without TLS; leave it out, and the connection is by TLS`);
   }
+}
+
+/** Listening on every address is listening on its own one too. */
+const OWN_ADDRESS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+
+function publishedPorts(
+  inventory: ClusterInventory,
+  { tunnels, plain = false }: ClientSettings,
+  problems: Problems,
+): Map<string, Endpoint> {
+  if (tunnels !== undefined) problems.add("published", "`tunnels` says where nodes are reached; leave out one of both");
+  if (plain && inventory.tls) problems.add("published", "only ports with TLS are published; leave out `plain`");
+  const nodes = inventory.shards.flatMap((shard) => shard.nodes);
+  const without = nodes.filter(({ published }) => published === undefined).map(({ name }) => name);
+  if (without.length > 0)
+    problems.add(
+      "published",
+      `${without.sort().join(", ")}: no published port; declare \`publish\` for the cluster, or leave it out`,
+    );
+  return new Map(
+    nodes.flatMap(({ address, hostname, port, published }) => {
+      if (!published) return [];
+      const way = { host: OWN_ADDRESS[published.address] ?? published.address, port: published.port };
+      return [address, hostname].flatMap((host) => (host === undefined ? [] : [[keyOf({ host, port }), way] as const]));
+    }),
+  );
 }
 
 function tunnelsOf(given: Readonly<Record<string, string>>, problems: Problems): Map<string, Endpoint> {

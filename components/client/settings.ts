@@ -18,6 +18,11 @@ export interface ClientSettings {
    * join later. Names in certificates are checked all the same. Default: every node is reached directly.
    */
   tunnels?: Readonly<Record<string, string>>;
+  /**
+   * Reaches every node through the port that its machine publishes (`published` in the inventory): for an application on that
+   * machine itself, outside the nodes' own network. From elsewhere, `tunnels` names the machine. Default: false.
+   */
+  published?: boolean;
   /** Uses the ports without TLS, `plainPort`, of a cluster that has both. Default: false. */
   plain?: boolean;
 }

@@ -43,7 +43,8 @@ export class RedisCluster extends pulumi.ComponentResource {
     const plan = place(spec);
     const logins = declareLogins(spec, passwords, this);
     const certificates = declareCertificates(spec, plan, platform, tlsMaterial, this);
-    const secrets: Secrets = { logins, certificates, access: accessOf(logins, certificates) };
+    const access = accessOf(logins, certificates);
+    const secrets: Secrets = { logins, certificates, access: withWays(access, platform.waysTo?.(spec, this)) };
     const nodes = this.#declareNodes(spec, plan, platform, secrets);
     const endpoints = pulumi.all(Object.fromEntries([...nodes].map(([node, { endpoint }]) => [node, endpoint])));
     const formation = new ClusterFormation(
@@ -187,6 +188,14 @@ function accessOf(
   if (!certificates) return logins?.access;
   const login = logins?.access ?? pulumi.output<Access>({});
   return pulumi.all([login, certificates.access]).apply(([as, tls]) => ({ ...as, tls }));
+}
+
+function withWays(
+  access: pulumi.Output<Access> | undefined,
+  ways: pulumi.Output<Readonly<Record<string, string>>> | undefined,
+): pulumi.Output<Access> | undefined {
+  if (!ways) return access;
+  return pulumi.all([access ?? {}, ways]).apply(([as, to]) => ({ ...as, ways: to }));
 }
 
 function nodeLogin(logins: Logins, access: pulumi.Output<Access> | undefined): pulumi.Output<NodeLogin> {

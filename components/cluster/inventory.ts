@@ -47,6 +47,8 @@ export interface InventoryNode {
   busPort: number;
   /** Host name that the node announces, and that its certificate carries; absent where it announces its address. */
   hostname?: string;
+  /** Where the machine that carries the node lets its client port be reached too, for applications outside the nodes' network; absent: nowhere. */
+  published?: { address: string; port: number };
   /** The ID that the server made, 40 hex digits. */
   id: string;
   /** As it was when `verifiedAt` was taken; failovers move it. */

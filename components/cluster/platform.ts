@@ -14,6 +14,8 @@ export interface Platform {
   declareNode(request: NodeRequest): PlatformNode;
   /** What a node's certificate is to carry, before the node is there: where it will listen, and any names that it has. */
   namesOf(request: Pick<NodeRequest, "spec" | "node" | "ordinal" | "parent">): pulumi.Input<NodeNames>;
+  /** Where this machine reaches nodes that it does not reach at their own addresses: `host:port` by `address:port`. Absent: everywhere at their own. */
+  waysTo?(spec: ClusterSpec, parent: pulumi.Resource): pulumi.Output<Readonly<Record<string, string>>> | undefined;
 }
 
 export interface NodeRequest {

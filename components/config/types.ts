@@ -24,6 +24,14 @@ export interface NodeEndpoint {
   readonly busPort: number;
   /** Announced host name, where there is one. */
   readonly hostname?: string;
+  /** Where the machine that carries it lets its client port be reached too; absent: nowhere. */
+  readonly published?: PublishedPort;
+}
+
+export interface PublishedPort {
+  /** Address of that machine that is listened on; `0.0.0.0` is every one of it. */
+  readonly address: string;
+  readonly port: number;
 }
 
 /** `10.0.0.1:6379`: how people write it, and a node's key where nodes are told apart by where they are. */

@@ -352,6 +352,7 @@ export function inventoryShards(goal: FormationGoal, layout: readonly ShardLayou
         busPort: endpoint?.busPort ?? 0,
         ...(endpoint?.plainPort === undefined ? {} : { plainPort: endpoint.plainPort }),
         ...(endpoint?.hostname === undefined ? {} : { hostname: endpoint.hostname }),
+        ...(endpoint?.published === undefined ? {} : { published: endpoint.published }),
         id: node?.id ?? "",
         role: node === undefined ? "unknown" : node === leader ? "master" : "replica",
       };

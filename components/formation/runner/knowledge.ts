@@ -163,7 +163,7 @@ export function noteAccess(cluster: string, access: Access): void {
 export function withNotedAccess(cluster: string, recorded: Access): Access {
   const noted = heardOf(cluster).access;
   if (!noted) return recorded;
-  const { otherwise = [], tls = recorded.tls, username, password } = noted;
+  const { otherwise = [], tls = recorded.tls, ways = recorded.ways, username, password } = noted;
   const closed = username !== undefined || password !== undefined;
   const first: Login = {
     ...(username === undefined ? {} : { username }),
@@ -173,6 +173,7 @@ export function withNotedAccess(cluster: string, recorded: Access): Access {
     ...recorded,
     otherwise: [...(recorded.otherwise ?? []), ...(closed ? [first] : []), ...otherwise],
     ...(tls ? { tls } : {}),
+    ...(ways ? { ways } : {}),
   };
 }
 

@@ -8,8 +8,10 @@ export interface DockerRedisClusterArgs extends ClusterArgs {
   image?: string;
   /** The cluster's own network, as IPv4 addresses (`"10.90.0.0/21"`): the lower half for nodes, the upper one for containers that join it. Default: one that overlaps no other of the daemon, and stays. */
   subnet?: string;
-  /** Makes every node reachable through a port of the daemon's host too, for applications that are in no network of Docker; the inventory names them. Default: none. */
+  /** Makes every node reachable through a port of the daemon's host too, for applications that are in no network of Docker; the inventory names them. Default: none on Linux, `{}` elsewhere. */
   publish?: PublishArgs;
+  /** How this machine, where Pulumi runs, reaches the nodes: `"network"` is at their own addresses, as on Linux; `"published"` is through their published ports, as where Docker runs in a machine of its own (macOS, Windows). Default: `"network"` on Linux, `"published"` elsewhere. */
+  reachThrough?: string;
   /** How many files and connections a node may have open, `nofile`. Default: 20000. */
   openFiles?: number;
   /** The Docker daemon: `"unix:///var/run/docker.sock"`, `"tcp://10.0.0.5:2375"`. Default: DOCKER_HOST, else this machine's own. */
@@ -19,7 +21,7 @@ export interface DockerRedisClusterArgs extends ClusterArgs {
 export interface PublishArgs {
   /** Address of the host to listen on. Default: `"127.0.0.1"`, and so for nobody but the host itself. */
   address?: string;
-  /** Host port of the first node; each node has the one of its number above it. Default: 7000. */
+  /** Host port of the first node; each node has the one of its number above it. Default: 17000. */
   firstPort?: number;
 }
 
@@ -27,5 +29,5 @@ export const DOCKER_DEFAULTS = {
   zones: ["zone-a", "zone-b", "zone-c"],
   engine: { name: "redis", version: "8.0" },
   openFiles: 20_000,
-  publish: { address: "127.0.0.1", firstPort: 7000 },
+  publish: { address: "127.0.0.1", firstPort: 17_000 },
 } as const;

@@ -1,7 +1,15 @@
 import * as net from "node:net";
 import * as pulumi from "@pulumi/pulumi";
 import { type Declaration, declare } from "../../../components/cluster/declare";
-import { Problems, readInteger, readObject, readText, refuseUnknownKeys, show } from "../../../components/spec/reader";
+import {
+  Problems,
+  readInteger,
+  readObject,
+  readText,
+  readWord,
+  refuseUnknownKeys,
+  show,
+} from "../../../components/spec/reader";
 import { parseSize } from "../../../components/spec/sizes";
 import type { Engine, Problem } from "../../../components/spec/spec";
 import type { DeclaredEngine } from "../../../components/spec/validate";
@@ -20,7 +28,15 @@ export function declareDocker(name: string, args: DockerRedisClusterArgs): Decla
   const problems = new Problems();
   const image = readImage(problems, given["image"]);
   const subnet = readSubnet(problems, given["subnet"]);
-  const publish = readPublish(problems, given["publish"]);
+  const through = readWord(
+    problems,
+    "reachThrough",
+    given["reachThrough"],
+    process.platform === "linux" ? "network" : "published",
+    ["network", "published"],
+  );
+  // Without them nothing here would reach a node.
+  const publish = readPublish(problems, given["publish"] ?? (through === "published" ? {} : undefined));
   const openFiles = readInteger(problems, "openFiles", given["openFiles"], DOCKER_DEFAULTS.openFiles, {
     least: 1_024,
     most: 1_048_576,
@@ -35,7 +51,7 @@ export function declareDocker(name: string, args: DockerRedisClusterArgs): Decla
     zones: given["zones"] === undefined ? DOCKER_DEFAULTS.zones : (given["zones"] as string[]),
     defaultEngine: told ?? (image === undefined ? DOCKER_DEFAULTS.engine : undefined),
     judgeEngine: (declared: DeclaredEngine) => judgeEngine(declared, image, told),
-    platformArguments: ["zones", "image", "subnet", "publish", "openFiles", "dockerHost"],
+    platformArguments: ["zones", "image", "subnet", "publish", "reachThrough", "openFiles", "dockerHost"],
     problems: problems.list,
   };
   return declare(name, args, facts, (spec) => {
@@ -44,6 +60,7 @@ export function declareDocker(name: string, args: DockerRedisClusterArgs): Decla
       image: image ?? officialImage(spec.engine),
       subnet: subnet ?? "",
       ...(publish ? { publish } : {}),
+      reachesPublished: through === "published",
       openFiles,
       ...(nodeMemoryBytes === undefined ? {} : { nodeMemoryBytes }),
       dockerHost: dockerHost ?? "",

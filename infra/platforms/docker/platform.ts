@@ -1,5 +1,5 @@
 import * as docker from "@pulumi/docker";
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 import { hostnameOf } from "../../../components/cluster/certificates";
 import type { NodeRequest, Platform, PlatformNode } from "../../../components/cluster/platform";
 import { ordinalOf } from "../../../components/spec/ordinals";
@@ -15,6 +15,8 @@ export interface DockerPlatformOptions {
   readonly subnet: string;
   /** Absent: nodes have no port of the host. */
   readonly publish?: { readonly address: string; readonly firstPort: number };
+  /** Pulumi's machine reaches nodes through these ports, not at their addresses. */
+  readonly reachesPublished: boolean;
   readonly openFiles: number;
   /** Memory of one node, in bytes. Absent: no limit. */
   readonly nodeMemoryBytes?: number;
@@ -41,6 +43,7 @@ export function dockerPlatform(options: DockerPlatformOptions, spec: ClusterSpec
   return {
     name: "docker",
     declareNode: (request) => declareNode(options, shared(request.parent), request),
+    waysTo: (_spec, parent) => waysTo(options, spec, shared(parent).network),
     namesOf: ({ node, parent }) =>
       shared(parent).network.addresses.apply((addresses) => {
         const address = addresses[node.name] ?? "";
@@ -59,6 +62,25 @@ export function dockerPlatform(options: DockerPlatformOptions, spec: ClusterSpec
         };
       }),
   };
+}
+
+function waysTo(
+  { publish, reachesPublished }: DockerPlatformOptions,
+  { port }: ClusterSpec,
+  { addresses, numbers }: DockerNetwork,
+): pulumi.Output<Record<string, string>> | undefined {
+  if (!publish || !reachesPublished) return undefined;
+  const host = publish.address === "0.0.0.0" ? "127.0.0.1" : publish.address;
+  return pulumi
+    .all([addresses, numbers])
+    .apply(([at, numbered]) =>
+      Object.fromEntries(
+        Object.entries(at).map(([node, address]) => [
+          `${address}:${port}`,
+          `${host}:${publish.firstPort + (numbered[node] ?? 0)}`,
+        ]),
+      ),
+    );
 }
 
 function isAddress(text: string | undefined): boolean {
@@ -119,11 +141,15 @@ function declareNode(options: DockerPlatformOptions, shared: Shared, request: No
     containerArgs(options, request, { shared, address, volume: volume.name, labels }),
     { ...ofDocker, deleteBeforeReplace: true, dependsOn: [shared.network, volume, ...request.after] },
   );
-  const endpoint = address.apply((at) => ({
+  const { publish } = options;
+  const endpoint = pulumi.all([address, shared.network.numbers]).apply(([at, numbers]) => ({
     address: at,
     port: spec.port,
     busPort: spec.port + BUS_PORT_OFFSET,
     ...plain,
+    ...(publish
+      ? { published: { address: publish.address, port: publish.firstPort + (numbers[node.name] ?? 0) } }
+      : {}),
   }));
   const machine = new DockerNode(
     node.name,
@@ -143,6 +169,7 @@ function declareNode(options: DockerPlatformOptions, shared: Shared, request: No
       ...(request.login ? { login: request.login } : {}),
       ...(request.tls ? { tls: request.tls } : {}),
       dockerHost: options.dockerHost,
+      ...(options.reachesPublished ? { reachesPublished: true } : {}),
     },
     {
       parent,

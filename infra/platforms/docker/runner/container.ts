@@ -42,12 +42,18 @@ export async function stopContainer(
   }
 }
 
-export async function startContainer(docker: Docker, id: string): Promise<void> {
+export async function startContainer(docker: Docker, node: string, id: string): Promise<void> {
   try {
     await docker.getContainer(id).start();
   } catch (error) {
+    const { statusCode, message } = error as { statusCode?: number; message: string };
     // It runs already.
-    if ((error as { statusCode?: number }).statusCode !== 304) throw error;
+    if (statusCode === 304) return;
+    if (/port is already allocated|address already in use/i.test(message))
+      throw new Error(
+        `${node} did not start: somebody else has its published port (${message.trim()}); free it, or choose others with \`publish: { firstPort }\``,
+      );
+    throw new Error(`${node} did not start: ${message.trim()}`, { cause: error });
   }
 }
 

@@ -160,7 +160,7 @@ async function ensureRunning(docker: Docker, node: NodeInputs, file: "new" | "ke
     await changeFolder(container, withHealth(changes, before, node));
     leaveIfOrphaned(watch);
     if ((await stateOf(docker, node.containerId)) === "paused") await container.unpause();
-    await startContainer(docker, node.containerId);
+    await startContainer(docker, node.name, node.containerId);
     await comesToListen(docker, node);
   } finally {
     watch.stop();
@@ -220,17 +220,19 @@ const TRY_MILLISECONDS = 1_000;
 async function comesToListen(docker: Docker, node: NodeInputs): Promise<void> {
   const { name, containerId, endpoint } = node;
   const container = docker.getContainer(containerId);
+  const { published } = endpoint;
+  const place = node.reachesPublished && published ? published : endpoint;
   const reach = new Reach({}, TRY_MILLISECONDS);
   try {
     for (const deadline = Date.now() + START_MILLISECONDS; ; await delay(50)) {
-      const problem = await reach.tryPort(endpoint, TRY_MILLISECONDS);
+      const problem = await reach.tryPort(place, TRY_MILLISECONDS);
       if (problem === undefined) return;
       const { State, RestartCount } = await container.inspect();
       const ended = !State.Running || RestartCount > 0;
       if (!ended && Date.now() < deadline) continue;
       const how = ended
         ? `its server ended (exit code ${State.ExitCode})`
-        : `nothing listens on ${endpoint.address}:${endpoint.port} (${problem})`;
+        : `nothing listens on ${place.address}:${place.port} (${problem})`;
       throw new Error(`${name} did not start: ${how}. Its last words:\n${await lastLines(container)}`);
     }
   } finally {

@@ -57,6 +57,8 @@ export interface NodeDeclaration {
   /** Absent: without TLS, which is decided when the cluster is made. A change of the files puts them in place, and no more. */
   readonly tls?: NodeTls;
   readonly dockerHost: string;
+  /** This machine reaches it at its published port. Default: false, at its own address. */
+  readonly reachesPublished?: boolean;
 }
 
 export interface NodeInputs extends NodeDeclaration {
