@@ -61,6 +61,23 @@ async function takeAway(container: Docker.Container, names: readonly string[]): 
   });
 }
 
+/** The first bytes of a file in a container's data folder, however large it is; undefined where there is none. */
+export async function readHead(container: Docker.Container, name: string, bytes: number): Promise<Buffer | undefined> {
+  const stream = await orGone(container.getArchive({ path: `${DATA_FOLDER}/${name}` }));
+  if (!stream) return undefined;
+  const wanted = TAR_HEADER_BYTES + bytes;
+  let read = Buffer.alloc(0);
+  for await (const piece of stream) {
+    read = Buffer.concat([read, piece as Buffer]);
+    // Leaving the loop ends the stream, and with it the daemon's reading.
+    if (read.length >= wanted) break;
+  }
+  return read.subarray(TAR_HEADER_BYTES, wanted);
+}
+
+/** What comes before a file's own bytes in an archive. */
+const TAR_HEADER_BYTES = 512;
+
 async function unpack(stream: NodeJS.ReadableStream): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   const extract = tar.extract();

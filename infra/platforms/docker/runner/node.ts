@@ -14,13 +14,14 @@ import { upgradeProblem } from "../../../../components/config";
 import { busProblem } from "../../../../components/config/bus";
 import type { Directive } from "../../../../components/config/types";
 import { EngineWatch, leaveIfOrphaned } from "../../../../components/formation/runner/engineWatch";
-import { noteAccess } from "../../../../components/formation/runner/knowledge";
+import { noteAccess, noteRevive } from "../../../../components/formation/runner/knowledge";
 import { sayWhyItRolls } from "../../../../components/formation/runner/rollText";
 import type { Access } from "../../../../components/formation/wire";
 import { lastLines, removeOthers, startContainer, stateOf, stopContainer, versionOf } from "./container";
 import { answered, NoDaemon, orGone } from "./daemon";
 import { changeFolder, readFolder } from "./files";
 import { HEALTH_FILES, healthLogins, healthScript } from "./health";
+import { letReplicaLead, noteStarted, noteStopping, startDead } from "./lastCopy";
 import { DATA_FOLDER, LABELS, type NodeDeclaration, type NodeInputs, type NodeOutputs } from "./types";
 
 type Runner = Omit<ResourceRunner<NodeInputs, NodeOutputs>, "check"> & {
@@ -67,6 +68,10 @@ export const DockerNode: Runner = {
     const access = accessOf(news);
     // The guard of a machine that rolls is deleted before any guard is checked, and knows what was declared last time only.
     if (access) noteAccess(news.cluster, access);
+    const { owner, dockerHost, endpoint } = news;
+    // Containers come back by themselves where that is safe; where it is not, and after they were stopped, a roll may need them.
+    if (!hasUnknown(endpoint))
+      noteRevive(news.cluster, () => answered(dockerHost, (docker) => startDead(docker, owner, endpoint, access)));
     if (olds.instance !== undefined && rolledBy(olds, news, await isGone(olds)).length === 0)
       return { inputs: { ...news, instance: olds.instance }, failures: [] };
     if ([news.containerId, news.endpoint, news.boot].some(hasUnknown)) return undecided;
@@ -104,6 +109,7 @@ export const DockerNode: Runner = {
 
   async delete(_id, props) {
     await answered(props.dockerHost, async (docker) => {
+      noteStopping(props.containerId);
       if ((await stateOf(docker, props.containerId)) === "gone") return;
       await stopContainer(docker, props.name, props.containerId);
     });
@@ -159,8 +165,12 @@ async function ensureRunning(docker: Docker, node: NodeInputs, file: "new" | "ke
       : filesOfReturningServer(before, node, DATA_FOLDER);
     await changeFolder(container, withHealth(changes, before, node));
     leaveIfOrphaned(watch);
-    if ((await stateOf(docker, node.containerId)) === "paused") await container.unpause();
+    const now = await stateOf(docker, node.containerId);
+    if (now === "paused") await container.unpause();
+    if (now === "stopped") await letReplicaLead(docker, node, accessOf(node));
+    leaveIfOrphaned(watch);
     await startContainer(docker, node.name, node.containerId);
+    noteStarted(node.containerId);
     await comesToListen(docker, node);
   } finally {
     watch.stop();
