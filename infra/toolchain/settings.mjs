@@ -53,10 +53,11 @@ export function pulumiSettings(stack) {
   return { env, state: ownBackend ? STATE : folderOf(process.env.PULUMI_BACKEND_URL), ownBackend };
 }
 
-/** A stack's settings start as a copy of the example. `local` belongs to this machine (Pulumi adds its salt) and is not committed. */
+/** A stack's settings start as a copy of its own example, else of the common one. `local` belongs to this machine (Pulumi adds its salt) and is not committed. */
 function configuration(stack) {
   const file = join(PROJECT, "stacks", `Pulumi.${stack}.yaml`);
-  const example = join(PROJECT, "stacks", "example.yaml");
+  const own = join(PROJECT, "stacks", `${stack}.example.yaml`);
+  const example = existsSync(own) ? own : join(PROJECT, "stacks", "example.yaml");
   if (!existsSync(file) && existsSync(example)) copyFileSync(example, file);
 }
 

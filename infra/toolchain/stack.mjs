@@ -135,7 +135,7 @@ async function afterUp({ engine, env }, stack, server, whole) {
   const inventory = readJson(inventoryFile(stack));
   const node = inventory?.shards?.[0]?.nodes?.[0];
   if (!node || !whole) return;
-  const cli = server.cliPath ? shorten(server.cliPath) : "redis-cli";
+  const cli = cliOf(inventory, node, server);
   const known = await credentialsOf(["--stack", stack]);
   process.stdout.write(`
 To use it:
@@ -143,6 +143,13 @@ ${known ? closedUse(cli, node, JSON.parse(known), { engine, stack, env }) : open
 
 npm run status shows it, npm run destroy removes it.
 `);
+}
+
+/** A node in a container brings its own client. */
+function cliOf({ platform, engine }, { name }, server) {
+  if (platform === "docker")
+    return `docker exec -it $(docker ps -qf label=pulumi-redis-cluster.node=${name}) ${engine.name}-cli`;
+  return server.cliPath ? shorten(server.cliPath) : "redis-cli";
 }
 
 function openUse(cli, { address, port }, { shards }) {
