@@ -257,7 +257,10 @@ export async function ensureDockerd({ log = () => {} } = {}) {
       keep: /^(docker\.io|containerd|runc|tini|iptables|lib(?!c6_|c-bin|gcc).*)_.*\.deb$/,
       programs: {
         ...Object.fromEntries(
-          needed.map((name) => [name, ["usr/bin", "usr/sbin", "sbin", "usr/libexec/docker"].map((at) => `${at}/${name}`)]),
+          needed.map((name) => [
+            name,
+            ["usr/bin", "usr/sbin", "sbin", "usr/libexec/docker"].map((at) => `${at}/${name}`),
+          ]),
         ),
         "docker-init": ["usr/bin/tini-static", "usr/libexec/docker/docker-init"],
         iptables: ["usr/sbin/iptables-nft"],
