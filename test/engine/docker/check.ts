@@ -3,7 +3,7 @@ import * as path from "node:path";
 import { containsSecrets, containsUnknowns, isObject, type Properties, unwrap, type Value } from "../values";
 import { parseDuration } from "./durations";
 import type { Fields, Rule, TextRule } from "./schema";
-import { canonical, defaultOf, defaultsKey, isNote } from "./values";
+import { canonical, defaultOf, defaultsKey, isNote, zero } from "./values";
 
 export interface Failure {
   readonly property: string;
@@ -140,7 +140,8 @@ function fill(fields: Fields, news: Properties, context: CheckContext): Properti
   for (const [key, rule] of Object.entries(fields)) {
     if (result[key] !== undefined) continue;
     const value = rule.kind === "string" && rule.autonamed ? nameFor(key, context) : defaultOf(rule);
-    if (value === undefined) continue;
+    // A default of nothing is none to the bridge.
+    if (value === undefined || value === zero(rule)) continue;
     result[key] = value;
     defaults.push(key);
   }

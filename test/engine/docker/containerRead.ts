@@ -78,7 +78,7 @@ export function readContainer(before: Properties, container: Inspected): Propert
     tty: config.Tty,
     stdinOpen: config.OpenStdin,
     stopSignal: (config as { StopSignal?: string }).StopSignal ?? "",
-    stopTimeout: (config as { StopTimeout?: number }).StopTimeout ?? null,
+    stopTimeout: (config as { StopTimeout?: number }).StopTimeout ?? 0,
   };
   const result: Properties = { ...before };
   for (const [key, value] of Object.entries(found)) {

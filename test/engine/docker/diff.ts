@@ -1,6 +1,6 @@
 import { containsUnknowns, isObject, type Properties, unwrap, type Value } from "../values";
 import type { Fields, ListRule, ResourceRules, Rule } from "./schema";
-import { canonical, defaultOf, defaultsKey, normalise, objects, withoutNotes, zero } from "./values";
+import { canonical, defaultOf, defaultsKey, normalise, objects, withoutNotes } from "./values";
 
 export interface Change {
   readonly property: string;
@@ -45,17 +45,69 @@ export function planned(
 ): Properties {
   const result: Properties = {};
   for (const [property, rule] of Object.entries(rules.fields)) {
-    const value = news[property];
-    if (value !== undefined && value !== null) result[property] = withoutNotes(unwrap(value));
-    else if (rule.computed) result[property] = oldOutputs ? (oldOutputs[property] ?? null) : unknown;
-    else result[property] = defaultOf(rule) ?? zero(rule);
-    if (result[property] === null) delete result[property];
+    const value = unwrap(news[property] ?? null);
+    const old = oldOutputs && unwrap(oldOutputs[property] ?? null);
+    let next: Value | undefined;
+    // What is no difference stays as it was written down.
+    if (old !== undefined && !differs(rule, property, old, value, unknown)) next = old;
+    else if (value !== null) next = complete(rule, withoutNotes(value), old === undefined ? unknown : undefined);
+    else if (rule.computed) next = unknown;
+    else next = absent(rule);
+    if (next !== undefined && next !== null) result[property] = next;
   }
   for (const property of rules.outputs) {
     const value = oldOutputs ? oldOutputs[property] : unknown;
     if (value !== undefined) result[property] = value;
   }
   return result;
+}
+
+/** What stands for a property that nobody set: blocks are none of them, anything else is not there. */
+function absent(rule: Rule): Value | undefined {
+  if ((rule.kind === "list" || rule.kind === "set") && rule.of.kind === "block") return [];
+  return defaultOf(rule) === "" ? undefined : defaultOf(rule);
+}
+
+/** Elements have all their texts, empty ones too; what Docker will choose in them is not known before. */
+function complete(rule: Rule, value: Value, unknown: string | undefined, nested = false): Value {
+  if ((rule.kind === "list" || rule.kind === "set") && Array.isArray(value))
+    return value.map((item) => complete(rule.of, item, unknown, true));
+  if (rule.kind !== "block" || !isObject(value)) return value;
+  const result: Properties = {};
+  for (const [key, inner] of Object.entries(rule.of)) {
+    const item = value[key] ?? null;
+    if (item !== null) result[key] = complete(inner, item, unknown, true);
+    else if (inner.computed && unknown !== undefined) result[key] = unknown;
+    else {
+      const fallback = absent(inner) ?? (nested && inner.kind === "string" ? "" : undefined);
+      if (fallback !== undefined) result[key] = fallback;
+    }
+  }
+  return result;
+}
+
+/**
+ * What is kept once a resource was made or changed: of what Docker says of it nothing but what the plan left open. A set that was
+ * declared stays as declared, whatever came back; only a refresh sees the difference.
+ */
+export function applied(rules: ResourceRules, plan: Properties, found: Properties, unknown: string): Properties {
+  const result: Properties = { ...found };
+  for (const [property, rule] of Object.entries(rules.fields)) {
+    const planned = plan[property];
+    const set = rule.kind === "set" || (rule.kind === "block" && rule.inSet);
+    const known = planned !== undefined && !containsUnknowns(unknown, planned);
+    if (set && known) result[property] = planned;
+    else if (planned === undefined && isEmpty(result[property])) delete result[property];
+    else if (planned === unknown && result[property] === undefined) {
+      if (rule.kind === "set") result[property] = [];
+      else if (rule.kind === "number") result[property] = 0;
+    }
+  }
+  return Object.fromEntries(Object.entries(result).filter(([, value]) => value !== unknown));
+}
+
+function isEmpty(value: Value | undefined): boolean {
+  return Array.isArray(value) ? value.length === 0 : isObject(value) && Object.keys(value).length === 0;
 }
 
 /**
@@ -106,8 +158,24 @@ function extract(rule: Rule, old: Value, now: Value): Extracted<Value> {
   return { value: now, same: canonical(old) === canonical(now) };
 }
 
-/** Elements of a set by what they say, wherever they stand now. */
+/** Elements of a set wherever they stand now: blocks by what most of them says, and texts in order, unless all are the same. */
 function matchElements(rule: ListRule, old: Value[], now: Value[]): (Value | undefined)[] {
-  const byContent = new Map(now.map((item) => [canonical(normalise(rule.of, item)), item]));
-  return old.map((item) => byContent.get(canonical(normalise(rule.of, item))));
+  if (rule.of.kind !== "block") return canonical(normalise(rule, old)) === canonical(normalise(rule, now)) ? old : now;
+  const pairs = old
+    .flatMap((a, i) => now.map((b, j) => ({ i, j, score: likeness(a, b) })))
+    .sort((a, b) => b.score - a.score);
+  const [found, used] = [new Map<number, Value>(), new Set<number>()];
+  for (const { i, j } of pairs) {
+    const item = now[j];
+    if (found.has(i) || used.has(j) || item === undefined) continue;
+    found.set(i, item);
+    used.add(j);
+  }
+  return old.map((_, i) => found.get(i));
+}
+
+function likeness(a: Value, b: Value): number {
+  if (!isObject(a) || !isObject(b)) return 0;
+  const shared = Object.keys(a).filter((key) => key in b);
+  return shared.reduce((sum, key) => sum + (canonical(a[key] ?? null) === canonical(b[key] ?? null) ? 3 : 1), 0);
 }

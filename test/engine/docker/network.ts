@@ -99,12 +99,10 @@ interface Inspected {
 
 function readNetwork(before: Properties, network: Inspected): Properties {
   const configs: Value[] = (network.IPAM.Config ?? []).map((config) => ({
-    ...(config.AuxiliaryAddresses && Object.keys(config.AuxiliaryAddresses).length
-      ? { auxAddress: config.AuxiliaryAddresses }
-      : {}),
-    ...(config.Gateway ? { gateway: config.Gateway } : {}),
-    ...(config.IPRange ? { ipRange: config.IPRange } : {}),
-    ...(config.Subnet ? { subnet: config.Subnet } : {}),
+    auxAddress: config.AuxiliaryAddresses ?? {},
+    gateway: config.Gateway ?? "",
+    ipRange: config.IPRange ?? "",
+    subnet: config.Subnet ?? "",
   }));
   return {
     ...before,

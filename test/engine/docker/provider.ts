@@ -4,7 +4,7 @@ import { annotateSecrets, isObject, isSecret, type Properties, unwrap, type Valu
 import { check } from "./check";
 import { type Client, connect, type Operations } from "./client";
 import { containers } from "./container";
-import { changes, inputsFromOutputs, planned } from "./diff";
+import { applied, changes, inputsFromOutputs, planned } from "./diff";
 import { images } from "./image";
 import { networks } from "./network";
 import * as rules from "./rules";
@@ -39,7 +39,7 @@ export class DockerProvider implements ResourceProvider {
       Object.entries(given).map(([key, value]) => [key, rules.provider[key]?.kind === "string" ? value : json(value)]),
     );
     const { failures } = check(rules.provider, parsed, { unknown, name: "", olds: {} });
-    return { inputs: news.host === undefined ? { ...news, host: defaultHost() } : news, failures };
+    return { inputs: news, failures };
   }
 
   async check(urn: string, olds: Properties, news: Properties): Promise<CheckResult> {
@@ -73,37 +73,40 @@ export class DockerProvider implements ResourceProvider {
 
   preview(urn: string, oldOutputs: Properties | undefined, news: Properties): Properties {
     const outputs = planned(rulesOf(urn), oldOutputs && (unwrap(oldOutputs) as Properties), news, this.#unknown);
+    outputs.id = oldOutputs?.id ?? this.#unknown;
     annotateSecrets(outputs, news);
     return outputs;
   }
 
   async create(urn: string, inputs: Properties): Promise<{ id: string; outputs: Properties }> {
     const resource = rulesOf(urn);
-    const state = withoutUnknowns(planned(resource, undefined, inputs, this.#unknown), this.#unknown);
+    const plan = planned(resource, undefined, inputs, this.#unknown);
+    const state = withoutUnknowns(plan, this.#unknown);
     let id = "";
     try {
       const client = await this.#connect();
       const keep = (made: string) => {
         id = made;
       };
-      const outputs = await operationsOf(urn).create(client, unwrap(inputs) as Properties, state, keep);
-      return { id, outputs: finish(resource, outputs, inputs) };
+      const found = await operationsOf(urn).create(client, unwrap(inputs) as Properties, state, keep);
+      return { id, outputs: finish(resource, id, applied(resource, plan, found, this.#unknown), inputs) };
     } catch (error) {
-      const message = hideSecrets((error as Error).message, inputs);
+      const message = hideSecrets(told(error), inputs);
       if (!id) throw new Error(message);
       const reason = `creating ${urn}: ${message}`;
-      throw new PartialFailure(reason, id, finish(resource, state, inputs), [reason]);
+      const kept = applied(resource, plan, state, this.#unknown);
+      throw new PartialFailure(reason, id, finish(resource, id, kept, inputs), [reason]);
     }
   }
 
   async read(urn: string, id: string, inputs: Properties, outputs: Properties) {
     const resource = rulesOf(urn);
-    const { [metaKey]: _, ...before } = unwrap(outputs) as Properties;
+    const { [metaKey]: _, id: __, ...before } = unwrap(outputs) as Properties;
     const found = await operationsOf(urn).read(await this.#connect(), id, before);
     if (!found) return { id: "", outputs: {} };
     const newInputs = inputsFromOutputs(resource.fields, inputs, found.outputs);
     annotateSecrets(newInputs, inputs);
-    return { id: found.id, inputs: newInputs, outputs: finish(resource, found.outputs, outputs) };
+    return { id: found.id, inputs: newInputs, outputs: finish(resource, found.id, found.outputs, outputs) };
   }
 
   async update(
@@ -117,10 +120,11 @@ export class DockerProvider implements ResourceProvider {
     const old = unwrap(oldOutputs) as Properties;
     const state = planned(resource, old, news, this.#unknown);
     try {
-      return finish(resource, await operationsOf(urn).update(await this.#connect(), id, old, state), news);
+      return finish(resource, id, await operationsOf(urn).update(await this.#connect(), id, old, state), news);
     } catch (error) {
-      const reason = `updating ${urn}: ${hideSecrets((error as Error).message, news)}`;
-      throw new PartialFailure(reason, id, finish(resource, old, news), [reason]);
+      const reason = `updating ${urn}: ${hideSecrets(told(error), news)}`;
+      // As if it had been done: the provider keeps what was planned, and the next update changes nothing. A refresh does see it.
+      throw new PartialFailure(reason, id, finish(resource, id, state, news), [reason]);
     }
   }
 
@@ -128,7 +132,7 @@ export class DockerProvider implements ResourceProvider {
     try {
       await operationsOf(urn).delete(await this.#connect(), id, unwrap(outputs) as Properties);
     } catch (error) {
-      throw new Error(`deleting ${urn}: ${hideSecrets((error as Error).message, inputs)}`);
+      throw new Error(`deleting ${urn}: ${hideSecrets(told(error), inputs)}`);
     }
   }
 
@@ -176,16 +180,21 @@ function defaulted(inputs: Properties): string[] {
 }
 
 /** Outputs as they are kept: with the bridge's note of the schema's version, and secret where the inputs are. */
-function finish(resource: ResourceRules, outputs: Properties, secretsOf: Properties): Properties {
+function finish(resource: ResourceRules, id: string, outputs: Properties, secretsOf: Properties): Properties {
   const { schemaVersion } = resource;
   const meta = schemaVersion ? { [metaKey]: JSON.stringify({ schema_version: String(schemaVersion) }) } : {};
-  const result = { ...meta, ...(unwrap(outputs) as Properties) };
+  const result = { ...meta, ...(unwrap(outputs) as Properties), id };
   annotateSecrets(result, secretsOf);
   return result;
 }
 
 function withoutUnknowns(properties: Properties, unknown: string): Properties {
   return Object.fromEntries(Object.entries(properties).filter(([, value]) => value !== unknown));
+}
+
+/** Errors as the bridge lists them. */
+function told(error: unknown): string {
+  return `1 error occurred:\n\t* ${(error as Error).message}\n\n`;
 }
 
 /** What the daemon says may repeat what it was given. */

@@ -46,6 +46,8 @@ export interface MapRule extends Common {
 
 export interface BlockRule<Of = Fields> extends Common {
   readonly kind: "block";
+  /** The one element of a set, in Terraform's eyes. */
+  readonly inSet?: true;
   readonly of: Of;
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { check } from "../../engine/docker/check";
-import { changes, inputsFromOutputs, planned } from "../../engine/docker/diff";
+import { applied, changes, inputsFromOutputs, planned } from "../../engine/docker/diff";
 import { formatCpus, formatDuration, parseCpus, parseDuration } from "../../engine/docker/durations";
 import { containerType, networkType, remoteImageType, rules, volumeType } from "../../engine/docker/rules";
 import type { ResourceRules } from "../../engine/docker/schema";
@@ -136,6 +136,31 @@ describe("a container", () => {
     const chosen = { ...now, ports: [{ internal: 1, external: 49153, ip: "0.0.0.0", protocol: "tcp" }] };
     expect(diff(containerType, chosen, { ...base, ports: [{ internal: 1 }] })).toEqual([]);
   });
+});
+
+test("what was declared of a set stays written down as declared, until a refresh", () => {
+  const plan = planned(
+    of(containerType),
+    undefined,
+    inputs(containerType, { image: "x", capabilities: { adds: ["NET_RAW"] } }),
+    unknown,
+  );
+  const read = Object.entries(plan).filter(([, value]) => value !== unknown);
+  const found = {
+    ...Object.fromEntries(read),
+    capabilities: { adds: ["CAP_NET_RAW"] },
+    healthcheck: { timeout: "1m0s" },
+    tmpfs: {},
+  };
+  const kept = applied(of(containerType), plan, found, unknown);
+  expect(kept).toMatchObject({
+    capabilities: { adds: ["NET_RAW"] },
+    healthcheck: { timeout: "1m0s" },
+    envs: [],
+    mounts: [],
+  });
+  expect(kept).not.toHaveProperty("tmpfs");
+  expect(Object.values(kept)).not.toContain(unknown);
 });
 
 describe("previews", () => {

@@ -17,6 +17,7 @@ export const label = {
 
 export const capabilities = {
   kind: "block",
+  inSet: true,
   of: { adds: texts, drops: texts } satisfies RulesOf<types.input.ContainerCapabilities>,
 } as const;
 
