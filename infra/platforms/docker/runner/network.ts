@@ -40,6 +40,9 @@ export const DockerNetwork: Runner = {
     });
     let subnet = news.wantedSubnet || olds.subnet;
     try {
+      const strangers =
+        olds.owner === news.owner ? undefined : await answered(news.dockerHost, (docker) => foreign(docker, news));
+      if (strangers) return fail("owner", strangers);
       if (subnet === undefined || subnet !== olds.subnet) {
         const taken = await answered(news.dockerHost, (docker) => takenBy(docker, news));
         const range = subnet === undefined ? undefined : rangeOf(subnet);
@@ -76,7 +79,11 @@ export const DockerNetwork: Runner = {
   },
 
   async create(inputs) {
-    await answered(inputs.dockerHost, (docker) => makeNetwork(docker, inputs));
+    await answered(inputs.dockerHost, async (docker) => {
+      const strangers = await foreign(docker, inputs);
+      if (strangers) throw new Error(`${inputs.cluster}: ${strangers}`);
+      await makeNetwork(docker, inputs);
+    });
     return { id: inputs.name, outs: { ...inputs, present: true } };
   },
 
@@ -104,6 +111,18 @@ export const DockerNetwork: Runner = {
     });
   },
 };
+
+/**
+ * Containers come after their network, so those that are there before it are of a cluster that this state knows nothing of: of another
+ * checkout whose project and stack have the same names, or of a state that was lost. Their volumes would be taken for this one's.
+ */
+async function foreign(docker: Docker, { owner }: NetworkDeclaration): Promise<string | undefined> {
+  const label = `${LABELS.owner}=${owner}`;
+  const there = await docker.listContainers({ all: true, filters: { label: [label] } });
+  if (there.length === 0) return undefined;
+  const names = there.map(({ Names, Id }) => (Names[0] ?? Id).replace(/^\//, "")).sort();
+  return `this stack's state knows of no container, and there are ${there.length} of ${owner} (${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}): another checkout has a stack of the same name, or a state was lost. Name the stack or the cluster differently, or bring the state back; where nobody needs these containers, docker rm -f $(docker ps -aq --filter label=${label}) removes them, and their volumes with all data stay`;
+}
 
 /** Makes the network, or takes over the one that a run which was killed has made. */
 async function makeNetwork(
