@@ -35,7 +35,8 @@ export async function comeBack(work: GuardWork): Promise<void> {
     // After a reboot everybody is dead, and those behind this one in the chain make up the majority.
     await revival.attempt();
     leaveIfOrphaned(watch);
-    if (patience.isOver(state)) {
+    // Whatever is said of one that does not answer, nothing has moved.
+    if (patience.isOver(node.answering ? state : "no answer")) {
       throw new Error(
         `${inputs.node} is not in sync, and nothing has moved for ${SYNC_PATIENCE_MILLISECONDS / 1000} s: ${state}. Look at its log, then run \`up\` again: it goes on from here.${revival.failures}`,
       );
