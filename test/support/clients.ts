@@ -135,7 +135,7 @@ export async function redisCli(
   const env = { ...process.env, ...(password === undefined ? {} : { REDISCLI_AUTH: password }) };
   try {
     return await new Promise((resolve) => {
-      const child = execFile(cliPath, [...args, ...how], { env }, (_error, stdout, stderr) =>
+      const child = execFile(cliPath, [...how, ...args], { env }, (_error, stdout, stderr) =>
         resolve({ code: child.exitCode, text: stdout + stderr }),
       );
       started(child);
