@@ -80,7 +80,7 @@ export async function hostImage(): Promise<string> {
   for await (const piece of pack) pieces.push(piece as Buffer);
   const [repo, tag] = HOST_IMAGE.split(":");
   const answer = await docker.importImage(PassThrough.from(Buffer.concat(pieces)), { repo, tag } as never);
-  for await (const _piece of answer as NodeJS.ReadableStream);
+  for await (const _piece of answer as unknown as NodeJS.ReadableStream);
   return HOST_IMAGE;
 }
 
