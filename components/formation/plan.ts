@@ -3,6 +3,7 @@ import { planCertificates } from "./certificates";
 import type { FormationGoal, History, Member } from "./goal";
 import { crowdedZones, layoutOf, type ShardLayout, superseded, zonesOf } from "./layout";
 import { FULL_MESH_LIMIT, planMeetings, planMeetingsWithinShards, planMesh } from "./meetings";
+import { announceNames, stopUsingNames, waitingForNames } from "./names";
 import {
   type AnsweringNode,
   answering,
@@ -36,6 +37,7 @@ export type Plan =
 export type Phase =
   | "certificates"
   | "users"
+  | "names"
   | "recover"
   | "assign"
   | "join"
@@ -111,6 +113,7 @@ const MENDED_LATER: readonly FindingKind[] = [
   "leaving-node",
   "led-from-elsewhere",
   "second-owner",
+  "name-unheard",
 ];
 
 /**
@@ -142,11 +145,17 @@ export function plan(
   const former = standing.formed ? superseded(observation) : [];
   const joining = mayMeet(alive, former);
   const firstMeetings = mesh ? planMesh(goal, joining) : shardsFirst ? planMeetingsWithinShards(goal, alive) : [];
+  // A node that this stack made has in its file what is declared; one that was given has not.
+  const persist = history.verified || goal.given !== undefined;
   const batches: [Phase, Step[]][] = [
+    // Before certificates that may not carry the names any more.
+    ["names", stopUsingNames(goal, alive, persist)],
     // First of all: nodes whose certificates are over do not find each other.
     ["certificates", goal.certificates ? planCertificates(goal.certificates, alive) : []],
     // Before all else: replicas link up, and slots move, only where each node takes what the others log in with.
     ["users", goal.logins ? planUsers(goal.logins, alive) : []],
+    // Before new nodes meet, and slots move to them.
+    ["names", announceNames(goal, alive, persist)],
     ["recover", takeOver(members, observation)],
     ["recover", standing.formed ? reclaimSlots(observation) : []],
     ["recover", standing.formed ? claimAll(layout) : []],
@@ -169,14 +178,13 @@ export function plan(
   const limit = options.slotsARound ?? SLOTS_A_ROUND;
   const shardOf = (name: string) => layout.find((s) => s.leader?.name === name)?.planned.name ?? "";
   const open = alive.some((n) => openSlotsOf(n).length > 0);
+  const held = goal.nodeSettings ? waitingForNames(alive) : [];
+  const settings = alive.flatMap((node) => (node.leaving ? [] : settingSteps(goal, node, persist, held)));
+  if (settings.length > 0) return { kind: "act", phase: "settings", steps: settings };
+  // New masters and replicas are shown to clients by names, too.
+  const unheard = findings.filter((f) => f.kind === "name-unheard");
+  if (unheard.length > 0) return { kind: "wait", reasons: unheard.map((f) => f.message), whole: true };
   const later: [Phase, Step[]][] = [
-    // A node that this stack made has in its file what is declared; one that was given has not.
-    [
-      "settings",
-      alive.flatMap((node) =>
-        node.leaving ? [] : settingSteps(goal, node, history.verified || goal.given !== undefined),
-      ),
-    ],
     ["move", open ? finishOpenSlots(observation, members, shardOf) : []],
     // Before moves, which may take hours: meanwhile the guest's own shard would lack a copy, and maybe a zone.
     ["balance", handOver(layout, ledByGuest)],
@@ -364,8 +372,10 @@ function forgetStale(stale: readonly Member[], alive: readonly AnsweringNode[], 
   });
 }
 
-function settingSteps(goal: FormationGoal, node: AnsweringNode, persist: boolean): Step[] {
-  const wrong = Object.entries(differingSettings(goal, node)).map(([name, { want }]) => [name, want] as const);
+function settingSteps(goal: FormationGoal, node: AnsweringNode, persist: boolean, held: readonly string[]): Step[] {
+  const wrong = Object.entries(differingSettings(goal, node))
+    .filter(([name]) => !held.includes(name))
+    .map(([name, { want }]) => [name, want] as const);
   return wrong.length === 0 ? [] : [{ do: "setConfig", node: node.name, settings: Object.fromEntries(wrong), persist }];
 }
 
