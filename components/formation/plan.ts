@@ -1,3 +1,4 @@
+import { arrivingSlots } from "./arriving";
 import { assess, differingSettings, type FindingKind, knowsOf, servesElsewhere, staleMembers } from "./assess";
 import { planCertificates } from "./certificates";
 import type { FormationGoal, History, Member } from "./goal";
@@ -13,7 +14,8 @@ import {
   self,
   withoutRetired,
 } from "./observation";
-import { finishOpenSlots, nextRound, planMoves, reclaimSlots, SLOTS_A_ROUND } from "./rebalance";
+import { finishOpenSlots, nextRound, planMoves, SLOTS_A_ROUND } from "./rebalance";
+import { nameSuccessors, reclaimSlots } from "./reclaim";
 import { type Refusal, refusals } from "./refusals";
 import { expandSlots, toRanges } from "./slots";
 import { type Standing, standingOf } from "./standing";
@@ -148,8 +150,9 @@ export function plan(
     // Before all else: replicas link up, and slots move, only where each node takes what the others log in with.
     ["users", goal.logins ? planUsers(goal.logins, alive) : []],
     ["recover", takeOver(members, observation)],
-    ["recover", standing.formed ? reclaimSlots(observation) : []],
-    ["recover", standing.formed ? claimAll(layout) : []],
+    ["recover", standing.formed ? reclaimSlots(observation, standing.nobodyGone) : []],
+    ["recover", standing.formed ? nameSuccessors(observation) : []],
+    ["recover", standing.formed ? claimAll(goal, layout, members, alive) : []],
     ["recover", outbid(alive, former)],
     ["join", isNew ? calmDown(goal, alive) : []],
     // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
@@ -238,20 +241,42 @@ function canBeElected(candidate: AnsweringNode, alive: readonly AnsweringNode[])
  * A former leader without its nodes.conf claims the slots that it finds keys of. When it meets the others it loses them again, and a
  * server that loses slots to a node which owns more than those deletes their keys, on 7.0 without telling its replication
  * stream; it would then follow its successor from the offset that both know, empty and "in sync". One that loses all that the other
- * owns takes itself for failed over, and follows with its data (`clusterUpdateSlotsConfigWith`). So it claims them all first.
+ * owns takes itself for failed over, and follows with its data (`clusterUpdateSlotsConfigWith`). So it claims them all first, and none
+ * of those on their way to the shard, which their owner would take from it one by one.
  */
-function claimAll(layout: readonly ShardLayout[]): Step[] {
+function claimAll(
+  goal: FormationGoal,
+  layout: readonly ShardLayout[],
+  members: readonly Member[],
+  alive: readonly AnsweringNode[],
+): Step[] {
   return layout.flatMap(({ planned, leader, strays }) => {
     if (!leader) return [];
     const theirs = self(leader).slots;
     return strays.flatMap((stray): Step[] => {
       const own = self(stray);
       if (stray.view.length > 1 || own.role !== "master" || own.slots.length === 0) return [];
+      const on = { node: stray.name, shard: planned.name };
       const claimed = new Set(expandSlots(own.slots));
       const missing = toRanges(expandSlots(theirs).filter((slot) => !claimed.has(slot)));
-      return missing.length > 0 ? [{ do: "addSlotsRange", node: stray.name, shard: planned.name, slots: missing }] : [];
+      const arriving = followsByItself(stray) ? arrivingSlots(goal, planned.name, members, alive) : new Set<number>();
+      const over = toRanges([...claimed].filter((slot) => arriving.has(slot)));
+      // In this order: without any slot left it would not be recognised again.
+      return [
+        ...(missing.length > 0 ? [{ do: "addSlotsRange", ...on, slots: missing } as const] : []),
+        ...(over.length > 0 ? [{ do: "releaseSlots", ...on, slots: over } as const] : []),
+      ];
     });
   });
+}
+
+/**
+ * Does a node that loses its slots to all that another one owns follow that one? Redis does. Valkey asks for the same shard ID, which is
+ * lost with nodes.conf: such a node deletes what it loses, tells its replication stream, and follows when it is told to. Keys of slots that
+ * it did not claim would stay, and keep it from following.
+ */
+function followsByItself(node: AnsweringNode): boolean {
+  return node.server.name === "redis";
 }
 
 /**
