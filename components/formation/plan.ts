@@ -2,7 +2,7 @@ import { arrivingSlots } from "./arriving";
 import { assess, differingSettings, type FindingKind, knowsOf, servesElsewhere, staleMembers } from "./assess";
 import { planCertificates } from "./certificates";
 import type { FormationGoal, History, Member } from "./goal";
-import { crowdedZones, layoutOf, type ShardLayout, superseded, zonesOf } from "./layout";
+import { claims, crowdedZones, layoutOf, type ShardLayout, superseded, zonesOf } from "./layout";
 import { FULL_MESH_LIMIT, planMeetings, planMeetingsWithinShards, planMesh } from "./meetings";
 import {
   type AnsweringNode,
@@ -160,6 +160,7 @@ export function plan(
     ["join", firstMeetings],
     ["replicate", planReplicas(layout, alive)],
     ["join", mesh || shardsFirst ? [] : planMeetings(goal, joining, options.insist ?? false)],
+    ["retire", resetOrphans(observation)],
     ["retire", forgetStale(stale, alive, !standing.formed && standing.keyless)],
   ];
   for (const [phase, steps] of batches) if (steps.length > 0) return { kind: "act", phase, steps };
@@ -372,6 +373,22 @@ function planReplicas(layout: readonly ShardLayout[], alive: readonly AnsweringN
           masterId: leader.id,
         }),
       );
+  });
+}
+
+/**
+ * Replicas that are to leave, and whose master is gone under the ID that they follow, and owned nothing: nobody is elected in its place, and
+ * whoever follows an ID cannot forget it. All else has an owner, so what they hold is a copy of nothing.
+ */
+function resetOrphans(observation: ClusterObservation): Step[] {
+  const alive = answering(observation);
+  if (alive.length < observation.nodes.length || claims(observation).unowned.length > 0) return [];
+  const present = new Set(alive.map((n) => n.id));
+  const owners = new Set(alive.flatMap((n) => n.view.filter((e) => e.slots.length > 0).map((e) => e.id)));
+  return alive.flatMap((node): Step[] => {
+    const { role, masterId = "" } = self(node);
+    const isOrphan = role === "replica" && !present.has(masterId) && !owners.has(masterId);
+    return node.leaving && isOrphan ? [{ do: "reset", node: node.name, id: node.id }] : [];
   });
 }
 

@@ -70,9 +70,11 @@ describe.each(SERVERS)(
       },
       async ([who, when], context) => {
         const { cluster, members, slot } = await arriving(context);
-        const [leader = "", replica = ""] = cluster.names;
+        const [shard] = layoutOf(cluster.goal, await cluster.observe());
+        const [leader = "", replica = ""] = [shard?.leader?.name, shard?.replicas[0]?.name];
         const victim = who === "leader" ? leader : replica;
-        await cluster.killNode(victim);
+        // It comes back with all that it had; a server that is killed may not have written its last commands yet.
+        await cluster.killNode(victim, "SIGTERM");
         if (when === "after its replica took over")
           await until("its replica leads", async () => /^master/.test(String(await cluster.sendTo(replica, ["ROLE"]))));
         rmSync(join(cluster.dir(victim), "nodes.conf"));
@@ -106,8 +108,10 @@ describe.each(SERVERS)("%s: slots that their owner lost by hand before others ha
     context.onTestFinished(() => cluster.stop());
     const { members } = await cluster.reconcile();
     await cluster.fill(KEYS);
-    const [former = "", owner = "", ...others] = cluster.names;
-    const start = layoutOf(cluster.goal, await cluster.observe())[0]?.slots[0]?.start ?? 0;
+    const [shard, ...rest] = layoutOf(cluster.goal, await cluster.observe());
+    const [former = "", owner = ""] = [shard?.leader?.name, shard?.replicas[0]?.name];
+    const others = rest.flatMap((s) => [s.leader?.name ?? "", ...s.replicas.map((r) => r.name)]);
+    const start = shard?.slots[0]?.start ?? 0;
     const slots = [start, start + 1];
     await Promise.all(others.map((name) => cluster.killNode(name)));
     expect(await cluster.sendTo(owner, ["CLUSTER", "FAILOVER", "TAKEOVER"])).toBe("OK");

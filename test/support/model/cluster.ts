@@ -175,8 +175,10 @@ export class ModelCluster {
     let [claimed, taken] = [0, 0];
     const dirty: number[] = [];
     let later: Known | undefined;
+    let isNews = false;
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
       const owner = to.slots[slot];
+      if ((owners[slot] === id) !== (owner === id)) isNews = true;
       if (owners[slot] !== id) {
         if (owner === id) to.unclaimed.add(slot);
         continue;
@@ -194,9 +196,17 @@ export class ModelCluster {
     }
     const isSuccessor = this.engine.name === "redis" ? claimed === taken : this.byId(id)?.shard === to.shard;
     if (taken > 0 && current !== undefined && to.ownedBy(current).length === 0 && isSuccessor) this.follow(to, id);
+    // "I'm a sub-replica": its master follows somebody.
+    else if (isNews && own.role === "replica" && this.#masterOfMaster(to))
+      this.follow(to, this.#masterOfMaster(to) ?? "");
     // What a master that stays one holds of a slot that somebody else has got goes; one that follows now keeps it for its successor's data.
     else for (const slot of dirty) to.keys.delete(slot);
     return later;
+  }
+
+  #masterOfMaster(node: ModelNode): string | undefined {
+    const above = node.known.get(node.self.masterId ?? "")?.masterId;
+    return above === node.id ? undefined : above;
   }
 
   follow(node: ModelNode, masterId: string): void {

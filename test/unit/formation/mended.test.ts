@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { layoutOf } from "../../../components/formation/layout";
 import type { Plan } from "../../../components/formation/plan";
+import { strayKeys } from "../../../components/formation/strayKeys";
 import { REDIS_7_0, VALKEY_8_1 } from "../../support/model/cluster";
 import { type ModelShape, ModelStack } from "../../support/model/formation";
 
@@ -121,6 +122,26 @@ describe("a leader that is to leave and lost its nodes.conf", () => {
   );
 });
 
+describe("a shard that is to leave, empty already, whose leader lost its nodes.conf", () => {
+  test("leaves: its replica follows an ID that is gone, and that nobody succeeds", async () => {
+    const stack = await formed({ ...SHAPE, masters: 4 });
+    stack.declare(SHAPE);
+    for (;;) {
+      const { next, observation } = await stack.look();
+      if (next.kind === "act" && next.steps.some((s) => s.do === "reset")) break;
+      if (next.kind !== "act" && next.kind !== "wait") throw new Error(JSON.stringify(next));
+      await stack.carryOut(next, observation);
+      stack.model.settle();
+    }
+    const [leader, replica] = stack.names.filter((n) => n.startsWith("sessions-3")).map((n) => stack.node(n));
+    expect([leader?.self.role, replica?.self.masterId]).toEqual(["master", leader?.id]);
+    leader?.loseIdentity(stack.model.newId(), true);
+    stack.model.settle();
+    expect(await stack.converge()).toEqual(DONE);
+    expect([replica?.known.size, keysOf(stack)]).toEqual([1, 12]);
+  });
+});
+
 describe("a node that lost its nodes.conf and holds keys of a slot on its way to its shard", () => {
   /** The first shard imports a slot of the third one, and has its keys already; then one of its nodes is back without its nodes.conf. */
   async function lostMeanwhile(
@@ -150,8 +171,11 @@ describe("a node that lost its nodes.conf and holds keys of a slot on its way to
       const { next, observation } = await stack.look();
       if (next.kind !== "act") throw new Error(`it never joined: ${JSON.stringify(next)}`);
       await stack.carryOut(next, observation);
-      if (next.phase === "recover") steps.push(...next.steps.filter((s) => s.node === name).map((s) => s.do));
       if (next.phase === "join") return steps;
+      if (next.phase === "recover") steps.push(...next.steps.filter((s) => s.node === name).map((s) => s.do));
+      // What it holds of that slot is no stray: its shard's leader has it.
+      const { strays } = await strayKeys(await stack.observe(), stack.model.connections());
+      expect(strays.map(({ node }) => node.name)).not.toContain(name);
       stack.model.settle();
     }
   }
