@@ -240,7 +240,7 @@ function intruders(
       refuse(
         "two-clusters",
         node.name,
-        `${node.name} owns slots ${formatRanges(own.slots)} and knows nobody of ${goal.cluster}, which is formed without it${isMembers ? `; ${formatRanges(toRanges(others))} of them are not of ${shard}, and no open slot tells that they were on their way there` : ""}`,
+        `${node.name} owns slots ${formatRanges(own.slots)} and knows nobody of ${goal.cluster}, which is formed without it${isMembers ? `; of these, ${formatRanges(toRanges(others))} ${others.length === 1 ? "is" : "are"} not of ${shard}, and no open slot tells of a move there` : ""}`,
         `it was used elsewhere: reset it by hand (CLUSTER RESET HARD) once you are sure that nothing on it is needed, or give the cluster a fresh node; joining them would merge two clusters${isMembers ? `. If it is the node of ${shard} that lost its nodes.conf, those keys came with a move that was cut short, and its shard's leader has them too: look there (CLUSTER COUNTKEYSINSLOT), then start it with an empty data folder, and it copies all of them` : ""}`,
       );
     }

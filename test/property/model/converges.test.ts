@@ -220,6 +220,19 @@ const ON_ITS_WAY_TO_A_FORMER_LEADER: Case = [
   [],
 ];
 
+/** The same, and both ends are led by others since, who have no mark: nothing tells that it is not a node from elsewhere. That is refused. */
+const WITHOUT_A_MARK: Case = [
+  SMALL,
+  SMALL,
+  [
+    { event: "open-slots", a: 2, b: 8, settled: true },
+    { event: "failover", a: 2, b: 0, settled: true },
+    { event: "failover", a: 0, b: 0, settled: true },
+    { event: "lost-nodes-conf", a: 0, b: 1, settled: true },
+  ],
+  [],
+];
+
 /** What once was without an end: a new leader lost a slot by hand before anybody but its predecessor, which follows it, had heard of it. */
 const KNOWN_TO_A_FOLLOWER: Case = [
   SMALL,
@@ -252,6 +265,31 @@ function lostKeys(stack: ModelStack, atOwner: boolean): number[] {
 const keepsKeys = (end: Plan) =>
   end.kind === "wait" && end.reasons.every((reason) => /is a master of its own with \d+ keys/.test(reason));
 
+/**
+ * A node without its nodes.conf that has keys of a slot of which no node says that it is open. A person has to tell it from one that comes from
+ * elsewhere; others hold all that it holds.
+ */
+function isNobodysMark(end: Plan, stack: ModelStack): boolean {
+  if (end.kind !== "refuse") return false;
+  return end.refusals.every(({ kind, subject, message }) => {
+    const untold = /; of these, ([\d -]+) (?:is|are) not of .*, and no open slot tells of a move there$/.exec(
+      message,
+    )?.[1];
+    if (kind !== "two-clusters" || untold === undefined) return false;
+    const node = stack.node(subject);
+    const others = stack.model.nodes.filter((n) => n !== node);
+    const slots = untold.split(" ").flatMap((range) => {
+      const [start = 0, last = start] = range.split("-").map(Number);
+      return Array.from({ length: last - start + 1 }, (_, i) => start + i);
+    });
+    return (
+      node.known.size === 1 &&
+      slots.every((slot) => others.every((n) => !n.importing.has(slot) && !n.migrating.has(slot))) &&
+      [...node.keys].every(([slot, keys]) => [...keys].every((key) => others.some((n) => n.keys.get(slot)?.has(key))))
+    );
+  });
+}
+
 /** To the goal; no step takes coverage of a slot or a copy of a key with it. */
 async function convergeSafely(stack: ModelStack, happenings: readonly Happening[]): Promise<void> {
   let covered = claimed(stack);
@@ -263,6 +301,14 @@ async function convergeSafely(stack: ModelStack, happenings: readonly Happening[
     covered = now;
   });
   if (keepsKeys(end) && happenings.some(({ event }) => event === "delete-slots")) return;
+  if (end.kind === "refuse" && isNobodysMark(end, stack)) {
+    const events = new Set(happenings.map(({ event }) => event));
+    expect([events.has("open-slots"), events.has("lost-nodes-conf")]).toEqual([true, true]);
+    // What the refusal says helps.
+    for (const { subject } of end.refusals) stack.node(subject).loseIdentity(stack.model.newId(), false);
+    stack.model.settle();
+    return convergeSafely(stack, happenings);
+  }
   expect(end).toEqual({ kind: "done" });
   expect(claimed(stack).size).toBe(SLOT_COUNT);
   expect(lostKeys(stack, true)).toEqual([]);
@@ -300,6 +346,7 @@ describe("whatever was done to a cluster, and whatever is declared next", () => 
             TWO_OWNERS,
             ON_ITS_WAY,
             ON_ITS_WAY_TO_A_FORMER_LEADER,
+            WITHOUT_A_MARK,
             KNOWN_TO_A_FOLLOWER,
           ],
         },

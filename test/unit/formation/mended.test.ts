@@ -214,7 +214,7 @@ describe("a node that lost its nodes.conf and holds keys of a slot on its way to
     expect(next).toMatchObject({ kind: "refuse", refusals: [{ kind: "two-clusters", subject: name }] });
     const { refusals } = next as Extract<Plan, { kind: "refuse" }>;
     expect(refusals[0]?.message).toMatch(
-      new RegExp(`; ${slot} of them are not of shard-0, and no open slot tells that they were on their way there$`),
+      new RegExp(`; of these, ${slot} is not of shard-0, and no open slot tells of a move there$`),
     );
     expect(refusals[0]?.remedy).toContain("start it with an empty data folder");
   });
