@@ -178,6 +178,12 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
       return onNode(observation, step.node, (n) =>
         withSelf(n, { slots: toRanges([...expandSlots(self(n).slots), ...expandSlots(step.slots)]) }),
       );
+    case "releaseSlots": {
+      const over = new Set(expandSlots(step.slots));
+      return onNode(observation, step.node, (n) =>
+        withSelf(n, { slots: toRanges(expandSlots(self(n).slots).filter((slot) => !over.has(slot))) }),
+      );
+    }
     case "meet": {
       const peer = observation.nodes.find((n) => n.answering && n.name === step.peer);
       if (!peer?.answering) return observation;

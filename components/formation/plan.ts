@@ -1,7 +1,8 @@
+import { arrivingSlots } from "./arriving";
 import { assess, differingSettings, type FindingKind, knowsOf, servesElsewhere, staleMembers } from "./assess";
 import { planCertificates } from "./certificates";
 import type { FormationGoal, History, Member } from "./goal";
-import { crowdedZones, layoutOf, type ShardLayout, superseded, zonesOf } from "./layout";
+import { claims, crowdedZones, layoutOf, type ShardLayout, superseded, zonesOf } from "./layout";
 import { FULL_MESH_LIMIT, planMeetings, planMeetingsWithinShards, planMesh } from "./meetings";
 import { announceNames, stopUsingNames, waitingForNames } from "./names";
 import {
@@ -14,7 +15,8 @@ import {
   self,
   withoutRetired,
 } from "./observation";
-import { finishOpenSlots, nextRound, planMoves, reclaimSlots, SLOTS_A_ROUND } from "./rebalance";
+import { finishOpenSlots, nextRound, planMoves, SLOTS_A_ROUND } from "./rebalance";
+import { nameSuccessors, reclaimSlots } from "./reclaim";
 import { type Refusal, refusals } from "./refusals";
 import { expandSlots, toRanges } from "./slots";
 import { type Standing, standingOf } from "./standing";
@@ -157,8 +159,9 @@ export function plan(
     // Before new nodes meet, and slots move to them.
     ["names", announceNames(goal, alive, persist)],
     ["recover", takeOver(members, observation)],
-    ["recover", standing.formed ? reclaimSlots(observation) : []],
-    ["recover", standing.formed ? claimAll(layout) : []],
+    ["recover", standing.formed ? reclaimSlots(observation, standing.nobodyGone) : []],
+    ["recover", standing.formed ? nameSuccessors(observation) : []],
+    ["recover", standing.formed ? claimAll(goal, layout, members, alive) : []],
     ["recover", outbid(alive, former)],
     ["join", isNew ? calmDown(goal, alive) : []],
     // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
@@ -166,6 +169,7 @@ export function plan(
     ["join", firstMeetings],
     ["replicate", planReplicas(layout, alive)],
     ["join", mesh || shardsFirst ? [] : planMeetings(goal, joining, options.insist ?? false)],
+    ["retire", resetOrphans(observation)],
     ["retire", forgetStale(stale, alive, !standing.formed && standing.keyless)],
   ];
   for (const [phase, steps] of batches) if (steps.length > 0) return { kind: "act", phase, steps };
@@ -246,20 +250,42 @@ function canBeElected(candidate: AnsweringNode, alive: readonly AnsweringNode[])
  * A former leader without its nodes.conf claims the slots that it finds keys of. When it meets the others it loses them again, and a
  * server that loses slots to a node which owns more than those deletes their keys, on 7.0 without telling its replication
  * stream; it would then follow its successor from the offset that both know, empty and "in sync". One that loses all that the other
- * owns takes itself for failed over, and follows with its data (`clusterUpdateSlotsConfigWith`). So it claims them all first.
+ * owns takes itself for failed over, and follows with its data (`clusterUpdateSlotsConfigWith`). So it claims them all first, and none
+ * of those on their way to the shard, which their owner would take from it one by one.
  */
-function claimAll(layout: readonly ShardLayout[]): Step[] {
+function claimAll(
+  goal: FormationGoal,
+  layout: readonly ShardLayout[],
+  members: readonly Member[],
+  alive: readonly AnsweringNode[],
+): Step[] {
   return layout.flatMap(({ planned, leader, strays }) => {
     if (!leader) return [];
     const theirs = self(leader).slots;
     return strays.flatMap((stray): Step[] => {
       const own = self(stray);
       if (stray.view.length > 1 || own.role !== "master" || own.slots.length === 0) return [];
+      const on = { node: stray.name, shard: planned.name };
       const claimed = new Set(expandSlots(own.slots));
       const missing = toRanges(expandSlots(theirs).filter((slot) => !claimed.has(slot)));
-      return missing.length > 0 ? [{ do: "addSlotsRange", node: stray.name, shard: planned.name, slots: missing }] : [];
+      const arriving = followsByItself(stray) ? arrivingSlots(goal, planned.name, members, alive) : new Set<number>();
+      const over = toRanges([...claimed].filter((slot) => arriving.has(slot)));
+      // In this order: without any slot left it would not be recognised again.
+      return [
+        ...(missing.length > 0 ? [{ do: "addSlotsRange", ...on, slots: missing } as const] : []),
+        ...(over.length > 0 ? [{ do: "releaseSlots", ...on, slots: over } as const] : []),
+      ];
     });
   });
+}
+
+/**
+ * Does a node that loses its slots to all that another one owns follow that one? Redis does. Valkey asks for the same shard ID, which is
+ * lost with nodes.conf: such a node deletes what it loses, tells its replication stream, and follows when it is told to. Keys of slots that
+ * it did not claim would stay, and keep it from following.
+ */
+function followsByItself(node: AnsweringNode): boolean {
+  return node.server.name === "redis";
 }
 
 /**
@@ -355,6 +381,22 @@ function planReplicas(layout: readonly ShardLayout[], alive: readonly AnsweringN
           masterId: leader.id,
         }),
       );
+  });
+}
+
+/**
+ * Replicas that are to leave, and whose master is gone under the ID that they follow, and owned nothing: nobody is elected in its place, and
+ * whoever follows an ID cannot forget it. All else has an owner, so what they hold is a copy of nothing.
+ */
+function resetOrphans(observation: ClusterObservation): Step[] {
+  const alive = answering(observation);
+  if (alive.length < observation.nodes.length || claims(observation).unowned.length > 0) return [];
+  const present = new Set(alive.map((n) => n.id));
+  const owners = new Set(alive.flatMap((n) => n.view.filter((e) => e.slots.length > 0).map((e) => e.id)));
+  return alive.flatMap((node): Step[] => {
+    const { role, masterId = "" } = self(node);
+    const isOrphan = role === "replica" && !present.has(masterId) && !owners.has(masterId);
+    return node.leaving && isOrphan ? [{ do: "reset", node: node.name, id: node.id }] : [];
   });
 }
 
