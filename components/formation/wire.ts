@@ -204,7 +204,7 @@ export class Connections {
   async #connectAs(endpoint: NodeEndpoint, { username, password }: Login, identity: number): Promise<Redis> {
     const key = hostAndPort(endpoint);
     this.#certificates.delete(key);
-    const direct = this.#access.tls === undefined && this.#access.proxy === undefined;
+    const direct = isDirect(this.#access);
     const opened = async () => {
       const { stream, certificate } = await this.#reach.open(endpoint, identity);
       if (certificate) this.#certificates.set(key, certificate);
@@ -274,13 +274,18 @@ function over(open: (to: Place) => Promise<unknown>): Pick<RedisOptions, "Connec
   return { Connector: Opened, noDelay: false };
 }
 
+/** Whether the client library may open its connections itself. */
+function isDirect({ tls, proxy, ways }: Access): boolean {
+  return [tls, proxy, ways].every((way) => way === undefined);
+}
+
 /** An ordinary cluster client, as applications use it; for verification. It knows nodes by the names that they announce. */
 export function openClusterClient(
   seeds: readonly NodeEndpoint[],
   access: Access,
   clientName: string,
 ): { readonly client: Cluster; close(): void } {
-  const direct = access.tls === undefined && access.proxy === undefined;
+  const direct = isDirect(access);
   const reach = new Reach(access, CONNECT_TIMEOUT_MILLISECONDS);
   // Announced names may mean nothing here, and still have to be those of the certificates.
   const places = new Map(

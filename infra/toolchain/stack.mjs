@@ -135,7 +135,7 @@ async function afterUp({ engine, env }, stack, server, whole) {
   const inventory = readJson(inventoryFile(stack));
   const node = inventory?.shards?.[0]?.nodes?.[0];
   if (!node || !whole) return;
-  const cli = cliOf(inventory, node, server);
+  const cli = cliOf(inventory, node, server, stack);
   const known = await credentialsOf(["--stack", stack]);
   process.stdout.write(`
 To use it:
@@ -146,9 +146,11 @@ npm run status shows it, npm run destroy removes it.
 }
 
 /** A node in a container brings its own client. */
-function cliOf({ platform, engine }, { name }, server) {
+function cliOf({ platform, engine, name: cluster }, { name }, server, stack) {
+  const label = (key, value) => `-f label=pulumi-redis-cluster.${key}=${value}`;
+  const owner = `${projectName()}/${stack.split("/").at(-1)}/${cluster}`;
   if (platform === "docker")
-    return `docker exec -it $(docker ps -qf label=pulumi-redis-cluster.node=${name}) ${engine.name}-cli`;
+    return `docker exec -it $(docker ps -q ${label("owner", owner)} ${label("node", name)}) ${engine.name}-cli`;
   return server.cliPath ? shorten(server.cliPath) : "redis-cli";
 }
 

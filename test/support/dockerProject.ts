@@ -26,10 +26,12 @@ export class DockerProject {
     this.engine = engine;
   }
 
-  /** @param kind part of the project's name, which tells clusters of one run apart */
-  static async create(kind: string, args: object): Promise<DockerProject> {
+  /**
+   * @param kind part of the project's name, which tells clusters of one run apart
+   * @param name the project's name. Default: one of its own
+   */
+  static async create(kind: string, args: object, name = `${kind}-${process.pid}`): Promise<DockerProject> {
     const directory = realpathSync(mkdtempSync(join(tmpdir(), "prc-docker-")));
-    const name = `${kind}-${process.pid}`;
     mkdirSync(join(directory, "node_modules"));
     symlinkSync(repository, join(directory, "node_modules", "pulumi-redis-cluster"));
     symlinkSync(join(repository, "node_modules", "@pulumi"), join(directory, "node_modules", "@pulumi"));
@@ -82,11 +84,16 @@ exports.credentials = cluster.credentials;
     return new Map(all.map(({ Id, Labels }) => [Labels["pulumi-redis-cluster.node"] ?? "", Id]));
   }
 
+  /** Its folder and its state go, and nothing else. */
+  forget(): void {
+    this.engine.dispose();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
   /** Destroys the cluster; what a failed run may have left goes too. */
   async dispose(): Promise<void> {
     const result = await this.engine.destroy();
-    this.engine.dispose();
-    rmSync(this.directory, { recursive: true, force: true });
+    this.forget();
     const left = [...(await this.containers()).values()];
     const docker = dockerClient();
     await Promise.all(left.map((id) => docker.getContainer(id).remove({ force: true, v: true })));

@@ -8,7 +8,7 @@ import type { Step } from "../steps";
 import type { Connections } from "../wire";
 import { leaveIfOrphaned } from "./engineWatch";
 import type { GuardInputs, GuardWork } from "./guard";
-import { notedLeader, wasGuarded } from "./knowledge";
+import { isYetToForm, notedLeader, wasGuarded } from "./knowledge";
 import { Patience } from "./patience";
 import { peersOf } from "./peers";
 import { Revival } from "./revival";
@@ -18,7 +18,7 @@ export const SYNC_PATIENCE_MILLISECONDS = 60_000;
 
 /**
  * Ends when the node is in sync, so that the next machine of the chain may go. A node that is in no cluster yet is let through at
- * once; formation takes it from there. One that was in it and came back without its data is joined again here: formation
+ * once, and so is each where no run has formed the cluster, as when data of a destroyed one serve it; formation takes it from there. One that was in it and came back without its data is joined again here: formation
  * comes only after all machines, and the next one might hold the other copy.
  * @throws Error with what was seen last
  */
@@ -28,6 +28,7 @@ export async function comeBack(work: GuardWork): Promise<void> {
   const revival = new Revival(inputs.cluster);
   for (;;) {
     const node = await observeNode(inputs.node, inputs.endpoint, [], connections);
+    if (node.answering && isYetToForm(inputs.cluster)) return;
     const lost = node.answering && hasNothing(node) && (await place(work, node));
     if (node.answering && !lost && (isBlank(node) || (await isInSync(work, node)))) return;
     leaveIfOrphaned(watch);
@@ -35,7 +36,8 @@ export async function comeBack(work: GuardWork): Promise<void> {
     // After a reboot everybody is dead, and those behind this one in the chain make up the majority.
     await revival.attempt();
     leaveIfOrphaned(watch);
-    if (patience.isOver(state)) {
+    // Whatever is said of one that does not answer, nothing has moved.
+    if (patience.isOver(node.answering ? state : "no answer")) {
       throw new Error(
         `${inputs.node} is not in sync, and nothing has moved for ${SYNC_PATIENCE_MILLISECONDS / 1000} s: ${state}. Look at its log, then run \`up\` again: it goes on from here.${revival.failures}`,
       );

@@ -101,6 +101,7 @@ function declareShared(options: DockerPlatformOptions, spec: ClusterSpec, parent
       owner: ownerOf(options, spec),
       wantedSubnet: options.subnet,
       nodes: Object.fromEntries(nodes),
+      ...(options.nodeMemoryBytes === undefined ? {} : { nodeMemoryBytes: options.nodeMemoryBytes }),
       dockerHost,
     },
     { parent },

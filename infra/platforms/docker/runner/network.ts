@@ -15,6 +15,7 @@ import {
   rangeOf,
 } from "../subnet";
 import { answered, NoDaemon, orGone } from "./daemon";
+import { tooLittleMemory } from "./memory";
 import { LABELS, type NetworkDeclaration, type NetworkInputs, type NetworkOutputs } from "./types";
 
 type Runner = Omit<ResourceRunner<NetworkInputs, NetworkOutputs>, "check"> & {
@@ -40,6 +41,14 @@ export const DockerNetwork: Runner = {
     });
     let subnet = news.wantedSubnet || olds.subnet;
     try {
+      const strangers =
+        olds.owner === news.owner ? undefined : await answered(news.dockerHost, (docker) => foreign(docker, news));
+      if (strangers) return fail("owner", strangers);
+      const before = olds.nodeMemoryBytes ?? 0;
+      if (olds.subnet !== undefined && (news.nodeMemoryBytes ?? 0) !== before) {
+        const memory = await answered(news.dockerHost, (docker) => tooLittleMemory(docker, news, before));
+        if (memory) return fail("nodeMemoryBytes", memory);
+      }
       if (subnet === undefined || subnet !== olds.subnet) {
         const taken = await answered(news.dockerHost, (docker) => takenBy(docker, news));
         const range = subnet === undefined ? undefined : rangeOf(subnet);
@@ -71,12 +80,16 @@ export const DockerNetwork: Runner = {
 
   async diff(_id, olds, news) {
     const replaces = LASTING.filter((name) => !hasUnknown(news[name]) && olds[name] !== news[name]);
-    const noted = !same([olds.numbers, olds.wantedSubnet], [news.numbers, news.wantedSubnet]);
-    return { changes: replaces.length > 0 || noted || !olds.present, replaces, deleteBeforeReplace: true };
+    const changed = !same(noted(olds), noted(news));
+    return { changes: replaces.length > 0 || changed || !olds.present, replaces, deleteBeforeReplace: true };
   },
 
   async create(inputs) {
-    await answered(inputs.dockerHost, (docker) => makeNetwork(docker, inputs));
+    await answered(inputs.dockerHost, async (docker) => {
+      const strangers = await foreign(docker, inputs);
+      if (strangers) throw new Error(`${inputs.cluster}: ${strangers}`);
+      await makeNetwork(docker, inputs);
+    });
     return { id: inputs.name, outs: { ...inputs, present: true } };
   },
 
@@ -104,6 +117,23 @@ export const DockerNetwork: Runner = {
     });
   },
 };
+
+/**
+ * Containers come after their network, so those that are there before it are of a cluster that this state knows nothing of: of another
+ * checkout whose project and stack have the same names, or of a state that was lost. Their volumes would be taken for this one's.
+ */
+async function foreign(docker: Docker, { owner }: NetworkDeclaration): Promise<string | undefined> {
+  const label = `${LABELS.owner}=${owner}`;
+  const there = await docker.listContainers({ all: true, filters: { label: [label] } });
+  if (there.length === 0) return undefined;
+  const names = there.map(({ Names, Id }) => (Names[0] ?? Id).replace(/^\//, "")).sort();
+  return `this stack's state knows of no container, and there are ${there.length} of ${owner} (${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}): another checkout has a stack of the same name, or a state was lost. Name the stack or the cluster differently, or bring the state back; where nobody needs these containers, docker rm -f $(docker ps -aq --filter label=${label}) removes them, and their volumes with all data stay`;
+}
+
+/** What changes nothing of the network, and is to be known by the next run. */
+function noted({ numbers, wantedSubnet, nodeMemoryBytes }: NetworkInputs): unknown {
+  return [numbers, wantedSubnet, nodeMemoryBytes];
+}
 
 /** Makes the network, or takes over the one that a run which was killed has made. */
 async function makeNetwork(

@@ -13,6 +13,8 @@ export interface NetworkDeclaration {
   readonly wantedSubnet: string;
   /** The number that each node would like, by name. */
   readonly nodes: Readonly<Record<string, number>>;
+  /** Limit of each container, which is judged here because this is planned before them. Absent: none. */
+  readonly nodeMemoryBytes?: number;
   /** Empty: DOCKER_HOST, else this machine's own. */
   readonly dockerHost: string;
 }
