@@ -8,7 +8,7 @@ import type { ClusterCredentials, ClusterInventory } from "../../components/clus
 import { npm } from "../../infra/toolchain/packages.mjs";
 import { createWorkspace, type Workspace } from "../engine/workspace";
 import { clusterClient, loginOf } from "../support/clients";
-import { dockerHost } from "../support/docker";
+import { dockerClient, dockerHost } from "../support/docker";
 import { nodesOf } from "../support/dockerProject";
 import { inCi } from "../support/servers";
 
@@ -89,7 +89,16 @@ const MANAGERS: Record<string, (folder: string) => readonly string[]> = {
   yarn: (tools) => [join(tools, "node_modules/yarn/bin/yarn.js"), "install", "--non-interactive", "--prefer-offline"],
 };
 
+/** @returns how many there were */
+async function removeVolumes(project: string): Promise<number> {
+  const filters = { label: [`pulumi-redis-cluster.owner=${project}/dev/dev`] };
+  const volumes = (await dockerClient().listVolumes({ filters })).Volumes ?? [];
+  for (const { Name } of volumes) await dockerClient().getVolume(Name).remove();
+  return volumes.length;
+}
+
 interface Consumer {
+  readonly name: string;
   readonly directory: string;
   readonly workspace: Workspace;
   dispose(): void;
@@ -110,6 +119,7 @@ async function consumer(manager: string, names: readonly string[], program: stri
   await run(file, [...args, ...rest], { cwd: directory, timeout: INSTALL_MILLISECONDS, maxBuffer: 10 * 2 ** 20 });
   const workspace = await createWorkspace({ program: { directory }, env: { DOCKER_HOST: dockerHost ?? "" } });
   return {
+    name,
     directory,
     workspace,
     dispose: () => {
@@ -151,7 +161,10 @@ describe.skipIf(!packages)("the packed library", { timeout: 500_000 }, () => {
         expect([again.ok, again.stdout]).toEqual([true, expect.stringMatching(/Resources:\n {4}\d+ unchanged\n/)]);
       } finally {
         const destroyed = await user.workspace.destroy();
+        const kept = await removeVolumes(user.name);
         expect([destroyed.ok, destroyed.ok ? "" : destroyed.stdout]).toEqual([true, ""]);
+        // Data stay unless the program says otherwise.
+        expect(kept).toBe(6);
       }
     });
   });
