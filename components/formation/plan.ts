@@ -163,6 +163,7 @@ export function plan(
     ["recover", standing.formed ? nameSuccessors(observation) : []],
     ["recover", standing.formed ? claimAll(goal, layout, members, alive) : []],
     ["recover", outbid(alive, former)],
+    ["recover", options.insist ? outbidFollowers(alive) : []],
     ["join", isNew ? calmDown(goal, alive) : []],
     // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
     ["assign", assigning.length > 0 ? [...assigning, ...firstMeetings] : []],
@@ -302,6 +303,22 @@ function outbid(alive: readonly AnsweringNode[], former: readonly AnsweringNode[
 }
 
 /**
+ * A replica speaks with its master's epoch. Where it had a later one of its own as a master, from a collision with another blank node, servers
+ * from Valkey 8.1 and Redis 8.0 on that read an older packet of it last take every word of it for stale, and it for a master, for good
+ * ("Ignore stale message"). A later epoch of its master ends that.
+ */
+function outbidFollowers(alive: readonly AnsweringNode[]): Step[] {
+  const disbelieved = alive.flatMap((n) => n.view.filter((e) => e.role === "master" && !e.handshake));
+  return alive
+    .filter((master) => {
+      const { role, configEpoch } = self(master);
+      const followers = new Set(alive.filter((n) => self(n).masterId === master.id).map((n) => n.id));
+      return role === "master" && disbelieved.some((e) => followers.has(e.id) && e.configEpoch > configEpoch);
+    })
+    .map(({ name }): Step => ({ do: "bumpEpoch", node: name }));
+}
+
+/**
  * Who may meet now. A node without its nodes.conf begins at epoch 0, as blank ones do, and of two masters with equal epochs one takes the
  * greatest of all: a former leader that meets another such node before it hears of its successor could win its slots back, with old
  * data. So each comes alone, and whoever else is new after it has heard.
@@ -335,12 +352,19 @@ function assignSlots(
     }
   }
   const free = new Set(expandSlots(standing.free));
+  const leads = new Set(layout.map(({ planned, leader }) => leader?.name ?? planned.nodes[0]?.name));
+  // Distinct epochs from the start: masters with equal ones would renumber themselves for a while. Those that are to follow have earlier ones
+  // than their masters: whoever takes an older packet of them for the latest still believes what they say as replicas.
+  const followers = alive.filter((n) => !leads.has(n.name));
+  followers.forEach((node, index) => {
+    if (isBlank(node) && node.currentEpoch === 0)
+      steps.push({ do: "setConfigEpoch", node: node.name, epoch: index + 1 });
+  });
   layout.forEach(({ planned, leader }, index) => {
     const node = leader ?? alive.find((n) => n.name === planned.nodes[0]?.name);
     if (!node || self(node).role !== "master") return;
-    // Distinct epochs from the start: masters with equal ones would renumber themselves for a while.
     if (isBlank(node) && node.currentEpoch === 0)
-      steps.push({ do: "setConfigEpoch", node: node.name, epoch: index + 1 });
+      steps.push({ do: "setConfigEpoch", node: node.name, epoch: followers.length + index + 1 });
     const missing = toRanges(expandSlots(planned.slots).filter((slot) => free.has(slot)));
     if (missing.length > 0) steps.push({ do: "addSlotsRange", node: node.name, shard: planned.name, slots: missing });
   });

@@ -122,7 +122,7 @@ export function describeStep(step: Step): string {
     case "setConfigEpoch":
       return `set config epoch ${step.epoch}`;
     case "bumpEpoch":
-      return "take a config epoch of its own, so that a former leader which begins at the first one wins nothing by it";
+      return "take a later config epoch, so that others believe it, and its replicas, over what they heard before";
     case "addSlotsRange":
       return `assign slots ${formatRanges(step.slots)} (${countSlots(step.slots)})`;
     case "releaseSlots":
