@@ -76,11 +76,11 @@ export default defineConfig({
       project("property", ["test/property/**/*.test.ts"], { timeout: 120 * SECOND, group: 0 }),
       // Processes of Pulumi, and real servers. Much of the latter is waiting: three files at once keep two cores busy.
       project("engine", ["test/engine/**/*.test.ts"], { timeout: 240 * SECOND, group: 1, processes: true }),
-      project(
-        "cluster",
-        ["test/cluster/**/*.test.ts", "test/upgrade/**/*.test.ts", "test/platform/local.test.ts"],
-        { timeout: 300 * SECOND, group: 1, processes: true },
-      ),
+      project("cluster", ["test/cluster/**/*.test.ts", "test/upgrade/**/*.test.ts", "test/platform/local.test.ts"], {
+        timeout: 300 * SECOND,
+        group: 1,
+        processes: true,
+      }),
       // Real containers: a daemon that runs, or one that the run starts and takes away again.
       project("docker", ["test/docker/**/*.test.ts", "test/platform/docker.test.ts"], {
         timeout: 300 * SECOND,

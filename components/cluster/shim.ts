@@ -1,5 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
+import { findsRunner, runnerMissing } from "./runnerPlace";
 import { shimText } from "./shimText";
+
+/** Entries whose place has been looked at. */
+const looked = new Set<string>();
 
 /**
  * A dynamic resource whose provider is the frozen text of `shimText`: what `pulumi.dynamic.Resource` is, without serializing code.
@@ -16,6 +20,11 @@ export abstract class FrozenResource extends pulumi.CustomResource {
     const unset = Object.fromEntries(outputs.map((output) => [output, undefined]));
     const props = { ...unset, ...inputs, __provider: shimText(entry, kind) };
     super(`pulumi-nodejs:dynamic/redis-cluster:${kind}`, name, props, opts);
+    if (looked.has(entry)) return;
+    looked.add(entry);
+    // No error: the provider may work in another folder than a program that the Automation API runs. What it says itself names no remedy. Not of this
+    // resource, since it is told when that is registered, which fails.
+    if (!findsRunner(entry, process.cwd())) void pulumi.log.warn(runnerMissing(entry, process.cwd()));
   }
 }
 

@@ -5,6 +5,7 @@ import { certificateDifferences } from "./certificates";
 import type { NodeEntry, OpenSlot } from "./clusterNodes";
 import { type FormationGoal, type Member, settingsOf } from "./goal";
 import { claims, crowdedZones, layoutOf, viewSignature, zonesOf } from "./layout";
+import { unheardNames } from "./names";
 import {
   type AnsweringNode,
   answering,
@@ -41,6 +42,7 @@ export type FindingKind =
   | "not-joined"
   | "flagged-node"
   | "other-address"
+  | "name-unheard"
   | "slots-unowned"
   | "slots-contested"
   | "views-differ"
@@ -101,6 +103,17 @@ export function assess(goal: FormationGoal, members: readonly Member[], observed
   );
   membership(members, alive, going, report);
   addresses(alive, report);
+  // What given hosts announce is not managed.
+  for (const node of goal.nodeSettings ? alive : []) {
+    const unheard = node.leaving ? [] : unheardNames(node, alive);
+    if (unheard.length > 0)
+      report(
+        "name-unheard",
+        node.name,
+        `${node.name} has not heard yet which host names are announced by ${unheard.join(", ")}`,
+        "have not heard yet which host names are announced",
+      );
+  }
 
   const { unowned, contested } = claims(observation);
   const silent = observation.nodes.some((n) => !n.answering);

@@ -11,6 +11,7 @@ const TOPIC_OF: Record<FindingKind, Topic> = {
   "not-cluster-mode": "node",
   "version-mix": "node",
   "other-address": "node",
+  "name-unheard": "node",
   "replica-link": "node",
   "state-fail": "node",
   "duplicate-id": "member",
@@ -68,6 +69,8 @@ function isConsequence(finding: Finding, all: readonly Finding[], observation: C
       return silent || others("foreign-node", "stale-id");
     case "not-joined":
       return others("foreign-node");
+    case "name-unheard":
+      return silent || others("setting-differs", "not-joined");
     case "views-differ":
       return silent || others("foreign-node", "stale-id", "not-joined", "slots-contested", "open-slot");
     case "replica-link":

@@ -45,6 +45,7 @@ export class StepRefused extends Error {
 export const LOOK_AGAIN: Partial<Record<Step["do"], RegExp>> = {
   setConfigEpoch: /doesn't know any other node|already|non.zero|only when/i,
   addSlotsRange: /already busy/i,
+  releaseSlots: /already unassigned/i,
   replicate: /Unknown node|only replicate a master/i,
   forget: /Unknown node|Can't forget my master/i,
   // It holds until the next restart, and looking again shows that; whoever provides such a node was told before.
@@ -170,6 +171,8 @@ function commandsOf(step: Step): Command[] {
       return [["CLUSTER", "BUMPEPOCH"]];
     case "addSlotsRange":
       return [["CLUSTER", "ADDSLOTSRANGE", ...step.slots.flatMap(({ start, end }) => [start, end])]];
+    case "releaseSlots":
+      return [["CLUSTER", "DELSLOTSRANGE", ...step.slots.flatMap(({ start, end }) => [start, end])]];
     case "meet":
       return [["CLUSTER", "MEET", step.address, step.port, step.busPort]];
     case "replicate":

@@ -121,12 +121,22 @@ function withSelf(node: AnsweringNode, change: Partial<NodeEntry>): AnsweringNod
   return { ...node, view: node.view.map((e) => (e.myself ? { ...e, ...change } : e)) };
 }
 
+/** @param hostname what it announces from now on, empty for none; undefined for as before */
+function withName(node: AnsweringNode, hostname: string | undefined): AnsweringNode {
+  if (hostname === undefined) return node;
+  const { hostname: _former, ...own } = self(node);
+  const entry = hostname === "" ? own : { ...own, hostname };
+  return { ...node, view: node.view.map((e) => (e.myself ? entry : e)) };
+}
+
 /** The cluster after one step that succeeded; views of other nodes follow in `settle`. */
 export function apply(observation: ClusterObservation, step: Step): ClusterObservation {
   switch (step.do) {
     case "setTemporary":
     case "setConfig":
-      return onNode(observation, step.node, (n) => ({ ...n, settings: { ...n.settings, ...step.settings } }));
+      return onNode(observation, step.node, (n) =>
+        withName({ ...n, settings: { ...n.settings, ...step.settings } }, step.settings["cluster-announce-hostname"]),
+      );
     case "setUser":
       return onUsers(observation, step.node, (users) => ({
         ...users,
@@ -168,6 +178,12 @@ export function apply(observation: ClusterObservation, step: Step): ClusterObser
       return onNode(observation, step.node, (n) =>
         withSelf(n, { slots: toRanges([...expandSlots(self(n).slots), ...expandSlots(step.slots)]) }),
       );
+    case "releaseSlots": {
+      const over = new Set(expandSlots(step.slots));
+      return onNode(observation, step.node, (n) =>
+        withSelf(n, { slots: toRanges(expandSlots(self(n).slots).filter((slot) => !over.has(slot))) }),
+      );
+    }
     case "meet": {
       const peer = observation.nodes.find((n) => n.answering && n.name === step.peer);
       if (!peer?.answering) return observation;

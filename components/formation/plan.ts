@@ -1,8 +1,10 @@
+import { arrivingSlots } from "./arriving";
 import { assess, differingSettings, type FindingKind, knowsOf, servesElsewhere, staleMembers } from "./assess";
 import { planCertificates } from "./certificates";
 import type { FormationGoal, History, Member } from "./goal";
-import { crowdedZones, layoutOf, type ShardLayout, superseded, zonesOf } from "./layout";
+import { claims, crowdedZones, layoutOf, type ShardLayout, superseded, zonesOf } from "./layout";
 import { FULL_MESH_LIMIT, planMeetings, planMeetingsWithinShards, planMesh } from "./meetings";
+import { announceNames, stopUsingNames, waitingForNames } from "./names";
 import {
   type AnsweringNode,
   answering,
@@ -13,7 +15,8 @@ import {
   self,
   withoutRetired,
 } from "./observation";
-import { finishOpenSlots, nextRound, planMoves, reclaimSlots, SLOTS_A_ROUND } from "./rebalance";
+import { finishOpenSlots, nextRound, planMoves, SLOTS_A_ROUND } from "./rebalance";
+import { nameSuccessors, reclaimSlots } from "./reclaim";
 import { type Refusal, refusals } from "./refusals";
 import { expandSlots, toRanges } from "./slots";
 import { type Standing, standingOf } from "./standing";
@@ -36,6 +39,7 @@ export type Plan =
 export type Phase =
   | "certificates"
   | "users"
+  | "names"
   | "recover"
   | "assign"
   | "join"
@@ -111,6 +115,7 @@ const MENDED_LATER: readonly FindingKind[] = [
   "leaving-node",
   "led-from-elsewhere",
   "second-owner",
+  "name-unheard",
 ];
 
 /**
@@ -142,21 +147,30 @@ export function plan(
   const former = standing.formed ? superseded(observation) : [];
   const joining = mayMeet(alive, former);
   const firstMeetings = mesh ? planMesh(goal, joining) : shardsFirst ? planMeetingsWithinShards(goal, alive) : [];
+  // A node that this stack made has in its file what is declared; one that was given has not.
+  const persist = history.verified || goal.given !== undefined;
   const batches: [Phase, Step[]][] = [
+    // Before certificates that may not carry the names any more.
+    ["names", stopUsingNames(goal, alive, persist)],
     // First of all: nodes whose certificates are over do not find each other.
     ["certificates", goal.certificates ? planCertificates(goal.certificates, alive) : []],
     // Before all else: replicas link up, and slots move, only where each node takes what the others log in with.
     ["users", goal.logins ? planUsers(goal.logins, alive) : []],
+    // Before new nodes meet, and slots move to them.
+    ["names", announceNames(goal, alive, persist)],
     ["recover", takeOver(members, observation)],
-    ["recover", standing.formed ? reclaimSlots(observation) : []],
-    ["recover", standing.formed ? claimAll(layout) : []],
+    ["recover", standing.formed ? reclaimSlots(observation, standing.nobodyGone) : []],
+    ["recover", standing.formed ? nameSuccessors(observation) : []],
+    ["recover", standing.formed ? claimAll(goal, layout, members, alive) : []],
     ["recover", outbid(alive, former)],
+    ["recover", options.insist ? outbidFollowers(alive) : []],
     ["join", isNew ? calmDown(goal, alive) : []],
     // In one batch with the slots: a meeting takes the servers longer than the rest of the batch does.
     ["assign", assigning.length > 0 ? [...assigning, ...firstMeetings] : []],
     ["join", firstMeetings],
     ["replicate", planReplicas(layout, alive)],
     ["join", mesh || shardsFirst ? [] : planMeetings(goal, joining, options.insist ?? false)],
+    ["retire", resetOrphans(observation)],
     ["retire", forgetStale(stale, alive, !standing.formed && standing.keyless)],
   ];
   for (const [phase, steps] of batches) if (steps.length > 0) return { kind: "act", phase, steps };
@@ -169,14 +183,13 @@ export function plan(
   const limit = options.slotsARound ?? SLOTS_A_ROUND;
   const shardOf = (name: string) => layout.find((s) => s.leader?.name === name)?.planned.name ?? "";
   const open = alive.some((n) => openSlotsOf(n).length > 0);
+  const held = goal.nodeSettings ? waitingForNames(alive) : [];
+  const settings = alive.flatMap((node) => (node.leaving ? [] : settingSteps(goal, node, persist, held)));
+  if (settings.length > 0) return { kind: "act", phase: "settings", steps: settings };
+  // New masters and replicas are shown to clients by names, too.
+  const unheard = findings.filter((f) => f.kind === "name-unheard");
+  if (unheard.length > 0) return { kind: "wait", reasons: unheard.map((f) => f.message), whole: true };
   const later: [Phase, Step[]][] = [
-    // A node that this stack made has in its file what is declared; one that was given has not.
-    [
-      "settings",
-      alive.flatMap((node) =>
-        node.leaving ? [] : settingSteps(goal, node, history.verified || goal.given !== undefined),
-      ),
-    ],
     ["move", open ? finishOpenSlots(observation, members, shardOf) : []],
     // Before moves, which may take hours: meanwhile the guest's own shard would lack a copy, and maybe a zone.
     ["balance", handOver(layout, ledByGuest)],
@@ -238,20 +251,42 @@ function canBeElected(candidate: AnsweringNode, alive: readonly AnsweringNode[])
  * A former leader without its nodes.conf claims the slots that it finds keys of. When it meets the others it loses them again, and a
  * server that loses slots to a node which owns more than those deletes their keys, on 7.0 without telling its replication
  * stream; it would then follow its successor from the offset that both know, empty and "in sync". One that loses all that the other
- * owns takes itself for failed over, and follows with its data (`clusterUpdateSlotsConfigWith`). So it claims them all first.
+ * owns takes itself for failed over, and follows with its data (`clusterUpdateSlotsConfigWith`). So it claims them all first, and none
+ * of those on their way to the shard, which their owner would take from it one by one.
  */
-function claimAll(layout: readonly ShardLayout[]): Step[] {
+function claimAll(
+  goal: FormationGoal,
+  layout: readonly ShardLayout[],
+  members: readonly Member[],
+  alive: readonly AnsweringNode[],
+): Step[] {
   return layout.flatMap(({ planned, leader, strays }) => {
     if (!leader) return [];
     const theirs = self(leader).slots;
     return strays.flatMap((stray): Step[] => {
       const own = self(stray);
       if (stray.view.length > 1 || own.role !== "master" || own.slots.length === 0) return [];
+      const on = { node: stray.name, shard: planned.name };
       const claimed = new Set(expandSlots(own.slots));
       const missing = toRanges(expandSlots(theirs).filter((slot) => !claimed.has(slot)));
-      return missing.length > 0 ? [{ do: "addSlotsRange", node: stray.name, shard: planned.name, slots: missing }] : [];
+      const arriving = followsByItself(stray) ? arrivingSlots(goal, planned.name, members, alive) : new Set<number>();
+      const over = toRanges([...claimed].filter((slot) => arriving.has(slot)));
+      // In this order: without any slot left it would not be recognised again.
+      return [
+        ...(missing.length > 0 ? [{ do: "addSlotsRange", ...on, slots: missing } as const] : []),
+        ...(over.length > 0 ? [{ do: "releaseSlots", ...on, slots: over } as const] : []),
+      ];
     });
   });
+}
+
+/**
+ * Does a node that loses its slots to all that another one owns follow that one? Redis does. Valkey asks for the same shard ID, which is
+ * lost with nodes.conf: such a node deletes what it loses, tells its replication stream, and follows when it is told to. Keys of slots that
+ * it did not claim would stay, and keep it from following.
+ */
+function followsByItself(node: AnsweringNode): boolean {
+  return node.server.name === "redis";
 }
 
 /**
@@ -265,6 +300,22 @@ function outbid(alive: readonly AnsweringNode[], former: readonly AnsweringNode[
   return alive
     .filter((n) => !former.includes(n) && n.view.length > 1 && self(n).role === "master" && self(n).configEpoch === 0)
     .map((n): Step => ({ do: "bumpEpoch", node: n.name }));
+}
+
+/**
+ * A replica speaks with its master's epoch. Where it had a later one of its own as a master, from a collision with another blank node, servers
+ * from Valkey 8.1 and Redis 8.0 on that read an older packet of it last take every word of it for stale, and it for a master, for good
+ * ("Ignore stale message"). A later epoch of its master ends that.
+ */
+function outbidFollowers(alive: readonly AnsweringNode[]): Step[] {
+  const disbelieved = alive.flatMap((n) => n.view.filter((e) => e.role === "master" && !e.handshake));
+  return alive
+    .filter((master) => {
+      const { role, configEpoch } = self(master);
+      const followers = new Set(alive.filter((n) => self(n).masterId === master.id).map((n) => n.id));
+      return role === "master" && disbelieved.some((e) => followers.has(e.id) && e.configEpoch > configEpoch);
+    })
+    .map(({ name }): Step => ({ do: "bumpEpoch", node: name }));
 }
 
 /**
@@ -301,12 +352,19 @@ function assignSlots(
     }
   }
   const free = new Set(expandSlots(standing.free));
+  const leads = new Set(layout.map(({ planned, leader }) => leader?.name ?? planned.nodes[0]?.name));
+  // Distinct epochs from the start: masters with equal ones would renumber themselves for a while. Those that are to follow have earlier ones
+  // than their masters: whoever takes an older packet of them for the latest still believes what they say as replicas.
+  const followers = alive.filter((n) => !leads.has(n.name));
+  followers.forEach((node, index) => {
+    if (isBlank(node) && node.currentEpoch === 0)
+      steps.push({ do: "setConfigEpoch", node: node.name, epoch: index + 1 });
+  });
   layout.forEach(({ planned, leader }, index) => {
     const node = leader ?? alive.find((n) => n.name === planned.nodes[0]?.name);
     if (!node || self(node).role !== "master") return;
-    // Distinct epochs from the start: masters with equal ones would renumber themselves for a while.
     if (isBlank(node) && node.currentEpoch === 0)
-      steps.push({ do: "setConfigEpoch", node: node.name, epoch: index + 1 });
+      steps.push({ do: "setConfigEpoch", node: node.name, epoch: followers.length + index + 1 });
     const missing = toRanges(expandSlots(planned.slots).filter((slot) => free.has(slot)));
     if (missing.length > 0) steps.push({ do: "addSlotsRange", node: node.name, shard: planned.name, slots: missing });
   });
@@ -351,6 +409,22 @@ function planReplicas(layout: readonly ShardLayout[], alive: readonly AnsweringN
 }
 
 /**
+ * Replicas that are to leave, and whose master is gone under the ID that they follow, and owned nothing: nobody is elected in its place, and
+ * whoever follows an ID cannot forget it. All else has an owner, so what they hold is a copy of nothing.
+ */
+function resetOrphans(observation: ClusterObservation): Step[] {
+  const alive = answering(observation);
+  if (alive.length < observation.nodes.length || claims(observation).unowned.length > 0) return [];
+  const present = new Set(alive.map((n) => n.id));
+  const owners = new Set(alive.flatMap((n) => n.view.filter((e) => e.slots.length > 0).map((e) => e.id)));
+  return alive.flatMap((node): Step[] => {
+    const { role, masterId = "" } = self(node);
+    const isOrphan = role === "replica" && !present.has(masterId) && !owners.has(masterId);
+    return node.leaving && isOrphan ? [{ do: "reset", node: node.name, id: node.id }] : [];
+  });
+}
+
+/**
  * Former IDs of nodes that lost their nodes.conf, on every node within the minute that the blacklist lasts. Not while
  * one still owns slots in anybody's view: its replica needs it to be known as failed in order to be elected. While
  * nothing was ever written there is nothing to take over, and its slots are assigned anew.
@@ -364,8 +438,10 @@ function forgetStale(stale: readonly Member[], alive: readonly AnsweringNode[], 
   });
 }
 
-function settingSteps(goal: FormationGoal, node: AnsweringNode, persist: boolean): Step[] {
-  const wrong = Object.entries(differingSettings(goal, node)).map(([name, { want }]) => [name, want] as const);
+function settingSteps(goal: FormationGoal, node: AnsweringNode, persist: boolean, held: readonly string[]): Step[] {
+  const wrong = Object.entries(differingSettings(goal, node))
+    .filter(([name]) => !held.includes(name))
+    .map(([name, { want }]) => [name, want] as const);
   return wrong.length === 0 ? [] : [{ do: "setConfig", node: node.name, settings: Object.fromEntries(wrong), persist }];
 }
 

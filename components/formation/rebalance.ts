@@ -1,5 +1,5 @@
 import type { FormationGoal, Member } from "./goal";
-import { claims, layoutOf } from "./layout";
+import { layoutOf } from "./layout";
 import { type AnsweringNode, answering, type ClusterObservation, openSlotsOf, self } from "./observation";
 import { countSlots, expandSlots, SLOT_COUNT, toRanges } from "./slots";
 import type { Step } from "./steps";
@@ -148,59 +148,6 @@ export function finishOpenSlots(
   if (unaware.length > 0) return [...steps, ...unaware];
   const moves = pairs.map(({ from, to, slots }) => move(from, to, shardOf(to.name), slots));
   return [...steps, ...nextRound(moves, SLOTS_A_ROUND)];
-}
-
-/**
- * Slots that nobody claims although the others name one master as their owner: it was promoted, or told, and its own word got
- * lost (seen on Redis 7.0 when a master fails over right after it got slots), or a person deleted them there. It is told what
- * the others hold: most masters with slots have to name it, and nobody anyone else. Who is new knows no owner yet.
- */
-export function reclaimSlots(observation: ClusterObservation): Step[] {
-  const { unowned } = claims(observation);
-  if (unowned.length === 0) return [];
-  const open = expandSlots(unowned);
-  const named = namedOwners(observation, open);
-  return answering(observation).flatMap((owner): Step[] => {
-    const slots = toRanges(open.filter((slot) => named.get(slot) === owner.id));
-    if (self(owner).role !== "master" || slots.length === 0) return [];
-    return [{ do: "nameOwner", node: owner.name, slots, owner: owner.name, ownerId: owner.id }];
-  });
-}
-
-/** Of these slots, those whose owner most masters agree on and nobody doubts: slot → node ID. */
-export function namedOwners(observation: ClusterObservation, slots: readonly number[]): Map<number, string> {
-  const wanted = new Set(slots);
-  const alive = answering(observation);
-  // A node that imports a slot takes no news of it.
-  const importing = new Map(
-    alive.map((n) => [n, new Set(openSlotsOf(n).flatMap((o) => (o.direction === "importing" ? o.slot : [])))]),
-  );
-  const tells = (node: AnsweringNode, slot: number) => importing.get(node)?.has(slot) !== true;
-  const namedBy = new Map<number, Map<string, AnsweringNode[]>>();
-  for (const node of alive) {
-    for (const entry of node.view) {
-      // Its own word is what is missing.
-      if (entry.myself) continue;
-      for (const slot of expandSlots(entry.slots)) {
-        if (!wanted.has(slot) || !tells(node, slot)) continue;
-        const named = namedBy.get(slot) ?? new Map<string, AnsweringNode[]>();
-        named.set(entry.id, [...(named.get(entry.id) ?? []), node]);
-        namedBy.set(slot, named);
-      }
-    }
-  }
-  const owners = new Map<number, string>();
-  for (const [slot, named] of namedBy) {
-    const [first, ...others] = named;
-    if (!first || others.length > 0) continue;
-    const [id, by] = first;
-    // Who has lost its nodes.conf knows nobody, and has no say; nor have nodes without slots, where there are others.
-    const asked = alive.filter((n) => tells(n, slot) && n.id !== id && n.view.some((e) => e.id === id));
-    const masters = asked.filter((n) => self(n).role === "master" && self(n).slots.length > 0);
-    const electorate = masters.length > 0 ? masters : asked;
-    if (electorate.filter((n) => by.includes(n)).length * 2 > electorate.length) owners.set(slot, id);
-  }
-  return owners;
 }
 
 function move(from: AnsweringNode, to: AnsweringNode, shard: string, slots: readonly number[]): MigrateSlots {

@@ -1,3 +1,4 @@
+import { arrivingSlots, shardOf } from "./arriving";
 import { foreignNodes, knowsOf, staleMembers } from "./assess";
 import type { FormationGoal, Member } from "./goal";
 import { layoutOf } from "./layout";
@@ -98,7 +99,7 @@ export function refusals(
     lostSlots(alive, standing, refuse);
     // A silent node may be a replica that kept its data.
     if (alive.length === observation.nodes.length) emptiedReplicas(members, alive, refuse);
-    intruders(goal, standing, refuse);
+    intruders(goal, members, alive, standing, refuse);
     memory(goal, observation, refuse);
   }
   return found;
@@ -209,9 +210,16 @@ function emptiedReplicas(members: readonly Member[], alive: readonly AnsweringNo
 
 /**
  * A node that knows nobody of the formed cluster and comes with slots. With slots of its own shard it is a member that lost
- * its nodes.conf and kept its data: the shard's leader is newer and wins. With any others it was used elsewhere.
+ * its nodes.conf and kept its data: the shard's leader is newer and wins. So it is with slots on their way to its shard, of which it
+ * got keys as its leader did. With any others it was used elsewhere.
  */
-function intruders(goal: FormationGoal, standing: Standing, refuse: Refuse): void {
+function intruders(
+  goal: FormationGoal,
+  members: readonly Member[],
+  alive: readonly AnsweringNode[],
+  standing: Standing,
+  refuse: Refuse,
+): void {
   const owning = standing.components.filter((c) => c.some((n) => self(n).slots.length > 0));
   const main = owning.reduce((a, b) => (b.length > a.length ? b : a), owning[0] ?? []);
   for (const component of owning) {
@@ -224,20 +232,19 @@ function intruders(goal: FormationGoal, standing: Standing, refuse: Refuse): voi
         main.flatMap((n) => n.view.filter((e) => ids.has(e.id)).flatMap((e) => expandSlots(e.slots))),
       );
       const own = self(node);
-      if (expandSlots(own.slots).every((slot) => theirs.has(slot))) continue;
+      const others = expandSlots(own.slots).filter((slot) => !theirs.has(slot));
+      if (others.length === 0) continue;
+      const arriving = shard === undefined ? undefined : arrivingSlots(goal, shard, members, alive);
+      if (arriving && others.every((slot) => arriving.has(slot))) continue;
+      const isMembers = shard !== undefined && others.length < countSlots(own.slots);
       refuse(
         "two-clusters",
         node.name,
-        `${node.name} owns slots ${formatRanges(own.slots)} and knows nobody of ${goal.cluster}, which is formed without it`,
-        "it was used elsewhere: reset it by hand (CLUSTER RESET HARD) once you are sure that nothing on it is needed, or give the cluster a fresh node; joining them would merge two clusters",
+        `${node.name} owns slots ${formatRanges(own.slots)} and knows nobody of ${goal.cluster}, which is formed without it${isMembers ? `; of these, ${formatRanges(toRanges(others))} ${others.length === 1 ? "is" : "are"} not of ${shard}, and no open slot tells of a move there` : ""}`,
+        `it was used elsewhere: reset it by hand (CLUSTER RESET HARD) once you are sure that nothing on it is needed, or give the cluster a fresh node; joining them would merge two clusters${isMembers ? `. If it is the node of ${shard} that lost its nodes.conf, those keys came with a move that was cut short, and its shard's leader has them too: look there (CLUSTER COUNTKEYSINSLOT), then start it with an empty data folder, and it copies all of them` : ""}`,
       );
     }
   }
-}
-
-/** The name of the shard that a node belongs to, or belonged to where it is to leave. */
-function shardOf(goal: FormationGoal, node: AnsweringNode): string | undefined {
-  return node.leaving?.shard ?? goal.plan.shards.find((s) => s.nodes.some((n) => n.name === node.name))?.name;
 }
 
 /** Of what remains after a scale-in, no more than this may be full: the rest is for what is written meanwhile. */

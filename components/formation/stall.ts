@@ -68,7 +68,7 @@ function stateOf(node: NodeObservation): string {
     node.state,
     viewSignature(node),
     node.view
-      .map((e) => (e.handshake ? "" : `${e.id}${e.noaddr}${e.health === "fail"}`))
+      .map((e) => (e.handshake ? "" : `${e.id}${e.noaddr}${e.health === "fail"}${e.hostname ?? ""}`))
       .sort()
       .join(),
     node.replication.linkUp,

@@ -1,8 +1,9 @@
 import type { SlotRange } from "../topology/plan";
+import { staleMembers } from "./assess";
 import type { FormationGoal, History } from "./goal";
 import { claims } from "./layout";
 import { type AnsweringNode, answering, type ClusterObservation, isBlank, self } from "./observation";
-import { namedOwners } from "./rebalance";
+import { namedOwners } from "./reclaim";
 import { expandSlots, sameRanges, slotsHeld, toRanges } from "./slots";
 
 /** Where in its life the cluster stands, derived from what is observed and from the durable member list. */
@@ -21,6 +22,8 @@ export interface Standing {
   readonly free: readonly SlotRange[];
   /** In a formed cluster: slots that nobody claims and nobody could take over. */
   readonly lost: readonly SlotRange[];
+  /** Every node answers, and by the IDs that members had: none of them is lost. */
+  readonly nobodyGone: boolean;
 }
 
 const FEWEST_MASTERS = 3;
@@ -36,6 +39,7 @@ export function standingOf(goal: FormationGoal, history: History, observation: C
   const formed = history.verified || (whole.length > 0 && (recorded(history, whole) || asPlanned(goal, whole, alive)));
   // A silent node may hold what nobody else does: nothing is called lost before everybody has answered.
   const everyoneAnswers = observation.nodes.every((n) => n.answering);
+  const nobodyGone = everyoneAnswers && staleMembers(history.members, alive).length === 0;
   return {
     formed,
     keyless: alive.every((n) => n.keys === 0),
@@ -43,7 +47,8 @@ export function standingOf(goal: FormationGoal, history: History, observation: C
     mainIsOdd: owning.length === 1 && !everyoneJoined && differingSlots(goal, alive).length > 0,
     otherLayout: !formed && everyoneJoined && whole.length > 0,
     free,
-    lost: formed && everyoneAnswers ? orphaned(observation, unowned) : [],
+    nobodyGone,
+    lost: formed && everyoneAnswers ? orphaned(observation, unowned, nobodyGone) : [],
   };
 }
 
@@ -126,12 +131,13 @@ function freeInEveryView(alive: readonly AnsweringNode[]): SlotRange[] {
 }
 
 /** Unclaimed slots whose last known owner is not there to claim them again, and has no replica left that could take over. */
-function orphaned(observation: ClusterObservation, unowned: readonly SlotRange[]): SlotRange[] {
+function orphaned(observation: ClusterObservation, unowned: readonly SlotRange[], nobodyGone: boolean): SlotRange[] {
   const alive = answering(observation);
   const open = new Set(expandSlots(unowned));
   if (open.size === 0) return [];
   const masters = new Set(alive.filter((n) => self(n).role === "master").map((n) => n.id));
-  for (const [slot, owner] of namedOwners(observation, [...open])) if (masters.has(owner)) open.delete(slot);
+  for (const [slot, owner] of namedOwners(observation, [...open], nobodyGone))
+    if (masters.has(owner)) open.delete(slot);
   for (const node of alive) {
     for (const entry of node.view) {
       // Somebody who is not ours serves them: that is refused as such, and nothing is lost.

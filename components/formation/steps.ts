@@ -17,6 +17,13 @@ export type Step =
       readonly shard: string;
       readonly slots: readonly SlotRange[];
     }
+  /** A node that knows nobody: slots that it found keys of, which a move brought, and whose owner is another shard still. Keys stay. */
+  | {
+      readonly do: "releaseSlots";
+      readonly node: string;
+      readonly shard: string;
+      readonly slots: readonly SlotRange[];
+    }
   | {
       readonly do: "meet";
       readonly node: string;
@@ -115,9 +122,11 @@ export function describeStep(step: Step): string {
     case "setConfigEpoch":
       return `set config epoch ${step.epoch}`;
     case "bumpEpoch":
-      return "take a config epoch of its own, so that a former leader which begins at the first one wins nothing by it";
+      return "take a later config epoch, so that others believe it, and its replicas, over what they heard before";
     case "addSlotsRange":
       return `assign slots ${formatRanges(step.slots)} (${countSlots(step.slots)})`;
+    case "releaseSlots":
+      return `claim ${nameSlots(step.slots)} no longer, which ${countSlots(step.slots) === 1 ? "is" : "are"} on the way to its shard; keys stay`;
     case "meet":
       return `meet ${step.peer}`;
     case "replicate":

@@ -1,3 +1,4 @@
+import { superseded } from "./layout";
 import { handsOverAtomically } from "./migrateWay";
 import { type AnsweringNode, answering, type ClusterObservation, openSlotsOf, self } from "./observation";
 import { expandSlots, nameSlots, SLOT_COUNT, toRanges } from "./slots";
@@ -32,9 +33,11 @@ return found`;
 export async function strayKeys(observation: ClusterObservation, connections: Connections): Promise<StrayKeys> {
   const strays: Strays[] = [];
   const unknown: string[] = [];
+  // Whoever has yet to hear of its successor holds older copies of what that one has.
+  const former = superseded(observation);
   // What an atomic handover brings is nobody's until it ends, and where it fails the servers clear up by themselves.
   const masters = answering(observation).filter(
-    (n) => self(n).role === "master" && n.keys > 0 && !handsOverAtomically(n.server),
+    (n) => self(n).role === "master" && n.keys > 0 && !former.includes(n) && !handsOverAtomically(n.server),
   );
   await Promise.all(
     masters.map(async (node) => {

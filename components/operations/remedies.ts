@@ -14,6 +14,7 @@ const REMEDIES: Record<StatusIssueKind, string> = {
     "if it stays so for longer than the node timeout, look at that server and at the network between the nodes",
   "other-address":
     "set cluster-announce-ip (and cluster-announce-port) of that node to where clients and nodes reach it",
+  "name-unheard": "wait for about half a node timeout: servers tell their names with pings",
   "slots-unowned":
     "bring back the node that owned them (a silent one may still hold their keys); a backup is needed only where its data are gone",
   "slots-contested": "wait a moment; if it stays, two nodes disagree about the owner: see CLUSTER NODES of both",

@@ -8,6 +8,8 @@ export interface MadeCertificate extends TlsIdentity {
   readonly notAfter: string;
   /** Generation of the authority that signed it. */
   readonly authority: number;
+  /** Host names that others were told to come by. They stay in it when they are declared no more. Absent: none. */
+  readonly told?: readonly string[];
 }
 
 /** An authority that nodes and clients are told to believe. */
@@ -29,7 +31,7 @@ export interface CertificateTable {
   readonly authorities: readonly AuthorityRecord[];
   /**
    * By node name; of each the latest first. Of every authority that is kept there is one that is valid for the node's present
-   * names, as far as it can sign.
+   * names, as far as it can sign; and for those that clients may still come by.
    */
   readonly nodes: Readonly<Record<string, readonly MadeCertificate[]>>;
   /** By name, the latest first. */
@@ -44,7 +46,7 @@ export interface NodeNames {
   /** IPv4 or IPv6. */
   readonly addresses: readonly string[];
   readonly dnsNames: readonly string[];
-  /** Which of them a certificate that is handed in has to carry. Default: all. */
+  /** Which of them others are told to come by: what a certificate that is handed in has to carry. Default: all of them have to be in that. */
   readonly required?: readonly string[];
 }
 

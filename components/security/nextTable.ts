@@ -47,14 +47,17 @@ export async function nextTable(
   for (const [name, names] of Object.entries(inputs.nodes).sort(byName)) {
     const given = ownEntry(inputs.given.nodes, name);
     const wasGiven = ownEntry(old.given?.nodes, name);
-    nodes[name] = await nextOf(ownEntry(before?.nodes, name), { name, names, usage: "node", given, wasGiven });
+    const lingering = toldNames(ownEntry(old.nodes, name));
+    const subject = { name, names, lingering, usage: "node" as const, given, wasGiven };
+    nodes[name] = await nextOf(ownEntry(before?.nodes, name), subject);
   }
   const clients: Record<string, readonly MadeCertificate[]> = {};
   for (const name of [...inputs.clients].sort()) {
     const given = ownEntry(inputs.given.clients, name);
     const wasGiven = ownEntry(old.given?.clients, name);
     const names = { addresses: [], dnsNames: [] };
-    clients[name] = await nextOf(ownEntry(before?.clients, name), { name, names, usage: "client", given, wasGiven });
+    const subject = { name, names, lingering: [], usage: "client" as const, given, wasGiven };
+    clients[name] = await nextOf(ownEntry(before?.clients, name), subject);
   }
   const table = { authorities, nodes, clients };
   return { table: before && isDeepStrictEqual(before, table) ? before : table, problems: [] };
@@ -78,6 +81,8 @@ function tooMany(
 interface Subject {
   readonly name: string;
   readonly names: NodeNames;
+  /** Host names that others were told to come by until now: clients may hold them for a while. */
+  readonly lingering: readonly string[];
   readonly usage: "node" | "client";
   readonly given: TlsIdentity | undefined;
   readonly wasGiven: TlsIdentity | undefined;
@@ -137,15 +142,17 @@ function isDue(
   return end <= now.getTime() || possible - end >= DAY_MILLISECONDS;
 }
 
-function hasNames({ certificatePem }: MadeCertificate, names: NodeNames): boolean {
+/** Host names that others were told to come by may be in it beside those that are declared: until it is renewed they stay. */
+function hasNames({ certificatePem, told = [] }: MadeCertificate, names: NodeNames): boolean {
   const { addresses, dnsNames } = readCertificate(certificatePem);
-  return (
-    sameSet(addresses, names.addresses.map(sameAddress)) &&
-    sameSet(
-      dnsNames,
-      names.dnsNames.map((name) => name.toLowerCase()),
-    )
-  );
+  const declared = names.dnsNames.map((name) => name.toLowerCase());
+  const beside = dnsNames.filter((name) => told.includes(name));
+  return sameSet(addresses, names.addresses.map(sameAddress)) && sameSet([...dnsNames], [...declared, ...beside]);
+}
+
+/** Of what is declared of a node: host names that others are told to come by. */
+function toldNames({ dnsNames = [], required = [] }: Partial<NodeNames> = {}): string[] {
+  return dnsNames.filter((name) => required.includes(name)).map((name) => name.toLowerCase());
 }
 
 function sameSet(a: readonly string[], b: readonly string[]): boolean {
@@ -154,19 +161,20 @@ function sameSet(a: readonly string[], b: readonly string[]): boolean {
 
 async function issued(authority: AuthorityRecord, subject: Subject, { days, now }: Standing): Promise<MadeCertificate> {
   const { certificatePem, keyPem = "", generation } = authority;
-  const { name, names, usage } = subject;
+  const { name, names, lingering, usage } = subject;
+  const told = [...new Set([...toldNames(names), ...lingering])];
   const identity = await issueCertificate(
     { certificatePem, keyPem },
     {
       commonName: name,
       addresses: [...new Set(names.addresses.map(sameAddress))],
-      dnsNames: [...new Set(names.dnsNames.map((one) => one.toLowerCase()))],
+      dnsNames: [...new Set([...names.dnsNames.map((one) => one.toLowerCase()), ...told])],
       usage,
       days: days.certificate,
       now,
     },
   );
-  return recorded(identity, generation);
+  return { ...recorded(identity, generation), ...(told.length > 0 ? { told } : {}) };
 }
 
 /** As it was handed in, in the forms that everything else has here. */

@@ -87,6 +87,11 @@ export class TestCluster {
     return this.#security?.access ?? {};
   }
 
+  /** Arguments with which a MIGRATE that is sent by hand logs in. */
+  get migrateAuth(): readonly string[] {
+    return this.#security?.migrateAuth ?? [];
+  }
+
   get names(): string[] {
     return this.nodes.map((n) => n.name);
   }

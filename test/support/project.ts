@@ -387,7 +387,7 @@ export class LiveRun {
 }
 
 /** A value of an exported state, with its secrets opened. */
-function opened(value: unknown): unknown {
+export function opened(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value ?? null), (_key, each) =>
     typeof each?.plaintext === "string" ? opened(JSON.parse(each.plaintext)) : each,
   );

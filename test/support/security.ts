@@ -54,6 +54,12 @@ export class Security {
     return hostname === undefined ? this.login : { ...this.login, tls: { ...this.login.tls, servername: hostname } };
   }
 
+  /** Arguments with which a MIGRATE that is sent by hand logs in. */
+  get migrateAuth(): readonly string[] {
+    const { username, password } = this.access;
+    return username === undefined || password === undefined ? [] : ["AUTH2", username, password];
+  }
+
   /** As a stack's output has them; there is nobody but `admin`. */
   get credentials(): ClusterCredentials {
     const { caCertificatePem = "", identities: [own] = [] } = this.access.tls ?? {};

@@ -8,7 +8,7 @@ import type { Step } from "../steps";
 import type { Connections } from "../wire";
 import { leaveIfOrphaned } from "./engineWatch";
 import type { GuardInputs, GuardWork } from "./guard";
-import { notedLeader, wasGuarded } from "./knowledge";
+import { isYetToForm, notedLeader, wasGuarded } from "./knowledge";
 import { Patience } from "./patience";
 import { peersOf } from "./peers";
 import { Revival } from "./revival";
@@ -18,7 +18,7 @@ export const SYNC_PATIENCE_MILLISECONDS = 60_000;
 
 /**
  * Ends when the node is in sync, so that the next machine of the chain may go. A node that is in no cluster yet is let through at
- * once; formation takes it from there. One that was in it and came back without its data is joined again here: formation
+ * once, and so is each where no run has formed the cluster, as when data of a destroyed one serve it; formation takes it from there. One that was in it and came back without its data is joined again here: formation
  * comes only after all machines, and the next one might hold the other copy.
  * @throws Error with what was seen last
  */
@@ -28,6 +28,7 @@ export async function comeBack(work: GuardWork): Promise<void> {
   const revival = new Revival(inputs.cluster);
   for (;;) {
     const node = await observeNode(inputs.node, inputs.endpoint, [], connections);
+    if (node.answering && isYetToForm(inputs.cluster)) return;
     const lost = node.answering && hasNothing(node) && (await place(work, node));
     if (node.answering && !lost && (isBlank(node) || (await isInSync(work, node)))) return;
     leaveIfOrphaned(watch);

@@ -17,7 +17,15 @@ import { type PasswordsInForce, type PasswordsInput, provedInForce, type UsersIn
 import { formatRange } from "../slots";
 import { type Access, Connections } from "../wire";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
-import { isRolling, markCreated, markDeclared, markDismantled, noteAuthority, notedMachines } from "./knowledge";
+import {
+  isRolling,
+  markCreated,
+  markDeclared,
+  markDismantled,
+  noteAuthority,
+  notedMachines,
+  noteFormed,
+} from "./knowledge";
 import { handOver, lastSeen, remember } from "./lastSeen";
 import { partialFailure, withoutUndefined } from "./partialFailure";
 import { hasUnknown } from "./unknowns";
@@ -134,6 +142,7 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
 
   async read(id, recorded) {
     const props = complete(recorded);
+    noteFormed(props.cluster);
     if (props.certificatesInForce) noteAuthority(props.cluster, props.certificatesInForce.shown.generation);
     const connections = new Connections("pulumi-redis-cluster:reader", props.access);
     try {

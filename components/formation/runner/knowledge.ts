@@ -21,6 +21,10 @@ interface Heard {
   readonly leaders: Map<string, string>;
   /** Nodes that had a guard before this command. */
   readonly guarded: Set<string>;
+  /** A refresh of this command told of a guard. */
+  refreshed: boolean;
+  /** Its formation is in the state, as a refresh of this command tells. */
+  formed: boolean;
   /** How the program of this command logs in. */
   access?: Access;
   /** Whose certificates nodes show. */
@@ -52,6 +56,8 @@ function heardOf(cluster: string): Heard {
     nodes: new Map(),
     leaders: new Map(),
     guarded: new Set(),
+    refreshed: false,
+    formed: false,
     rolls: false,
   };
   clusters.set(cluster, heard);
@@ -67,7 +73,9 @@ export function markDeclared(cluster: string): void {
     const [node, endpoint] = JSON.parse(line) as [string, NodeEndpoint];
     if (!heard.nodes.has(node)) heard.nodes.set(node, endpoint);
     heard.guarded.add(node);
+    heard.refreshed = true;
   }
+  heard.formed ||= takeFromReader(cluster, "formed").length > 0;
 }
 
 export function markCreated(cluster: string): void {
@@ -98,7 +106,23 @@ export function noteNode(cluster: string, node: string, endpoint: NodeEndpoint):
 export function noteRecorded(cluster: string, node: string, endpoint: NodeEndpoint): void {
   noteNode(cluster, node, endpoint);
   noteGuarded(cluster, node);
+  heardOf(cluster).refreshed = true;
   leaveForPlanner(cluster, "nodes", JSON.stringify([node, endpoint]));
+}
+
+/** The stack has a formation, as its refresh tells; the process that plans is told too. */
+export function noteFormed(cluster: string): void {
+  heardOf(cluster).formed = true;
+  leaveForPlanner(cluster, "formed", "yes");
+}
+
+/**
+ * No run has got as far as to form this cluster: so its nodes serve nobody yet, whatever they may have kept of a former life, and none
+ * has to wait for those behind it in the chain. Where nothing was refreshed, guards of before say that it may serve.
+ */
+export function isYetToForm(cluster: string): boolean {
+  const { guarded, refreshed, formed } = heardOf(cluster);
+  return guarded.size === 0 || (refreshed && !formed);
 }
 
 /** Whose certificates all nodes were last proved to show, as a refresh of the stack tells: a generation. */

@@ -195,7 +195,8 @@ describe("a guard in a roll", { timeout: 120_000 }, () => {
     await cluster.sendTo(target, ["CLUSTER", "SETSLOT", slot, "IMPORTING", await id(other)]);
     await cluster.sendTo(other, ["CLUSTER", "SETSLOT", slot, "MIGRATING", await id(target)]);
     const { address, port } = cluster.endpoint(target);
-    expect(await cluster.sendTo(other, ["MIGRATE", address, `${port}`, key, "0", "5000"])).toBe("OK");
+    const move = ["MIGRATE", address, `${port}`, key, "0", "5000", ...cluster.migrateAuth];
+    expect(await cluster.sendTo(other, move)).toBe("OK");
     const inputs = inputsFor(cluster, target, { cluster: "moving", replicasPerMaster: 0 });
     await guardRunner.diff("guard", inputs, { ...inputs, instance: "two" });
     await expect(guardRunner.delete("guard", inputs)).rejects.toThrow(/1 keys of slots on their way to it/);

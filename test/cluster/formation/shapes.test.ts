@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type FormationInputs, formationRunner } from "../../../components/formation/runner/formation";
 import { callsDuring, monitored, programFor, TestCluster } from "../../support/formation";
+import { MODE } from "../../support/modes";
 import type { TestServerName } from "../../support/servers";
 
 /** Masters, replicas per master, zones. The README's words for them: `3+3 on 3 zones`. */
@@ -23,7 +24,7 @@ const BIG: typeof SHAPES = [
 
 /** What reading sends to a node. MONITOR shows neither CLIENT LIST nor CONFIG nor any change of a cluster; the counters do. */
 const SHOWN = [
-  /^hello 3$/i,
+  MODE.strict ? /^hello 3 AUTH \(redacted\) \(redacted\)$/i : /^hello 3$/i,
   /^client setname pulumi-redis-cluster:(executor|reader):?\S*$/i,
   /^CLIENT ID$/,
   /^CLUSTER (MYID|NODES|INFO)$/,
@@ -45,8 +46,8 @@ const COUNTED = [
   "ping",
   "replconf",
 ];
-/** The proof through an ordinary client, which a run that was asked for makes: these in addition. */
-const PROBE = ["cluster|slots", "set", "get", "del", "readonly"];
+/** The proof through an ordinary client, which a run that was asked for makes: these in addition. It asks for slots in RESP2, and logs in by AUTH there. */
+const PROBE = ["cluster|slots", "set", "get", "del", "readonly", ...(MODE.strict ? ["auth"] : [])];
 
 describe.each(process.env.FULL ? [...SHAPES, ...BIG] : SHAPES)(
   "%i masters with %i replicas each on %i zones, %s",

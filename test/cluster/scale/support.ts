@@ -97,8 +97,7 @@ export class ChangingCluster {
 
   /** Arguments with which a MIGRATE that is sent by hand logs in. */
   get migrateAuth(): readonly string[] {
-    const { username, password } = this.access;
-    return username === undefined || password === undefined ? [] : ["AUTH2", username, password];
+    return this.#security?.migrateAuth ?? [];
   }
 
   get cliPath(): string {

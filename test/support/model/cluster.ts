@@ -4,6 +4,21 @@ import type { Answer, Command, Connections } from "../../../components/formation
 import { answer } from "./commands";
 import { entryFor, type Known, ModelNode, ReplyError } from "./node";
 
+export interface ModelEngine {
+  readonly name: "redis" | "valkey";
+  readonly version: string;
+  /** How it introduces itself, in INFO. */
+  readonly info: readonly string[];
+}
+
+export const REDIS_7_0: ModelEngine = { name: "redis", version: "7.0.15", info: ["redis_version:7.0.15"] };
+/** Of what Valkey does otherwise, the model knows whom a node follows that has lost all its slots. */
+export const VALKEY_8_1: ModelEngine = {
+  name: "valkey",
+  version: "8.1.0",
+  info: ["redis_version:7.2.4", "server_name:valkey", "valkey_version:8.1.0"],
+};
+
 /**
  * Redis Cluster without time: nodes with views of their own, epochs, gossip, elections, slots on their way and keys. It
  * speaks the commands that servers speak, so what is tested against it runs unchanged, and it is itself checked against
@@ -11,7 +26,12 @@ import { entryFor, type Known, ModelNode, ReplyError } from "./node";
  */
 export class ModelCluster {
   readonly nodes: ModelNode[] = [];
+  readonly engine: ModelEngine;
   #ids = 0;
+
+  constructor(engine = REDIS_7_0) {
+    this.engine = engine;
+  }
 
   newId(): string {
     this.#ids++;
@@ -145,7 +165,8 @@ export class ModelCluster {
   }
 
   /**
-   * clusterUpdateSlotsConfigWith: the greater epoch owns, or whoever comes where the owner claims a slot no longer; who loses all its slots to one that took exactly these follows it.
+   * clusterUpdateSlotsConfigWith: the greater epoch owns, or whoever comes where the owner claims a slot no longer; who loses all its slots to one that took exactly these follows it,
+   * on Valkey who loses them to one of its own shard.
    * @returns a later owner of some slot, of whom the claimant has to hear
    */
   #claims(to: ModelNode, id: string, configEpoch: number, owners: readonly (string | undefined)[]): Known | undefined {
@@ -154,8 +175,10 @@ export class ModelCluster {
     let [claimed, taken] = [0, 0];
     const dirty: number[] = [];
     let later: Known | undefined;
+    let isNews = false;
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
       const owner = to.slots[slot];
+      if ((owners[slot] === id) !== (owner === id)) isNews = true;
       if (owners[slot] !== id) {
         if (owner === id) to.unclaimed.add(slot);
         continue;
@@ -171,10 +194,23 @@ export class ModelCluster {
       to.slots[slot] = id;
       to.unclaimed.delete(slot);
     }
-    if (taken > 0 && current !== undefined && to.ownedBy(current).length === 0 && claimed === taken) to.follow(id);
+    const isSuccessor = this.engine.name === "redis" ? claimed === taken : this.byId(id)?.shard === to.shard;
+    if (taken > 0 && current !== undefined && to.ownedBy(current).length === 0 && isSuccessor) this.follow(to, id);
+    // "I'm a sub-replica": its master follows somebody.
+    else if (isNews && own.role === "replica" && this.#masterOfMaster(to))
+      this.follow(to, this.#masterOfMaster(to) ?? "");
     // What a master that stays one holds of a slot that somebody else has got goes; one that follows now keeps it for its successor's data.
     else for (const slot of dirty) to.keys.delete(slot);
     return later;
+  }
+
+  #masterOfMaster(node: ModelNode): string | undefined {
+    const above = node.known.get(node.self.masterId ?? "")?.masterId;
+    return above === node.id ? undefined : above;
+  }
+
+  follow(node: ModelNode, masterId: string): void {
+    node.follow(masterId, this.byId(masterId)?.shard);
   }
 
   /** clusterSendUpdate: what a node knows of a slot's later owner. Who has heard of that one's epoch takes no notice. */

@@ -87,7 +87,7 @@ const CLUSTER: Readonly<Record<string, Handler>> = {
     if (master.role !== "master") refuse("ERR I can only replicate a master, not a replica.");
     if (node.self.role === "master" && (node.owned.length > 0 || node.keyCount > 0))
       refuse("ERR To set a master the node must be empty and without assigned slots.");
-    node.follow(id);
+    cluster.follow(node, id);
     return changed(cluster);
   },
   FAILOVER: (cluster, node, [how]) => {
@@ -132,6 +132,7 @@ const CLUSTER: Readonly<Record<string, Handler>> = {
     for (const slot of args) node.slots[Number(slot)] = undefined;
     return "OK";
   },
+  DELSLOTSRANGE: (cluster, node, args) => answer(cluster, node, ["CLUSTER", "DELSLOTS", ...ranged(args).map(String)]),
   COUNTKEYSINSLOT: (_, node, [slot]) => node.keys.get(Number(slot))?.size ?? 0,
   GETKEYSINSLOT: (_, node, [slot, count]) => [...(node.keys.get(Number(slot)) ?? [])].slice(0, Number(count)),
   SETSLOT: (cluster, node, [text, verb = "", id = ""]) => setSlot(cluster, node, Number(text), verb.toUpperCase(), id),
@@ -235,7 +236,7 @@ function ranged(args: readonly string[]): number[] {
 function info(cluster: ModelCluster, node: ModelNode): string {
   const replica = node.self.role === "replica";
   return [
-    "redis_version:7.0.15",
+    ...cluster.engine.info,
     "cluster_enabled:1",
     `role:${replica ? "slave" : "master"}`,
     ...(replica ? [`master_link_status:${cluster.masterOf(node) ? "up" : "down"}`] : []),

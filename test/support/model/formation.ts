@@ -8,7 +8,7 @@ import { rememberMembers } from "../../../components/formation/reconcile";
 import { importStrays, strayKeys } from "../../../components/formation/strayKeys";
 import { place } from "../../../components/topology/place";
 import { specOf } from "../../unit/topology/support";
-import { ModelCluster } from "./cluster";
+import { ModelCluster, type ModelEngine, REDIS_7_0 } from "./cluster";
 import type { ModelNode } from "./node";
 
 export interface ModelShape {
@@ -21,7 +21,7 @@ const SETTINGS = { "cluster-node-timeout": "5000", "maxmemory-policy": "noevicti
 
 /** A stack over the model: formation's own `observe`, `plan` and `execute`, and servers of the model under them. */
 export class ModelStack {
-  readonly model = new ModelCluster();
+  readonly model: ModelCluster;
   readonly #nodes = new Map<string, ModelNode>();
   readonly #machines = new Map<string, Machine>();
   #ports = 7_000;
@@ -31,13 +31,15 @@ export class ModelStack {
   /** As where nobody has asked the stack for its machines. */
   forgetsMachines = false;
 
-  constructor(shape: ModelShape) {
+  constructor(shape: ModelShape, engine: ModelEngine = REDIS_7_0) {
+    this.model = new ModelCluster(engine);
     this.goal = this.declare(shape);
   }
 
   /** Servers that are new are started, blank. */
   declare({ masters, replicas, zones }: ModelShape): FormationGoal {
-    const spec = specOf(masters, replicas, zones, { engine: { name: "redis", version: "7.0.15" } });
+    const { name, version } = this.model.engine;
+    const spec = specOf(masters, replicas, zones, { engine: { name, version } });
     const topology = place(spec);
     for (const node of topology.shards.flatMap((s) => s.nodes)) {
       if (this.#machines.has(node.name)) continue;

@@ -28,6 +28,8 @@ export class ReplyError extends Error {
  */
 export class ModelNode {
   id: string;
+  /** The shard that it belongs to, by the ID that the first of its leaders made up. */
+  shard: string;
   endpoint: NodeEndpoint;
   running = true;
   currentEpoch = 0;
@@ -46,6 +48,7 @@ export class ModelNode {
 
   constructor(id: string, endpoint: NodeEndpoint, settings: Readonly<Record<string, string>>) {
     this.id = id;
+    this.shard = id;
     this.endpoint = endpoint;
     this.settings = new Map(Object.entries(settings));
     this.known.set(id, entryFor(id, endpoint));
@@ -113,9 +116,10 @@ export class ModelNode {
   }
 
   /** clusterSetMaster: what it held gives way to its master's data. */
-  follow(masterId: string): void {
+  follow(masterId: string, shard = masterId): void {
     this.self.role = "replica";
     this.self.masterId = masterId;
+    this.shard = shard;
     this.importing.clear();
     this.migrating.clear();
     this.slots.forEach((owner, slot) => {
@@ -143,6 +147,7 @@ export class ModelNode {
     this.migrating.clear();
     this.forgotten.clear();
     this.id = id;
+    this.shard = id;
     this.known.set(id, { ...entryFor(id, endpoint), configEpoch: epoch });
   }
 

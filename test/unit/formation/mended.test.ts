@@ -1,6 +1,8 @@
 import { describe, expect, test, vi } from "vitest";
 import { layoutOf } from "../../../components/formation/layout";
 import type { Plan } from "../../../components/formation/plan";
+import { strayKeys } from "../../../components/formation/strayKeys";
+import { REDIS_7_0, VALKEY_8_1 } from "../../support/model/cluster";
 import { type ModelShape, ModelStack } from "../../support/model/formation";
 
 // Nothing here takes long, but on a busy machine everything does.
@@ -9,8 +11,8 @@ vi.setConfig({ testTimeout: 60_000 });
 const SHAPE: ModelShape = { masters: 3, replicas: 1, zones: 3 };
 const DONE: Plan = { kind: "done" };
 
-async function formed(shape = SHAPE): Promise<ModelStack> {
-  const stack = new ModelStack(shape);
+async function formed(shape = SHAPE, engine = REDIS_7_0): Promise<ModelStack> {
+  const stack = new ModelStack(shape, engine);
   expect(await stack.converge()).toEqual(DONE);
   for (const node of stack.model.nodes) for (const slot of node.owned.slice(0, 3)) node.keysIn(slot).add(`in ${slot}`);
   stack.model.replicate();
@@ -22,6 +24,48 @@ const keysOf = (stack: ModelStack) =>
   stack.model.nodes.filter((n) => n.self.role === "master").reduce((sum, n) => sum + n.keyCount, 0);
 
 describe("slots that were deleted in their owner's view", () => {
+  /** Its successor leads the second shard, and lost two slots before anybody but the former leader had heard of it. */
+  async function knownToAFollower(): Promise<{ stack: ModelStack; slots: readonly number[]; named: string[] }> {
+    const stack = await formed();
+    const [, shard] = await shardsOf(stack);
+    const leader = stack.node(shard?.replicas[0]?.name ?? "");
+    stack.model.call(leader, ["CLUSTER", "FAILOVER"]);
+    const slots = leader.owned.slice(0, 2);
+    stack.model.call(leader, ["CLUSTER", "DELSLOTS", ...slots]);
+    stack.model.settle();
+    const named = stack.names.filter((name) => slots.some((slot) => stack.node(name).slots[slot] !== undefined));
+    expect(named).toEqual([shard?.leader?.name]);
+    return { stack, slots, named };
+  }
+
+  test("are claimed again, also where only who follows it knows of them", async () => {
+    const { stack, slots } = await knownToAFollower();
+    const { next } = await stack.look();
+    expect(next).toMatchObject({ kind: "act", phase: "recover", steps: [{ do: "nameOwner" }] });
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(9);
+    const [, shard] = await shardsOf(stack);
+    expect(slots.map((slot) => stack.node(shard?.leader?.name ?? "").slots[slot])).toEqual(
+      slots.map(() => shard?.leader?.id),
+    );
+  });
+
+  test.each(["silent", "back under another ID"])(
+    "are not on a follower's word alone, while a member is %s: it may have owned them since",
+    async (how) => {
+      const { stack, named } = await knownToAFollower();
+      const [other] = (await shardsOf(stack))
+        .flatMap((s) => s.replicas.map((r) => r.name))
+        .filter((n) => !named.includes(n));
+      const gone = stack.node(other ?? "");
+      if (how === "silent") gone.running = false;
+      else gone.loseIdentity(stack.model.newId(), false);
+      stack.model.settle();
+      const { next } = await stack.look();
+      expect(next.kind === "act" ? next.steps.filter((s) => s.do === "nameOwner") : []).toEqual([]);
+    },
+  );
+
   test("are claimed again, also where blank nodes have just been added, which name no owner", async () => {
     const stack = await formed();
     const [shard] = await shardsOf(stack);
@@ -76,6 +120,114 @@ describe("a leader that is to leave and lost its nodes.conf", () => {
       expect(keysOf(stack)).toBe(12);
     },
   );
+});
+
+describe("a shard that is to leave, empty already, whose leader lost its nodes.conf", () => {
+  test("leaves: its replica follows an ID that is gone, and that nobody succeeds", async () => {
+    const stack = await formed({ ...SHAPE, masters: 4 });
+    stack.declare(SHAPE);
+    for (;;) {
+      const { next, observation } = await stack.look();
+      if (next.kind === "act" && next.steps.some((s) => s.do === "reset")) break;
+      if (next.kind !== "act" && next.kind !== "wait") throw new Error(JSON.stringify(next));
+      await stack.carryOut(next, observation);
+      stack.model.settle();
+    }
+    const [leader, replica] = stack.names.filter((n) => n.startsWith("sessions-3")).map((n) => stack.node(n));
+    expect([leader?.self.role, replica?.self.masterId]).toEqual(["master", leader?.id]);
+    leader?.loseIdentity(stack.model.newId(), true);
+    stack.model.settle();
+    expect(await stack.converge()).toEqual(DONE);
+    expect([replica?.known.size, keysOf(stack)]).toEqual([1, 12]);
+  });
+});
+
+describe("a node that lost its nodes.conf and holds keys of a slot on its way to its shard", () => {
+  /** The first shard imports a slot of the third one, and has its keys already; then one of its nodes is back without its nodes.conf. */
+  async function lostMeanwhile(
+    who: "leader" | "replica",
+    before: (stack: ModelStack) => void = () => {},
+    engine = REDIS_7_0,
+  ) {
+    const stack = await formed(SHAPE, engine);
+    const [to, , from] = await shardsOf(stack);
+    const [target, source] = [stack.node(to?.leader?.name ?? ""), stack.node(from?.leader?.name ?? "")];
+    const slot = source.owned[0] ?? 0;
+    stack.model.call(target, ["CLUSTER", "SETSLOT", slot, "IMPORTING", source.id]);
+    stack.model.call(source, ["CLUSTER", "SETSLOT", slot, "MIGRATING", target.id]);
+    const { address, port } = target.endpoint;
+    stack.model.call(source, ["MIGRATE", address, port, "", 0, 0, "KEYS", `in ${slot}`]);
+    before(stack);
+    const name = (who === "leader" ? to?.leader : to?.replicas[0])?.name ?? "";
+    stack.node(name).loseIdentity(stack.model.newId(), true);
+    stack.model.settle();
+    expect(stack.node(name).slots[slot]).toBe(stack.node(name).id);
+    return { stack, name, slot, source };
+  }
+
+  async function joining({ stack, name }: { stack: ModelStack; name: string }): Promise<string[]> {
+    const steps: string[] = [];
+    for (;;) {
+      const { next, observation } = await stack.look();
+      if (next.kind !== "act") throw new Error(`it never joined: ${JSON.stringify(next)}`);
+      await stack.carryOut(next, observation);
+      if (next.phase === "join") return steps;
+      if (next.phase === "recover") steps.push(...next.steps.filter((s) => s.node === name).map((s) => s.do));
+      // What it holds of that slot is no stray: its shard's leader has it.
+      const { strays } = await strayKeys(await stack.observe(), stack.model.connections());
+      expect(strays.map(({ node }) => node.name)).not.toContain(name);
+      stack.model.settle();
+    }
+  }
+
+  test.each(["leader", "replica"] as const)("is taken back where it was its %s", async (who) => {
+    const { stack, name, slot } = await lostMeanwhile(who);
+    // Before anybody hears of it: it claims what its shard's leader owns, which takes all of it with one word.
+    expect(await joining({ stack, name })).toEqual(["addSlotsRange", "releaseSlots"]);
+    expect(stack.node(name).keys.get(slot)?.size).toBe(1);
+    stack.model.settle();
+    expect(stack.node(name).self.role).toBe("replica");
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(9);
+  });
+
+  test.each(["leader", "replica"] as const)(
+    "is on Valkey, where it was its %s, but keeps that slot until its owner takes it: keys of others would stay",
+    async (who) => {
+      const { stack, name } = await lostMeanwhile(who, () => {}, VALKEY_8_1);
+      expect(await joining({ stack, name })).toEqual(["addSlotsRange"]);
+      stack.model.settle();
+      // A master still, and without a key.
+      expect([stack.node(name).self.role, stack.node(name).keyCount]).toEqual(["master", 0]);
+      expect(await stack.converge()).toEqual(DONE);
+      expect(keysOf(stack)).toBe(9);
+    },
+  );
+
+  test("is refused where nothing tells that the slot was on its way", async () => {
+    const { stack, name, slot } = await lostMeanwhile("replica", (stack) => {
+      for (const node of stack.model.nodes)
+        for (const slot of [...node.importing.keys(), ...node.migrating.keys()])
+          stack.model.call(node, ["CLUSTER", "SETSLOT", slot, "STABLE"]);
+    });
+    const { next } = await stack.look();
+    expect(next).toMatchObject({ kind: "refuse", refusals: [{ kind: "two-clusters", subject: name }] });
+    const { refusals } = next as Extract<Plan, { kind: "refuse" }>;
+    expect(refusals[0]?.message).toMatch(
+      new RegExp(`; of these, ${slot} is not of shard-0, and no open slot tells of a move there$`),
+    );
+    expect(refusals[0]?.remedy).toContain("start it with an empty data folder");
+  });
+
+  test("is refused where it owns others besides", async () => {
+    const { stack, name, source } = await lostMeanwhile("replica");
+    const other = source.owned.at(-1) ?? 0;
+    stack.node(name).slots[other] = stack.node(name).id;
+    expect((await stack.look()).next).toMatchObject({
+      kind: "refuse",
+      refusals: [{ kind: "two-clusters", subject: name }],
+    });
+  });
 });
 
 describe("a former leader that lost its nodes.conf, and whose successor was written to since", () => {

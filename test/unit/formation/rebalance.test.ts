@@ -13,7 +13,8 @@ import { KeyRate } from "../../../components/formation/migrateRate";
 import { needsLooking, tooBig } from "../../../components/formation/migrateSizes";
 import { wayFor } from "../../../components/formation/migrateWay";
 import type { AnsweringNode, ClusterObservation } from "../../../components/formation/observation";
-import { finishOpenSlots, type MigrateSlots, nextRound, reclaimSlots } from "../../../components/formation/rebalance";
+import { finishOpenSlots, type MigrateSlots, nextRound } from "../../../components/formation/rebalance";
+import { nameSuccessors, reclaimSlots } from "../../../components/formation/reclaim";
 import { expandSlots } from "../../../components/formation/slots";
 
 interface Given {
@@ -196,7 +197,7 @@ describe("a slot that nobody claims", () => {
   ];
   test("and that all others give to one master, is claimed by it", () => {
     const o = cluster([{ name: "a", slots: all }, { name: "b" }, { name: "c" }], { a: { a: but5 } });
-    expect(reclaimSlots(o)).toEqual([
+    expect(reclaimSlots(o, false)).toEqual([
       { do: "nameOwner", node: "a", slots: [{ start: 5, end: 5 }], owner: "a", ownerId: "id-a" },
     ]);
   });
@@ -204,10 +205,62 @@ describe("a slot that nobody claims", () => {
     expect(
       reclaimSlots(
         cluster([{ name: "a", slots: all }, { name: "b" }, { name: "c" }], { a: { a: but5 }, c: { a: but5 } }),
+        true,
       ),
     ).toEqual([]);
-    expect(reclaimSlots(cluster([{ name: "a", slots: but5 }, { name: "b" }]))).toEqual([]);
-    expect(reclaimSlots(cluster([{ name: "a", slots: all }, { name: "b" }]))).toEqual([]);
+    expect(reclaimSlots(cluster([{ name: "a", slots: but5 }, { name: "b" }]), true)).toEqual([]);
+    expect(reclaimSlots(cluster([{ name: "a", slots: all }, { name: "b" }]), true)).toEqual([]);
+  });
+  test("and that only a node gives to the one that it follows, is claimed by that, unless a member is gone or anybody differs", () => {
+    const masters = [
+      { name: "a", slots: [[1, 9]] },
+      { name: "c", slots: [[10, 99]] },
+      { name: "d", slots: [[100, 16_383]] },
+    ] as const;
+    const views = { b: { a: [[0, 9]] } } as const;
+    const follower = cluster([...masters, { name: "b", of: "a" }], views);
+    expect(reclaimSlots(follower, true)).toEqual([
+      { do: "nameOwner", node: "a", slots: [{ start: 0, end: 0 }], owner: "a", ownerId: "id-a" },
+    ]);
+    expect(reclaimSlots(follower, false)).toEqual([]);
+    expect(reclaimSlots(cluster([...masters, { name: "b", of: "c" }], views), true)).toEqual([]);
+    const differing = { ...views, d: { c: [[0, 0]] } } as const;
+    expect(reclaimSlots(cluster([...masters, { name: "b", of: "a" }], differing), true)).toEqual([]);
+  });
+
+  test("and that others give to a replica of one, as it is on Valkey after a failover of which they heard late, is that one's", () => {
+    const masters: Given[] = [
+      { name: "a", slots: [[1, 9]] },
+      { name: "c", slots: [[10, 99]] },
+      { name: "d", slots: [[100, 16_383]] },
+    ];
+    const lost = { c: { b: [[0, 0]] }, d: { a: [[0, 9]] } } as const;
+    expect(reclaimSlots(cluster([...masters, { name: "b", of: "a" }], lost), false)).toEqual([
+      { do: "nameOwner", node: "a", slots: [{ start: 0, end: 0 }], owner: "a", ownerId: "id-a" },
+    ]);
+    // Nobody's yet: the others are told once somebody claims it.
+    expect(nameSuccessors(cluster([...masters, { name: "b", of: "a" }], lost))).toEqual([]);
+  });
+});
+
+describe("a slot that a node takes for a replica's", () => {
+  const nodes: Given[] = [
+    { name: "a", slots: [[0, 9]] },
+    { name: "c", slots: [[10, 99]] },
+    { name: "d", slots: [[100, 16_383]] },
+    { name: "b", of: "a" },
+    { name: "e", of: "d" },
+  ];
+  test("is its master's: the node is told, a replica by its own master", () => {
+    const views = { c: { a: [[1, 9]], b: [[0, 0]] }, e: { a: [[3, 9]], b: [[0, 2]] } } as const;
+    expect(nameSuccessors(cluster(nodes, views))).toEqual([
+      { do: "nameOwner", node: "c", slots: [{ start: 0, end: 0 }], owner: "a", ownerId: "id-a" },
+      { do: "nameOwner", node: "d", slots: [{ start: 0, end: 2 }], owner: "a", ownerId: "id-a" },
+    ]);
+  });
+  test("is left alone where its master does not claim it", () => {
+    expect(nameSuccessors(cluster(nodes, { c: { b: [[100, 100]] } }))).toEqual([]);
+    expect(nameSuccessors(cluster(nodes))).toEqual([]);
   });
 });
 

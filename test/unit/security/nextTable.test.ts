@@ -101,6 +101,26 @@ describe("certificates", () => {
     expect(table.clients).toEqual(at.table.clients);
   });
 
+  test("keep host names that others were told to come by until they are renewed for another reason", async () => {
+    const told = (name: string) => ({ addresses: ["10.0.0.1"], dnsNames: [name, "db-0"], required: [name] });
+    const namesIn = ({ table }: Made) =>
+      [...readCertificate(table.nodes["db-0"]?.[0]?.certificatePem ?? "").dnsNames].sort();
+    const step = (at: Partial<CertificatesInputs>, node: CertificatesInputs["nodes"][string], more = {}, now = start) =>
+      next(at, { ...plain, nodes: { ...plain.nodes, "db-0": node }, ...more }, now);
+    const one = await step({}, told("a.one"));
+    const gone = await step(one, names);
+    // None is made: the one that is there is good for both.
+    expect(gone.table).toEqual(one.table);
+    expect((await step(gone, names)).table).toBe(gone.table);
+    const other = await step(one, told("a.other"));
+    expect(namesIn(other)).toEqual(["a.one", "a.other", "db-0"]);
+    expect((await step(other, told("a.other"))).table).toBe(other.table);
+    expect(namesIn(await step(gone, names, { rotation: "2" }))).toEqual(["db-0"]);
+    expect(namesIn(await step(gone, names, {}, later(61)))).toEqual(["db-0"]);
+    // Who renews while names go does not take them from clients that have them.
+    expect(namesIn(await step(one, names, { rotation: "2" }))).toEqual(["a.one", "db-0"]);
+  });
+
   test("go with their nodes and clients", async () => {
     const at = await next(await next({}, plain), { ...plain, nodes: { "db-1": names }, clients: [] });
     expect(Object.keys(at.table.nodes)).toEqual(["db-1"]);

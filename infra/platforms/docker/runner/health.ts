@@ -11,7 +11,7 @@ export const HEALTH_COMMAND = ["CMD", "/bin/sh", `${DATA_FOLDER}/${HEALTH_FILES.
 
 /**
  * Asks the node itself whether it takes part in a cluster whose slots are served. Passwords come from a file and reach the
- * client by its environment, which nobody else may read.
+ * client by a pipe, from a command of the shell itself: they are in no process's arguments or environment.
  */
 export function healthScript({ name }: Engine, { address, port }: NodeEndpoint, tls: boolean): string {
   const config = `${DATA_FOLDER}/${NODE_FILES.config}`;
@@ -26,11 +26,11 @@ export function healthScript({ name }: Engine, { address, port }: NodeEndpoint, 
           'set -- "$@" --tls --cacert "$(setting tls-ca-cert-file)" --cert "$(setting tls-cert-file)" --key "$(setting tls-key-file)"',
         ]
       : []),
-    'state() { "$cli" "$@" cluster info 2>/dev/null | tr -d "\\r" | grep -q "^cluster_state:ok$"; }',
-    'state "$@" && exit 0',
+    'is_ok() { tr -d "\\r" | grep -q "^cluster_state:ok$"; }',
+    '"$cli" "$@" cluster info 2>/dev/null | is_ok && exit 0',
     `[ -r ${DATA_FOLDER}/${HEALTH_FILES.logins} ] || exit 1`,
     "while read -r user password; do",
-    '  REDISCLI_AUTH="$password" state "$@" --user "$user" && exit 0',
+    '  printf "AUTH %s %s\\ncluster info\\n" "$user" "$password" | "$cli" "$@" 2>/dev/null | is_ok && exit 0',
     `done < ${DATA_FOLDER}/${HEALTH_FILES.logins}`,
     "exit 1",
   ];
