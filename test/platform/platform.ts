@@ -1,38 +1,47 @@
-import type { ClusterCredentials, ClusterInventory } from "../../components/cluster/inventory";
-import type { RunResult } from "../engine/workspace";
-import type { TestServerName } from "../support/servers";
+import type { Project } from "../support/project";
+import type { ServerProgram, TestServerName } from "../support/servers";
 
 /** One platform, for the contract that all of them keep: what a test has to know of it, and nothing else. */
 export interface PlatformUnderTest {
   /** As in the inventory. */
   readonly name: string;
+  /** Type of the resource that is a node's server, as runs print it: `DockerNode`. */
+  readonly nodeType: string;
   /** Why it cannot be had here; undefined where it can. In CI it always can. */
   readonly missing: string | undefined;
   /** Arguments that have nodes run this server. */
-  argsFor(server: TestServerName): object;
+  argsFor(server: TestServerName): Readonly<Record<string, unknown>>;
   /** A user's project with one cluster, not yet up. */
   create(args: object): Promise<ClusterUnderTest>;
 }
 
+/** A cluster of a project, and what can happen to its machines without Pulumi. */
 export interface ClusterUnderTest {
-  /** Writes the declaration that the next run finds. */
-  declare(args: object): void;
-  up(): Promise<RunResult>;
-  preview(): Promise<RunResult>;
-  destroy(): Promise<RunResult>;
-  outputs(): Promise<{ readonly inventory: ClusterInventory; readonly credentials: ClusterCredentials }>;
-  /** What carries each node now, by its name: another one after it was replaced, as a process ID. */
+  readonly project: Project;
+  /** What carries each node now, by its name: another text once its server was started again or its machine replaced. */
   machines(): Promise<Map<string, string>>;
-  /** The server ends at once, and nobody says so. */
-  kill(node: string): Promise<void>;
+  /** The servers of these nodes end at once, and nobody says so. */
+  kill(nodes: readonly string[]): Promise<void>;
   /** The server stands still. Absent: the platform cannot tell that from one that works. */
   pause?(node: string): Promise<void>;
-  /** The machine is gone, its data are not. Absent: they are one thing. */
+  /** The machine is gone, its data are not. Absent: a machine is no more than the server that runs. */
   remove?(node: string): Promise<void>;
   /** The machine is gone with its data. */
   lose(node: string): Promise<void>;
-  /** What is left of the cluster: machines, data, and whatever else was made. */
+  /** The host of all machines fails, and comes back with whatever starts by itself. Absent: nothing does. */
+  reboot?(): Promise<void>;
+  /** What is there of the cluster: machines, running or not; data; and whatever else was made. */
   left(): Promise<{ readonly machines: number; readonly data: number; readonly other: number }>;
+  /** What anybody may see who may look at its machines, by where it is seen. */
+  visible(): Promise<Map<string, string>>;
   /** Everything goes, whatever became of it. */
   dispose(): Promise<void>;
 }
+
+/** The servers of the tests, where a platform is not missing. */
+export function have<T>(servers: T | undefined): T {
+  if (servers === undefined) throw new Error("there are no servers here");
+  return servers;
+}
+
+export type Servers = Readonly<Record<TestServerName, ServerProgram>>;

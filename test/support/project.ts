@@ -44,6 +44,33 @@ import { takeTurn } from "./turns";
 
 const repository = resolve(__dirname, "../..");
 
+/** Where the cluster of a project is. */
+export interface ProjectPlatform {
+  /** As a program imports it: `pulumi-redis-cluster/docker`. */
+  readonly entry: string;
+  /** Class of its component. */
+  readonly component: string;
+  /** Name of the Pulumi project. What it makes outside of its folder has the name too, so no two that are there at once may share it. */
+  readonly project: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** The first run looks for free ports of this machine: then two of them take turns. */
+  readonly choosesPorts: boolean;
+}
+
+/** Name of the cluster in every project. */
+export const CLUSTER_NAME = "sessions";
+export const STACK_NAME = "test";
+
+function localPlatform(server: Pick<ServerProgram, "path">): ProjectPlatform {
+  return {
+    entry: "pulumi-redis-cluster/local",
+    component: "LocalRedisCluster",
+    project: "user",
+    env: { REDIS_SERVER: server.path },
+    choosesPorts: true,
+  };
+}
+
 /** A user's project: a folder with a program of one cluster, whose arguments a test changes between runs. */
 export class Project {
   readonly directory: string;
@@ -51,14 +78,20 @@ export class Project {
   readonly #mode: Mode;
   readonly #cliPath: string;
   /** Once it was up, it keeps its ports. */
-  #hasPorts = false;
+  #hasPorts: boolean;
   /** Somebody has to log in, or to speak TLS. */
   #closed = false;
   /** How operators come in, as the last run left it. */
   #admin: Promise<ClientLogin> | undefined;
 
-  private constructor(directory: string, workspace: Workspace, mode: Mode, cliPath: string) {
+  private constructor(
+    directory: string,
+    workspace: Workspace,
+    mode: Mode,
+    { cliPath, hasPorts }: { readonly cliPath: string; readonly hasPorts: boolean },
+  ) {
     this.directory = directory;
+    this.#hasPorts = hasPorts;
     this.#workspace = workspace;
     this.#mode = mode;
     this.#cliPath = cliPath;
@@ -68,7 +101,7 @@ export class Project {
   static async create(
     args: object,
     server: Pick<ServerProgram, "path"> & Partial<Pick<ServerProgram, "cliPath">>,
-    { engine = "hermetic", mode = MODE }: ProjectOptions = {},
+    { engine = "hermetic", mode = MODE, platform = localPlatform(server) }: ProjectOptions = {},
   ): Promise<Project> {
     const directory = realpathSync(mkdtempSync(join(tmpdir(), "prc-project-")));
     mkdirSync(join(directory, "node_modules"));
@@ -80,12 +113,12 @@ export class Project {
     );
     writeFileSync(
       join(directory, "Pulumi.yaml"),
-      "name: user\nmain: index.js\nruntime: { name: nodejs, options: { typescript: false } }\noptions: { refresh: always }\n",
+      `name: ${platform.project}\nmain: index.js\nruntime: { name: nodejs, options: { typescript: false } }\noptions: { refresh: always }\n`,
     );
     writeFileSync(
       join(directory, "index.js"),
-      `const { LocalRedisCluster } = require("pulumi-redis-cluster/local");
-const cluster = new LocalRedisCluster("sessions", JSON.parse(require("node:fs").readFileSync("args.json", "utf8")));
+      `const { ${platform.component} } = require("${platform.entry}");
+const cluster = new ${platform.component}("${CLUSTER_NAME}", JSON.parse(require("node:fs").readFileSync("args.json", "utf8")));
 exports.inventory = cluster.inventory;
 exports.seeds = cluster.seeds;
 exports.credentials = cluster.credentials;
@@ -93,11 +126,14 @@ exports.credentials = cluster.credentials;
     );
     const workspace = await createWorkspace({
       program: { directory },
-      stack: "test",
+      stack: STACK_NAME,
       engine,
-      env: { REDIS_SERVER: server.path },
+      env: { ...platform.env },
     });
-    const project = new Project(directory, workspace, mode, server.cliPath ?? "redis-cli");
+    const project = new Project(directory, workspace, mode, {
+      cliPath: server.cliPath ?? "redis-cli",
+      hasPorts: !platform.choosesPorts,
+    });
     project.declare(args);
     return project;
   }
@@ -308,6 +344,8 @@ export interface ProjectOptions {
   readonly engine?: "hermetic" | "cli";
   /** Default: that of this test run. */
   readonly mode?: Mode;
+  /** Default: processes of this machine. */
+  readonly platform?: ProjectPlatform;
 }
 
 export type Victim = "engine" | "provider" | "both";
