@@ -9,7 +9,7 @@ export function drift(subject: () => Subject): void {
     await subject().cluster.kill([replica.name]);
     expect(await subject().issues()).toEqual([
       expect.stringContaining(`node: ${replica.name} at ${replica.address}:${replica.port} does not answer`),
-      `setting: ${leader.name} has min-replicas-max-lag "77", declared "10"`,
+      `setting: min-replicas-max-lag of ${leader.name} is "77", declared "10"`,
     ]);
     await subject().mended(async () => {});
     expect(await subject().issues()).toEqual([]);
@@ -21,6 +21,9 @@ export function drift(subject: () => Subject): void {
 export function guards(subject: () => Subject): void {
   test("a leader without a replica in sync is not restarted, and not taken away", async () => {
     const { project, cluster } = subject();
+    await subject().change("as scenarios before leave it", {
+      redisConfig: { "tcp-backlog": "256", "slowlog-max-len": "77" },
+    });
     const [leader, replica] = [await subject().aNode("master", 0), await subject().aNode("replica", 0)];
     const other = await subject().aNode("master", 1);
     // By somebody's hand its only replica follows another one.
