@@ -120,7 +120,14 @@ async function start(log) {
       "--data-root": join(folder, "data"),
       "--exec-root": join(folder, "exec"),
     };
-    const args = Object.entries({ ...places, "--pidfile": join(folder, "pid"), "--bridge": daemon.bridge });
+    // Unpacked, the program of that name is a script, and this one runs in containers, where nothing else of it is.
+    const init = join(programs, "..", "root", "usr", "bin", "tini-static");
+    const args = Object.entries({
+      ...places,
+      "--pidfile": join(folder, "pid"),
+      "--bridge": daemon.bridge,
+      ...(existsSync(init) ? { "--init-path": init } : {}),
+    });
     // A session of its own: Ctrl-C in the terminal is for the tests, which then stop it in order.
     const child = spawn(join(programs, "dockerd"), args.flat(), { env, detached: true, stdio: ["ignore", out, out] });
     closeSync(out);

@@ -99,9 +99,9 @@ describe.skipIf(dockerHost === undefined)("the Docker double", { timeout: 120_00
           { file: "/etc/own.conf", content: "hello", permissions: "0400", owner: "999", group: "999" },
           { file: "/etc/bytes", contentBase64: "AAE=" },
         ],
-        healthcheck: { tests: ["CMD", "redis-cli", "--version"], interval: "1s", timeout: "1s", retries: 3 },
+        healthcheck: { tests: ["CMD", "redis-cli", "--version"], interval: "1s", timeout: "30s", retries: 3 },
         wait: true,
-        waitTimeout: 20,
+        waitTimeout: 120,
       }),
     };
     const first = await up(declared);

@@ -177,8 +177,11 @@ describe.skipIf(!servers).each(NAMES)("a closed cluster of %s", (name) => {
 
   test("servers that were killed come back with the users that were saved, and the cluster heals", async () => {
     const declared = await usersOnNodes(project);
-    for (const pid of [...(await project.pids()).values()].slice(0, 3)) process.kill(pid, "SIGKILL");
-    await project.mustUp();
+    const victims = [...(await project.pids()).values()].slice(0, 3);
+    await project.whileDown(async () => {
+      for (const pid of victims) process.kill(pid, "SIGKILL");
+      await project.mustUp();
+    });
     expect(await usersOnNodes(project)).toEqual(declared);
     for (const { name: node } of await project.nodes())
       for (const file of ["redis.conf", "users.acl"])
