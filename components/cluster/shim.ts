@@ -28,6 +28,14 @@ export abstract class FrozenResource extends pulumi.CustomResource {
   }
 }
 
+/** The same where the program declares less than the inputs are: `check` completes them. */
+export type CompletingRunner<Declaration, Inputs, Outputs> = Omit<ResourceRunner<Inputs, Outputs>, "check"> & {
+  check(
+    olds: Partial<Inputs>,
+    news: Declaration,
+  ): Promise<{ inputs: Inputs; failures: { property: string; reason: string }[] }>;
+};
+
 /** What a runner provides for each kind: Pulumi's dynamic provider interface, all of it. */
 export interface ResourceRunner<Inputs, Outputs> {
   /** `olds` are the inputs of the last run, empty for a new resource. Unknown values are sentinel strings. */

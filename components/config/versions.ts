@@ -21,3 +21,10 @@ export function tableOf<T extends OfVersion>(tables: readonly T[], engine: Engin
   const exact = table.version[0] === major && table.version[1] === minor;
   return { table, version: `${major}.${minor}`, newer: reached.length === ofEngine.length && !exact };
 }
+
+/** What a server says to `--version`: `Redis server v=7.0.15 sha=…` or `Valkey server v=8.1.1 sha=…`. */
+export function parseVersion(text: string): Engine | undefined {
+  const match = /^(redis|valkey) server v=(\d+(?:\.\d+)+)/im.exec(text);
+  if (!match?.[1] || !match[2]) return undefined;
+  return { name: match[1].toLowerCase() === "valkey" ? "valkey" : "redis", version: match[2] };
+}

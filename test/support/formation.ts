@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Cluster, Redis } from "ioredis";
 import type { TestContext } from "vitest";
 import type { Access } from "../../components/access/types";
-import type { FormationGoal, History } from "../../components/formation/goal";
+import type { FormationGoal, History, Member } from "../../components/formation/goal";
 import type { ClusterObservation } from "../../components/formation/observation";
 import { observe } from "../../components/formation/observe";
 import {
@@ -409,4 +409,23 @@ export async function failureOf(work: Promise<unknown>): Promise<FormationFailed
 export async function programFor({ skip }: TestContext, name: TestServerName): Promise<ServerProgram> {
   const programs = await testServers();
   return programs?.[name] ?? skip("no servers here");
+}
+
+/** Three masters with a replica each in three zones, verified, with keys in it; it ends with the test. */
+export async function formedCluster(
+  context: TestContext,
+  server: TestServerName,
+  keys: number,
+): Promise<{ cluster: TestCluster; members: readonly Member[] }> {
+  const cluster = await TestCluster.start({
+    program: await programFor(context, server),
+    masters: 3,
+    replicas: 1,
+    zones: 3,
+    nodeTimeoutMilliseconds: 2_000,
+  });
+  context.onTestFinished(() => cluster.stop());
+  const { members } = await cluster.reconcile();
+  await cluster.fill(keys);
+  return { cluster, members };
 }

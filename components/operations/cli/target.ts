@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 import type { ClusterInventory } from "../../cluster/inventory";
-import type { NodeEndpoint } from "../../config/types";
+import { BUS_PORT_OFFSET, type NodeEndpoint } from "../../config/types";
 import type { Access } from "../../formation/wire";
 import { readInventories } from "../readInventory";
 import { accessOfCredentials } from "./access";
@@ -91,7 +91,7 @@ export function parseNode(node: string): NodeEndpoint {
   const port = Number(match?.[2]);
   if (!match?.[1] || port < 1 || port > 65535)
     throw new UsageError(`--node: ${JSON.stringify(node)} is not host:port, such as 127.0.1.1:7000`);
-  return { address: match[1], port, busPort: port + 10_000 };
+  return { address: match[1], port, busPort: port + BUS_PORT_OFFSET };
 }
 
 type StackOutput = { readonly output: string } | { readonly reason: string };

@@ -2,12 +2,13 @@ import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { hostnameOf } from "../../../components/cluster/certificates";
 import type { NodeRequest, Platform, PlatformNode } from "../../../components/cluster/platform";
+import { BUS_PORT_OFFSET } from "../../../components/config/types";
 import { ordinalOf } from "../../../components/spec/ordinals";
 import type { ClusterSpec } from "../../../components/spec/spec";
 import { place } from "../../../components/topology/place";
 import { DockerNetwork, DockerNode } from "./resources";
 import { HEALTH_COMMAND } from "./runner/health";
-import { BUS_PORT_OFFSET, DATA_FOLDER, LABELS, SERVER_USER, STOP_GRACE_SECONDS } from "./runner/types";
+import { DATA_FOLDER, LABELS, SERVER_USER, STOP_GRACE_SECONDS } from "./runner/types";
 
 export interface DockerPlatformOptions {
   readonly image: string;
@@ -77,10 +78,19 @@ function waysTo(
       Object.fromEntries(
         Object.entries(at).map(([node, address]) => [
           `${address}:${port}`,
-          `${host}:${publish.firstPort + (numbered[node] ?? 0)}`,
+          `${host}:${publishedPort(publish, numbered, node)}`,
         ]),
       ),
     );
+}
+
+/** @param numbers of nodes in their network, by name */
+function publishedPort(
+  { firstPort }: NonNullable<DockerPlatformOptions["publish"]>,
+  numbers: Readonly<Record<string, number>>,
+  node: string,
+): number {
+  return firstPort + (numbers[node] ?? 0);
 }
 
 function isAddress(text: string | undefined): boolean {
@@ -148,9 +158,7 @@ function declareNode(options: DockerPlatformOptions, shared: Shared, request: No
     port: spec.port,
     busPort: spec.port + BUS_PORT_OFFSET,
     ...plain,
-    ...(publish
-      ? { published: { address: publish.address, port: publish.firstPort + (numbers[node.name] ?? 0) } }
-      : {}),
+    ...(publish ? { published: { address: publish.address, port: publishedPort(publish, numbers, node.name) } } : {}),
   }));
   const machine = new DockerNode(
     node.name,
@@ -224,7 +232,7 @@ function containerArgs(
           ports: [
             {
               internal: spec.port,
-              external: made.shared.network.numbers.apply((numbers) => publish.firstPort + (numbers[node.name] ?? 0)),
+              external: made.shared.network.numbers.apply((numbers) => publishedPort(publish, numbers, node.name)),
               ip: publish.address,
               protocol: "tcp",
             },

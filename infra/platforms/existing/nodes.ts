@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { BUS_PORT_OFFSET } from "../../../components/config/types";
 import type { ExistingHost } from "../../../components/formation/runner/existing";
 import {
   type Problems,
@@ -11,7 +12,6 @@ import {
 
 /** Zone of hosts where no zone is declared. */
 export const ONE_ZONE = "all";
-const BUS_OFFSET = 10_000;
 const LAST_PORT = 65_535;
 const DEFAULT_PORT = 6_379;
 const FEWEST_NODES = 3;
@@ -61,7 +61,7 @@ function readNode(problems: Problems, at: string, cluster: string, entry: unknow
       `${show(address)} is not an IP address; nodes find each other by the addresses that they announce (CLUSTER NODES shows them), so give that one`,
     );
   // A common port that is none was reported once already.
-  const common = typeof commonPort === "number" && commonPort > 0 && commonPort + BUS_OFFSET <= LAST_PORT;
+  const common = typeof commonPort === "number" && commonPort > 0 && commonPort + BUS_PORT_OFFSET <= LAST_PORT;
   const fallback = common ? commonPort : DEFAULT_PORT;
   const port = readInteger(
     problems,
@@ -70,11 +70,11 @@ function readNode(problems: Problems, at: string, cluster: string, entry: unknow
     fallback,
     portRule("the client port, 6379 by default"),
   );
-  const bus = port + BUS_OFFSET;
+  const bus = port + BUS_PORT_OFFSET;
   if (given["busPort"] === undefined && bus > LAST_PORT)
     problems.error(
       `${at}.busPort`,
-      `is missing, and ${BUS_OFFSET} above port ${port} is no port; give the server's cluster-port`,
+      `is missing, and ${BUS_PORT_OFFSET} above port ${port} is no port; give the server's cluster-port`,
     );
   const busPort = readInteger(problems, `${at}.busPort`, given["busPort"], bus, portRule("the server's cluster-port"));
   if (busPort === port)

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { parseVersion } from "../../../components/config/versions";
 import type { Engine, Problem } from "../../../components/spec/spec";
 import { projectFolder } from "./runner/folder";
 
@@ -51,13 +52,6 @@ export function findServer(serverBinary?: string): FoundServer {
     "serverBinary",
     `not given, and there is no server to run${seen.length > 0 ? ` (${seen.join(", ")})` : ""}; ${WHAT_TO_DO}, or let \`npm run up\` of this project bring one`,
   );
-}
-
-/** `Redis server v=7.0.15 sha=…` or `Valkey server v=8.1.1 sha=…`. */
-export function parseVersion(text: string): Engine | undefined {
-  const match = /^(redis|valkey) server v=(\d+(?:\.\d+)+)/im.exec(text);
-  if (!match?.[1] || !match[2]) return undefined;
-  return { name: match[1].toLowerCase() === "valkey" ? "valkey" : "redis", version: match[2] };
 }
 
 function inspect(file: string): FoundServer | undefined {

@@ -4,7 +4,7 @@ import { describe, expect, type TestContext, test } from "vitest";
 import type { Member } from "../../../components/formation/goal";
 import { layoutOf } from "../../../components/formation/layout";
 import { answering } from "../../../components/formation/observation";
-import { programFor, TestCluster, until } from "../../support/formation";
+import { formedCluster, type TestCluster, until } from "../../support/formation";
 import type { TestServerName } from "../../support/servers";
 import { keyIn } from "../scale/support";
 
@@ -24,16 +24,7 @@ describe.each(SERVERS)(
     async function arriving(
       context: TestContext,
     ): Promise<{ cluster: TestCluster; members: readonly Member[]; slot: number }> {
-      const cluster = await TestCluster.start({
-        program: await programFor(context, server),
-        masters: 3,
-        replicas: 1,
-        zones: 3,
-        nodeTimeoutMilliseconds: 2_000,
-      });
-      context.onTestFinished(() => cluster.stop());
-      const { members } = await cluster.reconcile();
-      await cluster.fill(KEYS);
+      const { cluster, members } = await formedCluster(context, server, KEYS);
       const [to, , from] = layoutOf(cluster.goal, await cluster.observe());
       const [target, source] = [to?.leader?.name ?? "", from?.leader?.name ?? ""];
       const slot = from?.slots[0]?.start ?? 0;
@@ -46,10 +37,8 @@ describe.each(SERVERS)(
       await done(target, "CLUSTER", "SETSLOT", `${slot}`, "IMPORTING", await id(source));
       await done(source, "CLUSTER", "SETSLOT", `${slot}`, "MIGRATING", await id(target));
       const { address, port } = cluster.endpoint(target);
-      const { username, password } = cluster.access;
-      const login = username === undefined || password === undefined ? [] : ["AUTH2", username, password];
       const half = Array.from({ length: IN_SLOT / 2 }, (_, n) => keyIn(slot, n));
-      await done(source, "MIGRATE", address, `${port}`, "", "0", "5000", ...login, "KEYS", ...half);
+      await done(source, "MIGRATE", address, `${port}`, "", "0", "5000", ...cluster.migrateAuth, "KEYS", ...half);
       const replica = cluster.connect(to?.replicas[0]?.name ?? "");
       context.onTestFinished(() => replica.disconnect());
       await until(
@@ -98,16 +87,7 @@ describe.each(SERVERS)(
 
 describe.each(SERVERS)("%s: slots that their owner lost by hand before others had heard of it", (server) => {
   test("are claimed again, with their keys", { timeout: 120_000 }, async (context) => {
-    const cluster = await TestCluster.start({
-      program: await programFor(context, server),
-      masters: 3,
-      replicas: 1,
-      zones: 3,
-      nodeTimeoutMilliseconds: 2_000,
-    });
-    context.onTestFinished(() => cluster.stop());
-    const { members } = await cluster.reconcile();
-    await cluster.fill(KEYS);
+    const { cluster, members } = await formedCluster(context, server, KEYS);
     const [shard, ...rest] = layoutOf(cluster.goal, await cluster.observe());
     const [former = "", owner = ""] = [shard?.leader?.name, shard?.replicas[0]?.name];
     const others = rest.flatMap((s) => [s.leader?.name ?? "", ...s.replicas.map((r) => r.name)]);

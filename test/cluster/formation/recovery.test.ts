@@ -4,7 +4,7 @@ import { describe, expect, type TestContext, test } from "vitest";
 import type { Member } from "../../../components/formation/goal";
 import { crowdedZones, layoutOf } from "../../../components/formation/layout";
 import type { Reconciled } from "../../../components/formation/reconcile";
-import { failureOf, freeEndpoints, programFor, TestCluster, until } from "../../support/formation";
+import { failureOf, formedCluster, freeEndpoints, type TestCluster, until } from "../../support/formation";
 import type { TestServerName } from "../../support/servers";
 
 const KEYS = 600;
@@ -15,23 +15,7 @@ const SERVERS: readonly TestServerName[] = process.env.FULL
 
 describe.each(SERVERS)("a formed cluster of %s comes back whole", (server) => {
   describe.concurrent("after", { timeout: 180_000 }, () => {
-    async function formed(
-      context: TestContext,
-      keys = KEYS,
-    ): Promise<{ cluster: TestCluster; members: readonly Member[] }> {
-      const program = await programFor(context, server);
-      const cluster = await TestCluster.start({
-        program,
-        masters: 3,
-        replicas: 1,
-        zones: 3,
-        nodeTimeoutMilliseconds: 2_000,
-      });
-      context.onTestFinished(() => cluster.stop());
-      const { members } = await cluster.reconcile();
-      await cluster.fill(keys);
-      return { cluster, members };
-    }
+    const formed = (context: TestContext, keys = KEYS) => formedCluster(context, server, keys);
 
     async function isWhole(cluster: TestCluster, result: Reconciled, keys = KEYS): Promise<void> {
       expect(await cluster.missing(keys)).toEqual([]);

@@ -3,12 +3,12 @@ import * as path from "node:path";
 import { unknownValue } from "@pulumi/pulumi/runtime/rpc";
 import { describe, expect, test } from "vitest";
 import { canonical, hasUnknown, same } from "../../../components/cluster/values";
+import { parseVersion } from "../../../components/config/versions";
 import { LOCAL_DEFAULTS } from "../../../infra/platforms/local/args";
 import { startFailure, systemFailure } from "../../../infra/platforms/local/runner/failures";
 import { LocalNode } from "../../../infra/platforms/local/runner/node";
 import type { NodeDeclaration, NodeInputs, NodeOutputs } from "../../../infra/platforms/local/runner/types";
 import { LocalVolume } from "../../../infra/platforms/local/runner/volume";
-import { parseVersion } from "../../../infra/platforms/local/server";
 
 const context = {
   node: "dev-0-zone-a",

@@ -1,12 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
+import { say } from "../../../../components/formation/runner/say";
 import { orGone } from "./daemon";
 import { LABELS, type NodeInputs, STOP_GRACE_SECONDS } from "./types";
-
-export function say(node: string, message: string, details: Record<string, string | number> = {}): void {
-  const pairs = Object.entries(details).map(([key, value]) => ` ${key}=${value}`);
-  process.stdout.write(`${node}: ${message}${pairs.join("")}\n`);
-}
 
 /** @returns `running`, `paused`, `stopped` or `gone` */
 export async function stateOf(docker: Docker, containerId: string): Promise<string> {

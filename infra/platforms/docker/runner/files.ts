@@ -22,9 +22,7 @@ export async function readFolder(
     const path = `${DATA_FOLDER}/${name}`;
     const stream = await orGone(container.getArchive({ path }));
     if (!stream) continue;
-    // Names in an archive begin with the last part of what was asked for.
-    const above = name.includes("/") ? name.slice(0, name.lastIndexOf("/") + 1) : "";
-    for (const [entry, text] of await unpack(stream)) texts.set(above + entry, text);
+    for (const [entry, text] of await unpack(stream)) texts.set(entry, text);
   }
   return {
     read: (name) => texts.get(name) ?? "",
@@ -35,8 +33,7 @@ export async function readFolder(
 
 /** Writes into a container's data folder, whether it runs or not, in the order of the changes; then takes away what has to go. */
 export async function changeFolder(container: Docker.Container, { write, remove }: FileChanges): Promise<void> {
-  // The folder itself too: a volume that is new belongs to whoever the image says.
-  const folders = new Set(["."]);
+  const folders = new Set<string>();
   const pack = tar.pack();
   const owner = { uid: SERVER_USER.uid, gid: SERVER_USER.gid };
   for (const [name] of write) if (name.includes("/")) folders.add(name.slice(0, name.lastIndexOf("/")));
@@ -45,6 +42,7 @@ export async function changeFolder(container: Docker.Container, { write, remove 
   pack.finalize();
   const pieces: Buffer[] = [];
   for await (const piece of pack) pieces.push(piece as Buffer);
+  // The folder itself is as the image has it: Docker changes nothing of a folder that is there.
   await container.putArchive(Buffer.concat(pieces), { path: DATA_FOLDER });
   if (remove.length > 0) await takeAway(container, remove);
 }

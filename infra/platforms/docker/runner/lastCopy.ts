@@ -1,7 +1,5 @@
 import type Docker from "dockerode";
 import { NODE_FILES } from "../../../../components/cluster/nodeFiles";
-import type { NodeEndpoint } from "../../../../components/config/types";
-import type { Revived } from "../../../../components/formation/runner/knowledge";
 import {
   announcedName,
   DUMP_HEADER_BYTES,
@@ -10,10 +8,9 @@ import {
   letReplicaLead as letReplicaLeadInstead,
 } from "../../../../components/formation/runner/lastCopy";
 import type { Access } from "../../../../components/formation/wire";
-import { startContainer, stateOf } from "./container";
 import { orGone } from "./daemon";
 import { readFolder, readHead } from "./files";
-import { BUS_PORT_OFFSET, DATA_FOLDER, LABELS, type NodeInputs } from "./types";
+import { DATA_FOLDER, LABELS, type NodeInputs } from "./types";
 
 const NODES_CONF = "nodes.conf";
 
@@ -43,7 +40,7 @@ export async function letReplicaLead(docker: Docker, node: Stopped, access?: Acc
 async function fellowsOf(docker: Docker, { name, owner, endpoint }: Stopped): Promise<Fellow[]> {
   const others = (await containersOf(docker, owner)).filter((other) => other.name !== name);
   const found = await Promise.all(
-    others.map(async ({ id, name: node, address, running }): Promise<Fellow[]> => {
+    others.map(async ({ id, name: node, address, state }): Promise<Fellow[]> => {
       if (address === "") return [];
       const folder = await readFolder(docker.getContainer(id), [NODE_FILES.config, NODES_CONF], []);
       const { port, busPort } = endpoint;
@@ -52,7 +49,7 @@ async function fellowsOf(docker: Docker, { name, owner, endpoint }: Stopped): Pr
           name: node,
           endpoint: { address, port, busPort, ...announcedName(folder.read(NODE_FILES.config)) },
           nodesConf: folder.read(NODES_CONF),
-          runs: running,
+          runs: state === "running",
         },
       ];
     }),
@@ -60,15 +57,16 @@ async function fellowsOf(docker: Docker, { name, owner, endpoint }: Stopped): Pr
   return found.flat();
 }
 
-interface NodeContainer {
+export interface NodeContainer {
   readonly id: string;
   readonly name: string;
   /** In the cluster's network; empty where it was never in it. */
   readonly address: string;
-  readonly running: boolean;
+  /** As Docker lists it: `created`, `running`, `paused`, `restarting`, `exited`. */
+  readonly state: string;
 }
 
-async function containersOf(docker: Docker, owner: string): Promise<NodeContainer[]> {
+export async function containersOf(docker: Docker, owner: string): Promise<NodeContainer[]> {
   const listed = await docker.listContainers({ all: true, filters: { label: [`${LABELS.owner}=${owner}`] } });
   return listed.map(({ Id, Labels, NetworkSettings, State }) => ({
     id: Id,
@@ -76,50 +74,6 @@ async function containersOf(docker: Docker, owner: string): Promise<NodeContaine
     address: Object.values(NetworkSettings?.Networks ?? {})
       .map(({ IPAMConfig }) => (IPAMConfig as { IPv4Address?: string } | null)?.IPv4Address ?? "")
       .join(""),
-    running: State === "running",
+    state: State,
   }));
-}
-
-/** Starts every container of a cluster that has run before and does not run now, with its own files and data. */
-export async function startDead(
-  docker: Docker,
-  owner: string,
-  { port }: Pick<NodeEndpoint, "port">,
-  access?: Access,
-): Promise<Revived> {
-  const started: Revived["started"][number][] = [];
-  const failures: string[] = [];
-  await Promise.all(
-    (await containersOf(docker, owner)).map(async ({ id, name, address }) => {
-      if ((await stateOf(docker, id)) !== "stopped" || isStopping(id)) return;
-      const there = await orGone(docker.getContainer(id).inspect());
-      // One that was never started has no files yet: it waits for its turn.
-      if (!there || there.State.Status === "created") return;
-      const endpoint = { address, port, busPort: port + BUS_PORT_OFFSET };
-      try {
-        await letReplicaLead(docker, { name, owner, containerId: id, endpoint }, access);
-        await startContainer(docker, name, id);
-        started.push({ name, endpoint });
-      } catch (error) {
-        failures.push(error instanceof Error ? error.message : String(error));
-      }
-    }),
-  );
-  return { started: started.sort((a, b) => (a.name < b.name ? -1 : 1)), failures };
-}
-
-/** Containers whose server was ended on purpose: nobody starts them but their own node. */
-const stopping = new Set<string>();
-
-export function noteStopping(containerId: string): void {
-  stopping.add(containerId);
-}
-
-/** It runs again, so from here on it may be revived. */
-export function noteStarted(containerId: string): void {
-  stopping.delete(containerId);
-}
-
-function isStopping(containerId: string): boolean {
-  return stopping.has(containerId);
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import * as os from "node:os";
 import type Docker from "dockerode";
-import type { ResourceRunner } from "../../../../components/cluster/shim";
+import type { CompletingRunner } from "../../../../components/cluster/shim";
 import { hasUnknown, same } from "../../../../components/cluster/values";
 import {
   type AddressRange,
@@ -18,12 +18,7 @@ import { answered, NoDaemon, orGone } from "./daemon";
 import { tooLittleMemory } from "./memory";
 import { LABELS, type NetworkDeclaration, type NetworkInputs, type NetworkOutputs } from "./types";
 
-type Runner = Omit<ResourceRunner<NetworkInputs, NetworkOutputs>, "check"> & {
-  check(
-    olds: Partial<NetworkInputs>,
-    news: NetworkDeclaration,
-  ): Promise<{ inputs: NetworkInputs; failures: { property: string; reason: string }[] }>;
-};
+type Runner = CompletingRunner<NetworkDeclaration, NetworkInputs, NetworkOutputs>;
 
 /** What cannot change while containers are in it. */
 const LASTING = ["name", "owner", "subnet", "dockerHost"] as const;

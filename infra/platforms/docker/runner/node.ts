@@ -8,11 +8,12 @@ import {
   NODE_FILES,
   type NodeFolder,
 } from "../../../../components/cluster/nodeFiles";
-import type { ResourceRunner } from "../../../../components/cluster/shim";
+import type { CompletingRunner } from "../../../../components/cluster/shim";
 import { deriveToken, hasUnknown, same } from "../../../../components/cluster/values";
 import { upgradeProblem } from "../../../../components/config";
 import { busProblem } from "../../../../components/config/bus";
 import type { Directive } from "../../../../components/config/types";
+import { parseVersion } from "../../../../components/config/versions";
 import { EngineWatch, leaveIfOrphaned } from "../../../../components/formation/runner/engineWatch";
 import { noteAccess, noteRevive } from "../../../../components/formation/runner/knowledge";
 import { sayWhyItRolls } from "../../../../components/formation/runner/rollText";
@@ -21,15 +22,11 @@ import { lastLines, removeOthers, startContainer, stateOf, stopContainer, versio
 import { answered, NoDaemon, orGone } from "./daemon";
 import { changeFolder, readFolder } from "./files";
 import { HEALTH_FILES, healthLogins, healthScript } from "./health";
-import { letReplicaLead, noteStarted, noteStopping, startDead } from "./lastCopy";
+import { letReplicaLead } from "./lastCopy";
+import { noteStarted, noteStopping, startDead } from "./revive";
 import { DATA_FOLDER, LABELS, type NodeDeclaration, type NodeInputs, type NodeOutputs } from "./types";
 
-type Runner = Omit<ResourceRunner<NodeInputs, NodeOutputs>, "check"> & {
-  check(
-    olds: Partial<NodeInputs>,
-    news: NodeDeclaration,
-  ): Promise<{ inputs: NodeInputs; failures: { property: string; reason: string }[] }>;
-};
+type Runner = CompletingRunner<NodeDeclaration, NodeInputs, NodeOutputs>;
 
 /** What a server is made of: a change of any of these replaces it, in place and one node at a time. */
 const ROLLING = ["boot", "engine", "endpoint", "volume", "containerId"] as const;
@@ -215,9 +212,9 @@ async function requireOwnVolume(docker: Docker, { name, volume, owner }: NodeInp
 async function requireEngine(docker: Docker, { name, image, engine }: NodeInputs): Promise<void> {
   const server = `${engine.name}-server`;
   const said = await versionOf(docker, image, server);
-  const found = /^(redis|valkey) server v=(\d+(?:\.\d+)+)/im.exec(said);
-  const is = found && `${found[1]?.toLowerCase()} ${found[2]}`;
-  if (found && found[1]?.toLowerCase() === engine.name && `${found[2]}.`.startsWith(`${engine.version}.`)) return;
+  const found = parseVersion(said);
+  const is = found && `${found.name} ${found.version}`;
+  if (found?.name === engine.name && `${found.version}.`.startsWith(`${engine.version}.`)) return;
   throw new Error(
     `${name}: ${engine.name} ${engine.version} is declared, and the image has ${is ?? `no ${server} that tells its version (${said.slice(0, 200) || "it wrote nothing"})`}; set \`engine\` to what the image has, or \`image\` to one of ${engine.name} ${engine.version}`,
   );

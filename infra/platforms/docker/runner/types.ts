@@ -80,9 +80,6 @@ export const SERVER_USER = { uid: 999, gid: 999 } as const;
 /** How long a server may take to save and end before it is killed, in seconds; it ends as soon as it can. */
 export const STOP_GRACE_SECONDS = 300;
 
-/** Redis always has the bus this far above the client port unless told otherwise. */
-export const BUS_PORT_OFFSET = 10_000;
-
 export const LABELS = {
   owner: "pulumi-redis-cluster.owner",
   cluster: "pulumi-redis-cluster.cluster",

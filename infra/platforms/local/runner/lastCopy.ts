@@ -1,5 +1,6 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { BUS_PORT_OFFSET } from "../../../../components/config/types";
 import {
   announcedName,
   DUMP_HEADER_BYTES,
@@ -12,7 +13,6 @@ import {
 import type { Access } from "../../../../components/formation/wire";
 import { FILES, readInstanceRecord, siblings } from "./folder";
 import { serverOf } from "./server";
-import { BUS_PORT_OFFSET } from "./types";
 
 const DATA = ["dump.rdb", "appendonlydir"];
 

@@ -1,12 +1,13 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { setTimeout } from "node:timers/promises";
-import type { ResourceRunner } from "../../../../components/cluster/shim";
+import type { CompletingRunner } from "../../../../components/cluster/shim";
 import { deriveToken, hasUnknown, same } from "../../../../components/cluster/values";
 import { upgradeProblem } from "../../../../components/config";
 import { busProblem } from "../../../../components/config/bus";
 import { noteAccess, noteRevive } from "../../../../components/formation/runner/knowledge";
 import { sayWhyItRolls } from "../../../../components/formation/runner/rollText";
+import { say } from "../../../../components/formation/runner/say";
 import type { Access } from "../../../../components/formation/wire";
 import { fingerprint, keepConfigFile, writeConfigFile, writeTlsFiles } from "./configFile";
 import { PortTaken, systemFailure } from "./failures";
@@ -22,16 +23,10 @@ import { hasData, isBlank, letReplicaLead } from "./lastCopy";
 import { choosePlace, NoPort, type Place } from "./place";
 import { portProblem } from "./ports";
 import { startDead } from "./revive";
-import { say } from "./say";
 import { comesToListen, recordOf, serverOf, startServer, stopServer, whileStopping } from "./server";
 import { type NodeDeclaration, type NodeInputs, type NodeOutputs, PORT_STRIDE } from "./types";
 
-type Runner = Omit<ResourceRunner<NodeInputs, NodeOutputs>, "check"> & {
-  check(
-    olds: Partial<NodeInputs>,
-    news: NodeDeclaration,
-  ): Promise<{ inputs: NodeInputs; failures: { property: string; reason: string }[] }>;
-};
+type Runner = CompletingRunner<NodeDeclaration, NodeInputs, NodeOutputs>;
 
 /** What a process is made of: a change of any of these replaces it, in place and one node at a time. */
 function rolledBy(olds: Partial<NodeInputs>, news: Omit<NodeInputs, "instance">): string[] {

@@ -1,6 +1,7 @@
+import { BUS_PORT_OFFSET } from "../../../../components/config/types";
 import { type InstanceRecord, neighbours } from "./folder";
 import { listenedPorts, portProblem } from "./ports";
-import { BUS_PORT_OFFSET, CLIENT_PORT_LIMIT, type PlacementHints, PORT_STRIDE } from "./types";
+import { CLIENT_PORT_LIMIT, type PlacementHints, PORT_STRIDE } from "./types";
 
 export interface Place {
   readonly address: string;

@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import * as net from "node:net";
+import { BUS_PORT_OFFSET } from "../../../../components/config/types";
 import { describeListener } from "./processes";
-import { BUS_PORT_OFFSET } from "./types";
 
 /** Tells whether nobody listens on a port of an address, by trying it. */
 export function portIsFree(address: string, port: number): Promise<boolean> {

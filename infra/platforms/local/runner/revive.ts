@@ -1,11 +1,11 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { BUS_PORT_OFFSET } from "../../../../components/config/types";
 import type { Revived } from "../../../../components/formation/runner/knowledge";
 import type { Access } from "../../../../components/formation/wire";
 import { FILES, readInstanceRecord, subfolders } from "./folder";
 import { letReplicaLead } from "./lastCopy";
 import { isStopping, serverOf, startServer } from "./server";
-import { BUS_PORT_OFFSET } from "./types";
 
 /**
  * Starts every machine of a cluster that should run and does not, with its own file and data: what a service manager does on

@@ -4,12 +4,12 @@ import * as net from "node:net";
 import * as path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import * as tls from "node:tls";
+import { say } from "../../../../components/formation/runner/say";
 import { fingerprint } from "./configFile";
 import { type FailureContext, logSince, PortTaken, startFailure, systemFailure } from "./failures";
 import { FILES, type InstanceRecord, readInstanceRecord, writeInstanceRecord } from "./folder";
 import { portProblem } from "./ports";
 import { findMarked, isAlive, listens, type ProcessName, processMark, startTime } from "./processes";
-import { say } from "./say";
 import type { NodeInputs } from "./types";
 
 const START_MILLISECONDS = 60_000;

@@ -78,9 +78,6 @@ export interface NodeOutputs extends NodeInputs {
   readonly running: boolean;
 }
 
-/** Redis always has the bus this far above the client port unless told otherwise; people expect it there. */
-export const BUS_PORT_OFFSET = 10000;
-
 /** How far to go on where a port is taken: more than a cluster has nodes here, so that no two nodes ever try the same port. */
 export const PORT_STRIDE = 1000;
 

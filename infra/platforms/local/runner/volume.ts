@@ -1,18 +1,13 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
-import type { ResourceRunner } from "../../../../components/cluster/shim";
+import type { CompletingRunner } from "../../../../components/cluster/shim";
 import { deriveToken, hasUnknown, same } from "../../../../components/cluster/values";
+import { say } from "../../../../components/formation/runner/say";
 import { readVolumeRecord, resolveVolume, writeVolumeRecord } from "./folder";
-import { say } from "./say";
 import { serverOf, stopServer } from "./server";
 import type { VolumeDeclaration, VolumeInputs, VolumeOutputs } from "./types";
 
-type Runner = Omit<ResourceRunner<VolumeInputs, VolumeOutputs>, "check"> & {
-  check(
-    olds: Partial<VolumeInputs>,
-    news: VolumeDeclaration,
-  ): Promise<{ inputs: VolumeInputs; failures: { property: string; reason: string }[] }>;
-};
+type Runner = CompletingRunner<VolumeDeclaration, VolumeInputs, VolumeOutputs>;
 
 function movedBy(olds: Partial<VolumeInputs>, news: VolumeDeclaration): string[] {
   return (["path", "owner"] as const).filter((name) => !hasUnknown(news[name]) && olds[name] !== news[name]);
