@@ -74,7 +74,7 @@ export default defineConfig({
       // Pure code: many files at once.
       project("unit", ["test/unit/**/*.test.ts"], { timeout: 10 * SECOND, group: 0 }),
       project("property", ["test/property/**/*.test.ts"], { timeout: 120 * SECOND, group: 0 }),
-      // Processes of Pulumi, and real servers. Much of the latter is waiting: three files at once keep two cores busy.
+      // Processes of Pulumi, and real servers. Much of the latter is waiting: four files at once keep two cores busy.
       project("engine", ["test/engine/**/*.test.ts"], { timeout: 240 * SECOND, group: 1, processes: true }),
       project("cluster", ["test/cluster/**/*.test.ts", "test/upgrade/**/*.test.ts", "test/platform/local.test.ts"], {
         timeout: 300 * SECOND,
@@ -114,7 +114,7 @@ function project(name: string, include: string[], how: Kind) {
       ...(how.setup ? { globalSetup: [how.setup] } : {}),
       // Real processes on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.
       retry: how.processes && process.env.CI ? 2 : 0,
-      maxWorkers: how.processes ? 3 : 2,
+      maxWorkers: how.processes ? 4 : 2,
       sequence: { groupOrder: how.group },
     },
   };

@@ -200,7 +200,7 @@ describe.skipIf(dockerHost === undefined)("what an image has, against what is de
 });
 
 describe.skipIf(dockerHost === undefined)("a leader that comes back with less than its replica holds", () => {
-  test.each(["none", "rdb"])(
+  test.each(process.env.FULL ? ["none", "rdb"] : ["rdb"])(
     "persistence %s: Docker leaves it down, and `up` has its replica lead first",
     async (mode) => {
       const project = await DockerProject.create(`less-${mode}`, {

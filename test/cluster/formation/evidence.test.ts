@@ -181,28 +181,31 @@ describe("a guard in a roll", { timeout: 120_000 }, () => {
     await guardRunner.delete("guard", inputs);
   });
 
-  test("a master without slots that holds keys of one on its way to it, in memory only, stays", async (context) => {
-    const cluster = await start(context, { replicas: 0, lines: () => "appendonly no" });
-    await cluster.reconcile();
-    const [other = "", , target = ""] = cluster.names;
-    const range = ["10923", "16383"];
-    await cluster.send(["CLUSTER", "DELSLOTSRANGE", ...range]);
-    await cluster.sendTo(other, ["CLUSTER", "ADDSLOTSRANGE", ...range]);
-    await cluster.fill(50);
-    const id = async (node: string) => String(await cluster.sendTo(node, ["CLUSTER", "MYID"]));
-    const key = String(await cluster.sendTo(other, ["RANDOMKEY"]));
-    const slot = String(await cluster.sendTo(other, ["CLUSTER", "KEYSLOT", key]));
-    await cluster.sendTo(target, ["CLUSTER", "SETSLOT", slot, "IMPORTING", await id(other)]);
-    await cluster.sendTo(other, ["CLUSTER", "SETSLOT", slot, "MIGRATING", await id(target)]);
-    const { address, port } = cluster.endpoint(target);
-    const move = ["MIGRATE", address, `${port}`, key, "0", "5000", ...cluster.migrateAuth];
-    expect(await cluster.sendTo(other, move)).toBe("OK");
-    const inputs = inputsFor(cluster, target, { cluster: "moving", replicasPerMaster: 0 });
-    await guardRunner.diff("guard", inputs, { ...inputs, instance: "two" });
-    await expect(guardRunner.delete("guard", inputs)).rejects.toThrow(/1 keys of slots on their way to it/);
-    await cluster.sendTo(target, ["CONFIG", "SET", "appendonly", "yes"]);
-    await guardRunner.delete("guard", inputs);
-  });
+  test.skipIf(!process.env.FULL)(
+    "a master without slots that holds keys of one on its way to it, in memory only, stays",
+    async (context) => {
+      const cluster = await start(context, { replicas: 0, lines: () => "appendonly no" });
+      await cluster.reconcile();
+      const [other = "", , target = ""] = cluster.names;
+      const range = ["10923", "16383"];
+      await cluster.send(["CLUSTER", "DELSLOTSRANGE", ...range]);
+      await cluster.sendTo(other, ["CLUSTER", "ADDSLOTSRANGE", ...range]);
+      await cluster.fill(50);
+      const id = async (node: string) => String(await cluster.sendTo(node, ["CLUSTER", "MYID"]));
+      const key = String(await cluster.sendTo(other, ["RANDOMKEY"]));
+      const slot = String(await cluster.sendTo(other, ["CLUSTER", "KEYSLOT", key]));
+      await cluster.sendTo(target, ["CLUSTER", "SETSLOT", slot, "IMPORTING", await id(other)]);
+      await cluster.sendTo(other, ["CLUSTER", "SETSLOT", slot, "MIGRATING", await id(target)]);
+      const { address, port } = cluster.endpoint(target);
+      const move = ["MIGRATE", address, `${port}`, key, "0", "5000", ...cluster.migrateAuth];
+      expect(await cluster.sendTo(other, move)).toBe("OK");
+      const inputs = inputsFor(cluster, target, { cluster: "moving", replicasPerMaster: 0 });
+      await guardRunner.diff("guard", inputs, { ...inputs, instance: "two" });
+      await expect(guardRunner.delete("guard", inputs)).rejects.toThrow(/1 keys of slots on their way to it/);
+      await cluster.sendTo(target, ["CONFIG", "SET", "appendonly", "yes"]);
+      await guardRunner.delete("guard", inputs);
+    },
+  );
 
   test("joins a node again that came back without its data, and stops where no copy is left", async (context) => {
     const cluster = await start(context, { replicas: 0 });

@@ -93,7 +93,7 @@ describe.skipIf(!servers)("a roll that finds nodes dead starts them again as the
   ] as const;
   test.for(
     SERVERS.flatMap((server) =>
-      (process.env.FULL ? DEAD : DEAD.slice(0, 1)).map(([when, dead, timeout]) => ({ server, when, dead, timeout })),
+      (process.env.FULL ? DEAD : []).map(([when, dead, timeout]) => ({ server, when, dead, timeout })),
     ),
   )(
     "leaders of $server with a dump that is older than what their replicas hold, $when: nothing that was written since is lost",
