@@ -31,8 +31,13 @@ class Mixed extends BaseSequencer {
     const groupOf = ({ project }: TestSpecification) => project.config.sequence.groupOrder;
     const groups = [...new Set(sorted.map(groupOf))].map((group) => sorted.filter((file) => groupOf(file) === group));
     return groups.flatMap((group) => {
-      const busy = group.filter(({ project }) => project.name === "engine");
-      const waiting = group.filter(({ project }) => project.name !== "engine");
+      const of = (name: string) => group.filter(({ project }) => project.name === name);
+      const busy = of("engine");
+      // The longest files are those with containers: last, they would go on alone.
+      const waiting = [
+        ...of("docker"),
+        ...group.filter(({ project: { name } }) => name !== "engine" && name !== "docker"),
+      ];
       const mixed = busy.flatMap((file, i) => [file, ...waiting.slice(2 * i, 2 * i + 2)]);
       return [...mixed, ...waiting.slice(2 * busy.length)];
     });

@@ -1,9 +1,7 @@
 import type { TestServerName } from "./servers.mjs";
 
+export { ensureDockerd, NoDocker } from "./dockerDaemon.mjs";
 export { IMAGE_NAMES, serverImages } from "./dockerImages.mjs";
-
-/** Thrown where Docker cannot be had; the message says what to do. */
-export class NoDocker extends Error {}
 
 export interface TestDocker {
   /** As DOCKER_HOST has it: `unix:///path` or `tcp://host:port`. */
@@ -21,8 +19,5 @@ export function dockerForTests(options?: {
   /** The daemon that is looked for; DOCKER_HOST by default, else the usual socket. */
   readonly host?: string;
 }): Promise<TestDocker>;
-
-/** The folder with dockerd and the programs that it starts: this system's, else unpacked. */
-export function ensureDockerd(options?: { readonly log?: (line: string) => void }): Promise<string>;
 
 export type { TestServerName };

@@ -1,30 +1,21 @@
 // Docker for the tests: the daemon that runs, else one of our own, as root on Debian, from PATH or unpacked from the distribution's
 // packages into .local/tools. Our own has folders, a socket and a bridge of its own, and takes them away again.
 
-import { spawn } from "node:child_process";
-import { closeSync, existsSync, openSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { DEFAULT_HOST, ping } from "./dockerApi.mjs";
+import { alive, endDaemon, ensureDockerd, launch, NoDocker, socketIn, unmount } from "./dockerDaemon.mjs";
 import { ensureIp } from "./iproute.mjs";
-import { LOCAL } from "./project.mjs";
-import { onPath, run, withLock } from "./servers.mjs";
-import { unpackTools } from "./tools.mjs";
+import { run, withLock } from "./servers.mjs";
 
+export { ensureDockerd, NoDocker } from "./dockerDaemon.mjs";
 export { IMAGE_NAMES, serverImages } from "./dockerImages.mjs";
 
 /** The machine's, not a checkout's: a second daemon beside a first one flushes the firewall rules that both need. */
 const FOLDER = join(tmpdir(), "redis-cluster-docker");
 const STATE = join(FOLDER, "daemon.json");
-const TOOLS = join(LOCAL, "tools", "docker");
-const START_SECONDS = 60;
-
-/** Thrown where Docker cannot be had; the message says what to do. */
-export class NoDocker extends Error {
-  name = "NoDocker";
-}
 
 /**
  * A daemon for this process and its children. Processes that ask at once share one; the last that stops ends it.
@@ -104,7 +95,7 @@ async function start(log) {
   const ip = await ensureIp({ log });
   // A socket's path may be 107 bytes long, and the project's folder may not leave that.
   const folder = await mkdtemp(join(tmpdir(), "redis-docker-"));
-  const socket = join(folder, "docker.sock");
+  const socket = socketIn(folder);
   const env = { ...process.env, PATH: [programs, process.env.PATH].join(delimiter) };
   const daemon = { folder, socket, bridge: `rd${process.pid}`, programs, ip, users: [] };
   daemon.rules = await firewall(env);
@@ -114,64 +105,21 @@ async function start(log) {
     await run("ip link add", ip, ["link", "add", daemon.bridge, "type", "bridge"]);
     await run("ip addr add", ip, ["addr", "add", `${await freeNetwork(ip)}.1/24`, "dev", daemon.bridge]);
     await run("ip link set", ip, ["link", "set", daemon.bridge, "up"]);
-    const out = openSync(join(folder, "log"), "a");
-    const places = {
-      "--host": `unix://${socket}`,
-      "--data-root": join(folder, "data"),
-      "--exec-root": join(folder, "exec"),
-    };
-    // Unpacked, the program of that name is a script, and this one runs in containers, where nothing else of it is.
-    const init = join(programs, "..", "root", "usr", "bin", "tini-static");
-    const args = Object.entries({
-      ...places,
-      "--pidfile": join(folder, "pid"),
-      "--bridge": daemon.bridge,
-      ...(existsSync(init) ? { "--init-path": init } : {}),
-    });
-    // A session of its own: Ctrl-C in the terminal is for the tests, which then stop it in order.
-    const child = spawn(join(programs, "dockerd"), args.flat(), { env, detached: true, stdio: ["ignore", out, out] });
-    closeSync(out);
-    let ended;
-    child.once("error", (error) => {
-      ended = error.message;
-    });
-    child.once("exit", (code, signal) => {
-      ended ??= `it ended with ${signal ?? `exit code ${code}`}`;
-    });
-    child.unref();
+    const child = launch({ folder, programs, bridge: daemon.bridge });
     daemon.pid = child.pid;
     await writeFile(STATE, JSON.stringify(daemon));
-    await untilReady(`unix://${socket}`, () => ended);
+    await child.ready();
     log(`started a Docker daemon for the tests (${socket})`);
     return daemon;
   } catch (error) {
-    const said = await readFile(join(folder, "log"), "utf8").catch(() => "");
     await end(daemon);
-    const last = said.trim().split("\n").slice(-3).join("; ");
-    throw new NoDocker(`dockerd could not be started (${error.message}): ${last}; start Docker, or install docker.io`);
-  }
-}
-
-async function untilReady(host, ended) {
-  for (const deadline = Date.now() + START_SECONDS * 1000; ; ) {
-    const problem = await ping(host).then(
-      () => undefined,
-      (error) => error.message,
-    );
-    if (problem === undefined) return;
-    if (ended()) throw new Error(ended());
-    if (Date.now() > deadline) throw new Error(`not ready within ${START_SECONDS} s`);
-    await delay(100);
+    throw new NoDocker(`dockerd could not be started (${error.message}); start Docker, or install docker.io`);
   }
 }
 
 /** Ends it, and takes away what it made: containers, mounts, bridge, firewall rules, folders. */
 async function end(daemon) {
-  if (daemon.pid && alive(daemon.pid) && (await isDaemon(daemon))) {
-    process.kill(daemon.pid, "SIGTERM");
-    for (const deadline = Date.now() + 30_000; alive(daemon.pid); await delay(100))
-      if (Date.now() > deadline) process.kill(daemon.pid, "SIGKILL");
-  }
+  if (daemon.pid && (await isDaemon(daemon))) await endDaemon(daemon.pid);
   await unmount(daemon.folder);
   await run("ip link del", daemon.ip, ["link", "del", daemon.bridge]).catch(() => {});
   const env = { ...process.env, PATH: [daemon.programs, process.env.PATH].join(delimiter) };
@@ -185,12 +133,6 @@ async function end(daemon) {
 async function isDaemon({ pid, folder }) {
   const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
   return line.includes(folder);
-}
-
-async function unmount(folder) {
-  const mounts = (await readFile("/proc/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "");
-  for (const mount of mounts.filter((path) => path.startsWith(`${folder}/`)).reverse())
-    await run(`umount ${mount}`, "umount", ["-l", mount]);
 }
 
 /** Rules of the kernel's firewall, to tell those that were there from those that a daemon adds and leaves. */
@@ -232,55 +174,4 @@ async function freeNetwork(ip) {
   const used = await run("ip addr", ip, ["-o", "-4", "addr"]);
   for (let third = 200; third < 250; third++) if (!used.includes(` 172.30.${third}.`)) return `172.30.${third}`;
   throw new Error("no network 172.30.200.0/24 to 172.30.249.0/24 is free");
-}
-
-function alive(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error.code === "EPERM";
-  }
-}
-
-/** The folder with dockerd and what it starts. */
-export async function ensureDockerd({ log = () => {} } = {}) {
-  const needed = [
-    "dockerd",
-    "containerd",
-    "containerd-shim-runc-v2",
-    "runc",
-    "docker-init",
-    "docker-proxy",
-    "iptables",
-  ];
-  const installed = onPath("dockerd");
-  if (installed && needed.every((name) => onPath(name))) return join(installed, "..");
-  try {
-    await unpackTools({
-      folder: TOOLS,
-      packages: ["docker.io", "containerd", "runc", "tini", "iptables"],
-      // Not the C library: they run on the system's own, since they start themselves again and a loader before them would be lost.
-      keep: /^(docker\.io|containerd|runc|tini|iptables|lib(?!c6_|c-bin|gcc).*)_.*\.deb$/,
-      programs: {
-        ...Object.fromEntries(
-          needed.map((name) => [
-            name,
-            ["usr/bin", "usr/sbin", "sbin", "usr/libexec/docker"].map((at) => `${at}/${name}`),
-          ]),
-        ),
-        "docker-init": ["usr/bin/tini-static", "usr/libexec/docker/docker-init"],
-        iptables: ["usr/sbin/iptables-nft"],
-        ip6tables: ["usr/sbin/ip6tables-nft"],
-      },
-      proof: ["dockerd", "--version"],
-      direct: true,
-      log,
-    });
-    return join(TOOLS, "bin");
-  } catch (error) {
-    throw new NoDocker(
-      `there is no dockerd, and docker.io could not be unpacked (${error.message}); install docker.io`,
-    );
-  }
 }

@@ -11,4 +11,6 @@ export const IMAGE_NAMES: Readonly<Record<TestServerName, string>>;
 export function serverImages(options: {
   readonly host: string;
   readonly log?: (line: string) => void;
+  /** Default: all four. */
+  readonly only?: readonly TestServerName[];
 }): Promise<Record<TestServerName, string>>;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createWorkspace, type RunResult, type Workspace } from "../engine/workspace";
+import { createWorkspace, enginesHere, type RunResult, type Workspace } from "../engine/workspace";
 import { dockerClient, dockerHost } from "../support/docker";
 
 // Proves that a change rolls node by node across providers: what a node is made of is a dynamic resource, then a container of
@@ -52,64 +52,69 @@ const rolled = (node: string) => [
   `pre create-replacement guard-${node}`,
 ];
 
-describe.skipIf(dockerHost === undefined)("a change of all nodes", { timeout: 120_000 }, () => {
-  let workspace: Workspace;
-  const run = (command: "up" | "preview" | "destroy", env: Record<string, string>) => workspace[command]({ env });
-  /** Deletions and creations, in the order of the engine's steps. */
-  const steps = ({ operations }: RunResult) =>
-    operations
-      .filter((line) => /^pre (delete|create)/.test(line))
-      .map((line) => line.replace(/ \S+::/, " "))
-      .filter((line) => !line.includes("default"));
-  const boxes = async () =>
-    (await dockerClient().listContainers({ all: true }))
-      .filter(({ Names }) => Names.some((name) => /^\/box-[ab]-/.test(name)))
-      .map(({ Id }) => Id)
-      .sort();
+describe.skipIf(dockerHost === undefined).each(enginesHere("docker"))(
+  "a change of all nodes, on %s",
+  { timeout: 120_000 },
+  (engine) => {
+    let workspace: Workspace;
+    const run = (command: "up" | "preview" | "destroy", env: Record<string, string>) => workspace[command]({ env });
+    /** Deletions and creations, in the order of the engine's steps. */
+    const steps = ({ operations }: RunResult) =>
+      operations
+        .filter((line) => /^pre (delete|create)/.test(line))
+        .map((line) => line.replace(/ \S+::/, " "))
+        .filter((line) => !line.includes("default"));
+    const boxes = async () =>
+      (await dockerClient().listContainers({ all: true }))
+        .filter(({ Names }) => Names.some((name) => /^\/box-[ab]-/.test(name)))
+        .map(({ Id }) => Id)
+        .sort();
 
-  beforeAll(async () => {
-    workspace = await createWorkspace({
-      program: { source: program, name: "chain" },
-      env: { DOCKER_HOST: dockerHost ?? "", CALLS: "/dev/null", VERSION: "1" },
+    beforeAll(async () => {
+      workspace = await createWorkspace({
+        program: { source: program, name: "chain" },
+        engine,
+        env: { DOCKER_HOST: dockerHost ?? "", CALLS: "/dev/null", VERSION: "1" },
+      });
+      expect((await run("up", {})).ok).toBe(true);
     });
-    expect((await run("up", {})).ok).toBe(true);
-  });
-  afterAll(async () => {
-    const result = await run("destroy", {});
-    workspace.dispose();
-    expect(result.ok).toBe(true);
-    expect(await boxes()).toEqual([]);
-  });
+    afterAll(async () => {
+      const result = await run("destroy", {});
+      workspace.dispose();
+      expect(result.ok).toBe(true);
+      expect(await boxes()).toEqual([]);
+    });
 
-  test("is previewed as it will be done", async () => {
-    const preview = steps(await run("preview", { VERSION: "2" }));
-    for (const node of ["a", "b"])
-      expect(preview.filter((line) => line.endsWith(`-${node}`)).slice(0, 6)).toEqual(rolled(node));
-  });
+    test("is previewed as it will be done", async () => {
+      const preview = steps(await run("preview", { VERSION: "2" }));
+      for (const node of ["a", "b"])
+        expect(preview.filter((line) => line.endsWith(`-${node}`)).slice(0, 6)).toEqual(rolled(node));
+    });
 
-  test("is done node by node: each is gone and back before the next is touched", async () => {
-    const before = await boxes();
-    const result = await run("up", { VERSION: "2" });
-    expect(result.ok).toBe(true);
-    expect(steps(result)).toEqual([...rolled("a"), ...rolled("b")]);
-    const done = result.operations.map((line) => line.replace(/ \S+::/, " "));
-    expect(done.indexOf("out create-replacement guard-a")).toBeLessThan(done.indexOf("pre delete-replaced guard-b"));
-    expect((await boxes()).filter((id) => before.includes(id))).toEqual([]);
-    const again = await run("up", { VERSION: "2" });
-    expect(steps(again)).toEqual([]);
-  });
+    test("is done node by node: each is gone and back before the next is touched", async () => {
+      const before = await boxes();
+      const result = await run("up", { VERSION: "2" });
+      expect(result.ok).toBe(true);
+      expect(steps(result)).toEqual([...rolled("a"), ...rolled("b")]);
+      const done = result.operations.map((line) => line.replace(/ \S+::/, " "));
+      expect(done.indexOf("out create-replacement guard-a")).toBeLessThan(done.indexOf("pre delete-replaced guard-b"));
+      expect((await boxes()).filter((id) => before.includes(id))).toEqual([]);
+      const again = await run("up", { VERSION: "2" });
+      expect(steps(again)).toEqual([]);
+    });
 
-  test("of one node leaves the other alone", async () => {
-    expect(steps(await run("up", { VERSION: "2", VERSION_b: "3" }))).toEqual(rolled("b"));
-  });
+    test("of one node leaves the other alone", async () => {
+      expect(steps(await run("up", { VERSION: "2", VERSION_b: "3" }))).toEqual(rolled("b"));
+    });
 
-  test("stops at a guard that keeps its node, whose container stays, and goes on from there", async () => {
-    const before = await boxes();
-    const kept = await run("up", { VERSION: "4", KEEP: "a" });
-    expect(kept.ok).toBe(false);
-    expect(await boxes()).toEqual(before);
-    const resumed = await run("up", { VERSION: "4" });
-    expect(resumed.ok).toBe(true);
-    expect(steps(resumed)).toEqual([...rolled("a"), ...rolled("b")]);
-  });
-});
+    test("stops at a guard that keeps its node, whose container stays, and goes on from there", async () => {
+      const before = await boxes();
+      const kept = await run("up", { VERSION: "4", KEEP: "a" });
+      expect(kept.ok).toBe(false);
+      expect(await boxes()).toEqual(before);
+      const resumed = await run("up", { VERSION: "4" });
+      expect(resumed.ok).toBe(true);
+      expect(steps(resumed)).toEqual([...rolled("a"), ...rolled("b")]);
+    });
+  },
+);

@@ -1,14 +1,15 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { type Bench, createBench, engines, until } from "./lifecycle";
+import { type Bench, createBench, until } from "./lifecycle";
+import { enginesHere } from "./workspace";
 
 // Proves what is left when a run is killed or asked to stop. The same tests run on the CLI where one is on PATH.
 
 const slow = [{ name: "a" }, { name: "b", sleep: 3000, after: ["a"] }, { name: "c", after: ["b"] }];
 const quick = [{ name: "a" }, { name: "b", after: ["a"] }, { name: "c", after: ["b"] }];
 
-describe.each(engines)("on %s", (engine) => {
+describe.each(enginesHere())("on %s", (engine) => {
   let bench: Bench;
   afterEach(() => bench.dispose());
 

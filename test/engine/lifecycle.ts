@@ -2,8 +2,8 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import {
   type Command,
-  cliAvailable,
   createWorkspace,
+  type EngineName,
   type RunOptions,
   type RunResult,
   type StartedRun,
@@ -64,8 +64,6 @@ for (const { name, type, links, after, simple: plain, secret, options = {}, dele
 module.exports = { addresses: pulumi.all(Object.values(made).filter((resource) => resource.address).map((resource) => resource.address)), ...(process.env.EXTRA ? eval(process.env.EXTRA) : {}) };
 `;
 
-export const engines: readonly ("hermetic" | "cli")[] = cliAvailable() ? ["hermetic", "cli"] : ["hermetic"];
-
 export interface Thing {
   readonly name: string;
   readonly [key: string]: unknown;
@@ -82,7 +80,7 @@ export interface Bench {
 }
 
 export async function createBench(
-  engine: "hermetic" | "cli",
+  engine: EngineName,
   options: { yaml?: string; env?: Record<string, string> } = {},
 ): Promise<Bench> {
   const workspace = await createWorkspace({

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { type Bench, createBench, engines, urnOf } from "./lifecycle";
+import { type Bench, createBench, urnOf } from "./lifecycle";
+import { enginesHere } from "./workspace";
 
 // Proves resource options and command-line options one by one. The same tests run on the CLI where one is on PATH.
 
-describe.each(engines)("on %s", (engine) => {
+describe.each(enginesHere())("on %s", (engine) => {
   let bench: Bench;
   afterEach(() => bench.dispose());
 

@@ -2,8 +2,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { engines } from "./lifecycle";
-import { createWorkspace, type Workspace } from "./workspace";
+import { createWorkspace, enginesHere, type Workspace } from "./workspace";
 
 // Proves how a program is found and run. The same tests run on the CLI where one is on PATH.
 
@@ -19,7 +18,7 @@ pulumi.log.info("for the resource", new Place("speaker"));
 export const places = { program: process.cwd(), provider: new Place("place").provider, stack: pulumi.getStack(), project: pulumi.getProject() };
 `;
 
-describe.each(engines)("on %s", (engine) => {
+describe.each(enginesHere())("on %s", (engine) => {
   let workspace: Workspace;
   let folder: string;
   afterEach(() => {

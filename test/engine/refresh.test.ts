@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { type Bench, createBench, engines } from "./lifecycle";
+import { type Bench, createBench } from "./lifecycle";
+import { enginesHere } from "./workspace";
 
 // Proves that what is really there decides. The same tests run on the CLI where one is on PATH.
 
-describe.each(engines)("on %s", (engine) => {
+describe.each(enginesHere())("on %s", (engine) => {
   let bench: Bench;
   afterEach(() => bench.dispose());
 

@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import { createWorkspace, shortUrn } from "./workspace";
+import { createWorkspace, type EngineName, shortUrn } from "./workspace";
 
 /** One step of a scenario, as `recordings/record.mjs` writes it. */
 export interface RecordedStep {
@@ -30,7 +30,7 @@ export type StepResult = Pick<RecordedStep, "ok" | "calls" | "operations" | "sta
 export const recordingsFolder = path.resolve(__dirname.replace(/([\\/])build([\\/])test/, "$1test"), "recordings");
 
 /** Runs a scenario with the recording's program, and brings what happened into the recording's form. */
-export async function runScenario(scenario: Scenario, engine: "hermetic" | "cli"): Promise<StepResult[]> {
+export async function runScenario(scenario: Scenario, engine: EngineName): Promise<StepResult[]> {
   const work = fs.mkdtempSync(path.join(os.tmpdir(), "scenario-"));
   for (const name of ["program.js", "Pulumi.yaml"])
     fs.copyFileSync(path.join(recordingsFolder, name), path.join(work, name));

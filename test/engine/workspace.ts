@@ -7,6 +7,9 @@ import type { Exported } from "./state";
 
 const repository = findUp(__dirname, "tsconfig.tools.json");
 
+/** The engine of this folder, or the `pulumi` on PATH. */
+export type EngineName = "hermetic" | "cli";
+
 export interface WorkspaceOptions {
   /** A folder with Pulumi.yaml, used where it is, or the text of a JavaScript program. */
   readonly program:
@@ -16,8 +19,8 @@ export interface WorkspaceOptions {
   readonly backend?: string;
   readonly stack?: string;
   readonly env?: Record<string, string>;
-  /** "cli" takes the `pulumi` on PATH; "hermetic", the default, the engine in this folder. */
-  readonly engine?: "hermetic" | "cli";
+  /** Default: "hermetic". */
+  readonly engine?: EngineName;
 }
 
 export interface RunOptions {
@@ -66,6 +69,31 @@ export function cliAvailable(): boolean {
   return spawnSync("pulumi", ["version"], { encoding: "utf8" }).status === 0;
 }
 
+/** Where the user's own CLI keeps the plugins that it has installed. */
+const installedPlugins = path.join(process.env["PULUMI_HOME"] ?? path.join(os.homedir(), ".pulumi"), "plugins");
+
+/** The engines that scenarios run on here: the hermetic one, and the CLI too where it is with these plugins, as `docker`. */
+export function enginesHere(...plugins: readonly string[]): readonly EngineName[] {
+  const isOnPath = (plugin: string) =>
+    (process.env["PATH"] ?? "")
+      .split(path.delimiter)
+      .some((folder) => fs.existsSync(path.join(folder, `pulumi-resource-${plugin}`)));
+  const isInstalled = (plugin: string) =>
+    fs.existsSync(installedPlugins) &&
+    fs.readdirSync(installedPlugins).some((name) => name.startsWith(`resource-${plugin}-v`));
+  return cliAvailable() && plugins.every((plugin) => isOnPath(plugin) || isInstalled(plugin))
+    ? ["hermetic", "cli"]
+    : ["hermetic"];
+}
+
+/** A home for the CLI, apart from the user's own but for the plugins, which nobody wants to download again. */
+function homeIn(scratch: string): string {
+  const home = path.join(scratch, "home");
+  fs.mkdirSync(home);
+  if (fs.existsSync(installedPlugins)) fs.symlinkSync(installedPlugins, path.join(home, "plugins"));
+  return home;
+}
+
 export async function createWorkspace(options: WorkspaceOptions): Promise<Workspace> {
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "engine-"));
   const directory =
@@ -84,7 +112,7 @@ export async function createWorkspace(options: WorkspaceOptions): Promise<Worksp
     PULUMI_SKIP_UPDATE_CHECK: "1",
     PULUMI_DEBUG_COMMANDS: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
-    ...(cli ? { PULUMI_HOME: path.join(scratch, "home") } : { HERMETIC_ENGINE_KEYS: path.join(scratch, "keys") }),
+    ...(cli ? { PULUMI_HOME: homeIn(scratch) } : { HERMETIC_ENGINE_KEYS: path.join(scratch, "keys") }),
     WORKSPACE_MARK: mark,
     ...options.env,
   };

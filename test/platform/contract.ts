@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe } from "vitest";
+import { type EngineName, enginesHere } from "../engine/workspace";
 import type { TestServerName } from "../support/servers";
 import type { PlatformUnderTest } from "./platform";
 import { calm } from "./scenarios/calm";
@@ -8,17 +9,24 @@ import { ending } from "./scenarios/ending";
 import { faults } from "./scenarios/faults";
 import { drift, guards } from "./scenarios/hands";
 import { formerOf, killed } from "./scenarios/killed";
-import { Subject } from "./subject";
+import { type Setting, Subject } from "./subject";
 
 /**
  * What every platform promises, shown on real servers under a load that remembers what it wrote. A platform adds an adapter, and no test.
+ * It runs on the hermetic engine, and once more on the Pulumi CLI where that is with the plugins of the platform.
  * @param server the one that nodes run
  * @param share `whole`, or `short` for a server that differs little from one that has the whole of it
  */
 export function contractOf(platform: PlatformUnderTest, server: TestServerName, share: "whole" | "short"): void {
-  describe.skipIf(platform.missing !== undefined)(`${platform.name}, ${server}`, () => {
+  for (const engine of enginesHere(...platform.plugins)) on({ platform, engine, server }, share);
+}
+
+function on(setting: Setting, share: "whole" | "short"): void {
+  const { platform, server } = setting;
+  const by: Record<EngineName, string> = { hermetic: "", cli: ", by the Pulumi CLI" };
+  describe.skipIf(platform.missing !== undefined)(`${platform.name}, ${server}${by[setting.engine]}`, () => {
     describe("an open cluster", () => {
-      const subject = upBeforeAll(platform, server);
+      const subject = upBeforeAll(setting);
       calm(subject);
       roll(subject);
       if (share === "whole") scaling(subject);
@@ -31,11 +39,11 @@ export function contractOf(platform: PlatformUnderTest, server: TestServerName, 
     });
     if (share === "short") return;
 
-    describe("a closed cluster", () => closed(upBeforeAll(platform, server, CLOSED)));
+    describe("a closed cluster", () => closed(upBeforeAll(setting, CLOSED)));
 
     describe("runs that are killed", () => {
       killed(
-        given(() => Subject.create(platform, formerOf(server))),
+        given(() => Subject.create({ ...setting, server: formerOf(server) })),
         server,
       );
     });
@@ -43,9 +51,9 @@ export function contractOf(platform: PlatformUnderTest, server: TestServerName, 
 }
 
 /** Formed, and under load. */
-function upBeforeAll(platform: PlatformUnderTest, server: TestServerName, args: object = {}): () => Subject {
+function upBeforeAll(setting: Setting, args: object = {}): () => Subject {
   return given(async (made) => {
-    const subject = made(await Subject.create(platform, server, args));
+    const subject = made(await Subject.create(setting, args));
     await subject.mustUp();
     await subject.startLoad();
     return subject;

@@ -1,3 +1,4 @@
+import type { EngineName } from "../engine/workspace";
 import type { Project } from "../support/project";
 import type { ServerProgram, TestServerName } from "../support/servers";
 
@@ -9,10 +10,12 @@ export interface PlatformUnderTest {
   readonly nodeType: string;
   /** Why it cannot be had here; undefined where it can. In CI it always can. */
   readonly missing: string | undefined;
+  /** Plugins that the Pulumi CLI needs for it, as `docker`. */
+  readonly plugins: readonly string[];
   /** Arguments that have nodes run this server. */
   argsFor(server: TestServerName): Readonly<Record<string, unknown>>;
   /** A user's project with one cluster, not yet up. */
-  create(args: object): Promise<ClusterUnderTest>;
+  create(args: object, engine: EngineName): Promise<ClusterUnderTest>;
 }
 
 /** A cluster of a project, and what can happen to its machines without Pulumi. */
@@ -32,6 +35,8 @@ export interface ClusterUnderTest {
   reboot?(): Promise<void>;
   /** What is there of the cluster: machines, running or not; data; and whatever else was made. */
   left(): Promise<{ readonly machines: number; readonly data: number; readonly other: number }>;
+  /** How each machine is, and what its server wrote last: for people who read of a failure. */
+  told(): Promise<string>;
   /** What anybody may see who may look at its machines, by where it is seen. */
   visible(): Promise<Map<string, string>>;
   /** Everything goes, whatever became of it. */

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import type { InventoryNode } from "../../components/cluster/inventory";
-import type { Command, RunResult } from "../engine/workspace";
+import type { Command, EngineName, RunResult } from "../engine/workspace";
 import { CheckedLoad, type LoadOptions } from "../load/load";
 import { loginOf } from "../support/clients";
 import { until } from "../support/formation";
@@ -16,6 +16,14 @@ const SLACK_MILLISECONDS = 500;
 const KEYS_AT_ONCE = 100;
 
 export const UNCHANGED = /Resources:\n +\d+ unchanged\n/;
+
+/** What a cluster is tested on. */
+export interface Setting {
+  readonly platform: PlatformUnderTest;
+  readonly engine: EngineName;
+  /** The one that nodes run. */
+  readonly server: TestServerName;
+}
 
 /** A cluster that is tested: declared, carried out, and looked at through connections of the test's own, under a load that remembers what it wrote. */
 export class Subject {
@@ -37,9 +45,9 @@ export class Subject {
   }
 
   /** Not yet up. */
-  static async create(platform: PlatformUnderTest, server: TestServerName, args: object = {}): Promise<Subject> {
+  static async create({ platform, engine, server }: Setting, args: object = {}): Promise<Subject> {
     const declared = { ...COMMON, ...platform.argsFor(server), ...args };
-    return new Subject(platform, await platform.create(declared), declared);
+    return new Subject(platform, await platform.create(declared, engine), declared);
   }
 
   get project(): Project {
@@ -79,7 +87,7 @@ export class Subject {
   /** Carried out, and whole afterwards. @returns what it printed */
   async mustUp(): Promise<string> {
     const { ok, stdout, stderr } = await this.up();
-    expect(ok, `${stdout}\n${stderr}`).toBe(true);
+    expect(ok, ok ? "" : `${stdout}\n${stderr}\n${await this.cluster.told()}`).toBe(true);
     await this.expectWhole();
     return stdout;
   }

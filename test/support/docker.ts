@@ -1,6 +1,7 @@
 import Docker from "dockerode";
 import { inject } from "vitest";
 import type {} from "./dockerSetup";
+import type { ProjectPlatform } from "./project";
 
 /** The daemon's address; undefined where Docker cannot be had, and then `dockerSetup.ts` has said why. */
 export const dockerHost: string | undefined = inject("dockerHost") || undefined;
@@ -11,4 +12,15 @@ export function dockerClient(host = dockerHost): Docker {
   if (socket) return new Docker({ socketPath: socket });
   const [, name = "", port = ""] = /^(?:tcp|http):\/\/(.+):(\d+)\/?$/.exec(host ?? "") ?? [];
   return new Docker({ protocol: "http", host: name, port: Number(port) });
+}
+
+/** @param project its name, which clusters of one daemon have to themselves */
+export function dockerPlatform(project: string, host = dockerHost): ProjectPlatform {
+  return {
+    entry: "pulumi-redis-cluster/docker",
+    component: "DockerRedisCluster",
+    project,
+    env: { DOCKER_HOST: host ?? "" },
+    choosesPorts: false,
+  };
 }

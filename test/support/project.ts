@@ -21,6 +21,7 @@ import { OWN_CLIENT } from "../../components/spec/checkTls";
 import {
   type Command,
   createWorkspace,
+  type EngineName,
   type RunOptions,
   type RunResult,
   type StartedRun,
@@ -341,7 +342,7 @@ exports.credentials = cluster.credentials;
 }
 
 export interface ProjectOptions {
-  readonly engine?: "hermetic" | "cli";
+  readonly engine?: EngineName;
   /** Default: that of this test run. */
   readonly mode?: Mode;
   /** Default: processes of this machine. */

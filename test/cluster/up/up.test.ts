@@ -1,14 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cliAvailable } from "../../engine/workspace";
+import { enginesHere } from "../../engine/workspace";
 import { isRunning, Project } from "../../support/project";
 import { testServers } from "../../support/servers";
 
 const servers = await testServers();
 
-/** The same scenarios on the real CLI, wherever one is on PATH. */
-const engines = cliAvailable() ? (["hermetic", "cli"] as const) : (["hermetic"] as const);
-
-describe.skipIf(!servers).each(engines)(
+describe.skipIf(!servers).each(enginesHere())(
   "a cluster on one machine, by the program of a new user, on the %s engine",
   (engine) => {
     const server = servers?.["redis-7.0"];

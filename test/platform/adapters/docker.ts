@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type Docker from "dockerode";
+import { lastLines } from "../../../infra/platforms/docker/runner/container";
 import { LABELS } from "../../../infra/platforms/docker/runner/types";
 import { IMAGE_NAMES } from "../../../infra/toolchain/docker.mjs";
-import { dockerClient, dockerHost } from "../../support/docker";
+import { dockerClient, dockerHost, dockerPlatform } from "../../support/docker";
 import { OPEN } from "../../support/modes";
 import { CLUSTER_NAME, Project, STACK_NAME } from "../../support/project";
 import { testServers } from "../../support/servers";
@@ -15,19 +16,14 @@ export const docker: PlatformUnderTest = {
   name: "docker",
   nodeType: "DockerNode",
   missing: servers ? undefined : "there is no Docker here",
+  plugins: ["docker"],
   argsFor: (server) => ({ image: IMAGE_NAMES[server] }),
-  async create(args) {
+  async create(args, engine) {
     // Of this run alone, on a daemon that others use too.
     const name = `contract-${process.pid}-${randomBytes(3).toString("hex")}`;
-    const platform = {
-      entry: "pulumi-redis-cluster/docker",
-      component: "DockerRedisCluster",
-      project: name,
-      env: { DOCKER_HOST: dockerHost ?? "" },
-      choosesPorts: false,
-    };
+    const platform = dockerPlatform(name);
     return new DockerCluster(
-      await Project.create(args, have(servers)["redis-8.0"], { mode: OPEN, platform }),
+      await Project.create(args, have(servers)["redis-8.0"], { engine, mode: OPEN, platform }),
       `${name}/${STACK_NAME}/${CLUSTER_NAME}`,
     );
   },
@@ -84,6 +80,14 @@ class DockerCluster implements ClusterUnderTest {
       data: (await this.#volumes()).length,
       other: (await this.#networks()).length,
     };
+  }
+
+  async told(): Promise<string> {
+    const each = (await this.#containers()).map(async (container) => {
+      const { Name, State } = await container.inspect();
+      return `${Name}: ${JSON.stringify(State)}\n${await lastLines(container)}`;
+    });
+    return (await Promise.all(each)).join("\n");
   }
 
   async visible(): Promise<Map<string, string>> {

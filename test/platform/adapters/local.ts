@@ -1,11 +1,14 @@
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { FILES } from "../../../infra/platforms/local/runner/folder";
 import { until } from "../../support/formation";
 import { OPEN } from "../../support/modes";
 import { CLUSTER_NAME, isRunning, Project, STACK_NAME } from "../../support/project";
 import { addProcesses } from "../../support/secrets";
 import { testServers } from "../../support/servers";
 import { type ClusterUnderTest, have, type PlatformUnderTest } from "../platform";
+
+const LOG_LINES = 12;
 
 const servers = await testServers();
 
@@ -14,10 +17,11 @@ export const local: PlatformUnderTest = {
   name: "local",
   nodeType: "LocalNode",
   missing: servers ? undefined : "there are no servers here",
+  plugins: [],
   argsFor: (server) => ({ serverBinary: have(servers)[server].path }),
-  create: async (args) =>
+  create: async (args, engine) =>
     // Which one runs is among the arguments.
-    new LocalCluster(await Project.create(args, have(servers)["redis-8.0"], { mode: OPEN })),
+    new LocalCluster(await Project.create(args, have(servers)["redis-8.0"], { engine, mode: OPEN })),
 };
 
 class LocalCluster implements ClusterUnderTest {
@@ -45,6 +49,18 @@ class LocalCluster implements ClusterUnderTest {
   async left() {
     const folders = existsSync(this.#data) ? readdirSync(this.#data) : [];
     return { machines: this.project.servers().length, data: folders.length, other: 0 };
+  }
+
+  async told(): Promise<string> {
+    const running = new Set(this.project.servers().map(({ node }) => node));
+    const nodes = existsSync(this.#data) ? readdirSync(this.#data) : [];
+    return nodes
+      .map((node) => {
+        const log = join(this.#data, node, FILES.log);
+        const lines = existsSync(log) ? readFileSync(log, "utf8").trim().split("\n").slice(-LOG_LINES) : [];
+        return [`${node}: ${running.has(node) ? "running" : "not running"}`, ...lines].join("\n");
+      })
+      .join("\n");
   }
 
   async visible(): Promise<Map<string, string>> {

@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { IMAGE_NAMES } from "../../infra/toolchain/dockerImages.mjs";
+import { CheckedLoad } from "../load/load";
+import { dockerHost, dockerPlatform } from "../support/docker";
+import { until } from "../support/formation";
+import { OPEN } from "../support/modes";
+import { OwnDaemon } from "../support/ownDaemon";
+import { Project } from "../support/project";
+import { testServers } from "../support/servers";
+
+// Proves that a cluster outlives its daemon. One that ends in order, as for an upgrade, brings its containers back by itself; one that
+// was killed finds them running, ends them and (20.10) leaves them down, and then `up` starts them. Addresses stay in both.
+
+const SERVER = "redis-8.0";
+const SLACK_MILLISECONDS = 500;
+const servers = await testServers();
+const able = dockerHost !== undefined && process.platform === "linux" && process.getuid?.() === 0;
+
+describe.skipIf(!able)("a Docker daemon that is started again", () => {
+  let daemon: OwnDaemon;
+  let project: Project;
+  let load: CheckedLoad;
+
+  beforeAll(async () => {
+    if (!servers) throw new Error("no servers");
+    daemon = await OwnDaemon.start(SERVER);
+    const platform = dockerPlatform(`restart-${process.pid}`, daemon.host);
+    const args = {
+      image: IMAGE_NAMES[SERVER],
+      subnet: daemon.subnet,
+      nodeTimeoutMilliseconds: 2_000,
+      dataOnDestroy: "delete",
+    };
+    project = await Project.create(args, servers[SERVER], { mode: OPEN, platform });
+    await project.mustUp();
+    load = await CheckedLoad.start(await project.nodes());
+  });
+  afterAll(async () => {
+    load?.close();
+    project?.dispose();
+    await daemon?.dispose();
+  });
+
+  const served = () =>
+    until("all nodes serve", async () => {
+      const nodes = await project.nodes();
+      const info = nodes.map((node) => project.ask(node, "CLUSTER", "INFO").then(String, () => ""));
+      return (await Promise.all(info)).every((state) => /cluster_state:ok/.test(state));
+    });
+
+  const places = async () =>
+    (await project.nodes()).map(({ name, address, port, id }) => ({ name, address, port, id }));
+
+  test.each([
+    ["in order: nodes come back by themselves", "SIGTERM"],
+    ["after it was killed: `up` starts nodes again", "SIGKILL"],
+  ] as const)("%s, where they were, and nothing is lost", async (_, signal) => {
+    const before = await places();
+    const from = Date.now() - SLACK_MILLISECONDS;
+    await daemon.restart(signal);
+    if (signal === "SIGTERM") await served();
+    await project.mustUp();
+    load.allowLoss({ from, to: Date.now() + SLACK_MILLISECONDS });
+    expect(await load.audit()).toEqual([]);
+    expect(await places()).toEqual(before);
+    expect((await project.mustUp()).stdout).toMatch(/Resources:\n +\d+ unchanged\n/);
+  });
+});
