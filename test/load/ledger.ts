@@ -1,4 +1,7 @@
-/** A time during which acknowledged writes may be lost: a master died, and what it had not replicated went with it. */
+/**
+ * A time during which acknowledged writes may be lost: a master died, and what it had not replicated went with it. Reads are compared as
+ * they come, so it is named before it begins; its owner sets its end.
+ */
 export interface LossWindow {
   readonly from: number;
   readonly to: number;

@@ -300,9 +300,14 @@ exports.credentials = cluster.credentials;
       .sort((a, b) => (a.node < b.node ? -1 : 1));
   }
 
-  /** Every process of a run: engine, program, providers. They work in the project's folder, as servers do not. */
+  /**
+   * Every process of a run: engine, program, providers. They work in the project's folder, as servers do not. Without the CLI's own plugins,
+   * which notice within minutes that their engine is gone, and do nothing until then.
+   */
   workers(): number[] {
-    return processes().flatMap(({ pid, cwd }) => (cwd === this.directory ? [pid] : []));
+    return processes().flatMap(({ pid, cwd }) =>
+      cwd === this.directory && !/\/pulumi-(language|resource)-\w+ /.test(`${commandLine(pid)} `) ? [pid] : [],
+    );
   }
 
   /** Waits until no process of a killed run is left. @throws Error with what still runs */

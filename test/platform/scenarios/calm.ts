@@ -40,7 +40,7 @@ export function calm(subject: () => Subject): void {
   });
 }
 
-/** Without how long it took. */
+/** What it says in the end, without how long it took: what comes before is progress, in the order in which things happened. */
 function plain({ stdout }: { readonly stdout: string }): string {
-  return stdout.replace(/Duration: .*/, "");
+  return stdout.slice(stdout.indexOf("Diagnostics:")).replace(/Duration: .*/, "");
 }
