@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createWorkspace, enginesHere, type RunResult, type Workspace } from "../engine/workspace";
 import { dockerClient, dockerHost } from "../support/docker";
 
-// Proves that a change rolls node by node across providers: what a node is made of is a dynamic resource, then a container of
-// @pulumi/docker, then a guard, and the next node begins where the guard is done. On the real CLI and its recordings the same holds
-// for dynamic resources alone; that the step generator asks every provider in the same way is what its source says.
+// Proves that a change rolls node by node across providers: a node is a container of @pulumi/docker, then a dynamic resource that is
+// replaced with it, then a guard, and the next node begins where the guard is done. The other way round it would not: a container whose
+// argument becomes unknown is not replaced by that, so what it depends on would go while it runs.
 
 const program = `
 const pulumi = require("@pulumi/pulumi");
@@ -12,7 +12,7 @@ const docker = require("@pulumi/docker");
 const note = (text) => require("fs").appendFileSync(process.env.CALLS, text + "\\n");
 const files = {
   async check(olds, news) { return { inputs: news }; },
-  async diff(id, olds, news) { return { changes: olds.version !== news.version, replaces: olds.version !== news.version ? ["version"] : [] }; },
+  async diff(id, olds, news) { return { changes: olds.container !== news.container, replaces: olds.container !== news.container ? ["container"] : [] }; },
   async create(inputs) { require("fs").appendFileSync(process.env.CALLS, "+files " + inputs.node + "\\n"); const instance = require("crypto").randomUUID(); return { id: instance, outs: { ...inputs, instance } }; },
   async delete(id, props) { require("fs").appendFileSync(process.env.CALLS, "-files " + props.node + "\\n"); },
 };
@@ -31,12 +31,12 @@ const network = new docker.Network("net", {});
 for (const node of ["a", "b"]) {
   const options = { deleteBeforeReplace: true };
   const version = process.env["VERSION_" + node] || process.env.VERSION;
-  const made = new Dynamic(files, "files-" + node, { node, version, instance: undefined }, { ...options, dependsOn: before });
   const box = new docker.Container("box-" + node, {
     image: "redis:7.0", command: ["sleep", "1000"], networksAdvanced: [{ name: network.name }],
-    labels: [{ label: "instance", value: made.instance }],
-  }, options);
-  before = [new Dynamic(guard, "guard-" + node, { node, instance: made.instance }, { ...options, dependsOn: [box] })];
+    labels: [{ label: "version", value: version }],
+  }, { ...options, dependsOn: before });
+  const made = new Dynamic(files, "files-" + node, { node, container: box.id, instance: undefined }, options);
+  before = [new Dynamic(guard, "guard-" + node, { node, instance: made.instance }, options)];
 }
 const formation = new Dynamic({ ...guard, async diff(id, olds, news) { return { changes: false }; } }, "formation", { node: "all" }, { dependsOn: before });
 module.exports = {};
@@ -45,10 +45,10 @@ void note;
 
 const rolled = (node: string) => [
   `pre delete-replaced guard-${node}`,
-  `pre delete-replaced box-${node}`,
   `pre delete-replaced files-${node}`,
-  `pre create-replacement files-${node}`,
+  `pre delete-replaced box-${node}`,
   `pre create-replacement box-${node}`,
+  `pre create-replacement files-${node}`,
   `pre create-replacement guard-${node}`,
 ];
 

@@ -239,8 +239,9 @@ describe.skipIf(dockerHost === undefined).each(enginesHere("docker"))(
     test("an argument that is wrong stops the run before anything is made", async () => {
       const result = await run("up", { box: sleeper({ gpus: "all", restart: "maybe" }) });
       expect(result.ok).toBe(false);
-      expect(result.stdout).toContain("property gpus value {all} has a problem: not carried out by this double");
-      expect(result.stdout).toContain("property restart value {maybe} has a problem");
+      if (engine === "hermetic")
+        expect(result.stdout).toContain("property gpus value {all} has a problem: not carried out by this double");
+      expect(result.stdout).toMatch(/restart value \{maybe\} has a problem|Examine values at 'box.restart'/);
       expect(await docker.listContainers({ all: true, filters: { name: ["box-"] } })).toEqual([]);
       shape = {};
     });
@@ -252,7 +253,9 @@ describe.skipIf(dockerHost === undefined).each(enginesHere("docker"))(
       expect(lost.ok).toBe(true);
       const moved = await run("up", { ...shape, more: ["Volume", {}] }, { HOST: "unix:///nowhere" });
       expect(moved.ok).toBe(false);
-      expect(moved.stdout).toContain("please make sure that unix:///nowhere is reachable");
+      expect(moved.stdout).toMatch(
+        /please make sure that unix:\/\/\/nowhere is reachable|failed to connect to any docker daemon/,
+      );
       const { more: _, ...kept } = shape;
       await up(kept, { HOST: dockerHost });
     });
