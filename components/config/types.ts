@@ -34,8 +34,7 @@ export interface PublishedPort {
   readonly port: number;
 }
 
-/** Servers have the bus this far above the client port unless told otherwise; people expect it there. */
-export const BUS_PORT_OFFSET = 10_000;
+export { BUS_PORT_OFFSET } from "../spec/busPort";
 
 /** `10.0.0.1:6379`: how people write it, and a node's key where nodes are told apart by where they are. */
 export function hostAndPort({ address, port }: Pick<NodeEndpoint, "address" | "port">): string {

@@ -1,4 +1,5 @@
 import type { RedisClusterArgs } from "./args";
+import { BUS_PORT_OFFSET } from "./busPort";
 import { checkMigration } from "./checkMigration";
 import { checkRolling, checkShape, describeShape, type Shape } from "./checkShape";
 import { checkDomain, checkTls } from "./checkTls";
@@ -136,9 +137,7 @@ export function validateSpec(name: string, args: RedisClusterArgs, facts: Platfo
 /** What a node's name has beyond the cluster's: a shard's number, and a zone, which is a label. */
 const NODE_NAME_ROOM = 8 + 63;
 
-/** The bus port is this much above the client port. */
-const BUS_OFFSET = 10000;
-const MOST_PORT = 65535 - BUS_OFFSET;
+const MOST_PORT = 65535 - BUS_PORT_OFFSET;
 /** From here on Linux gives ports to outgoing connections, so that a bus port may be taken before the server starts. */
 const EPHEMERAL_FROM = 32768;
 
@@ -156,13 +155,13 @@ function checkPort(
   const strict = platform === "local";
   const room = numbered ? span : (numberedPorts ?? 1) - 1;
   const most = MOST_PORT - room;
-  const safe = EPHEMERAL_FROM - 1 - BUS_OFFSET - room;
+  const safe = EPHEMERAL_FROM - 1 - BUS_PORT_OFFSET - room;
   const allowed = strict ? safe : most;
   const port = readInteger(problems, "port", value, fallback, {
     least: 1,
     use: `use 1 to ${allowed}`,
     most: MOST_PORT,
-    useLess: `use ${allowed} or less, since the bus port is ${BUS_OFFSET} above and ${strict ? `has to be below ${EPHEMERAL_FROM}, from where on the system gives ports to outgoing connections` : "ends at 65535"}`,
+    useLess: `use ${allowed} or less, since the bus port is ${BUS_PORT_OFFSET} above and ${strict ? `has to be below ${EPHEMERAL_FROM}, from where on the system gives ports to outgoing connections` : "ends at 65535"}`,
   });
   const last = port + span;
   const named =
@@ -171,8 +170,8 @@ function checkPort(
       : `${port}`;
   if (last > MOST_PORT) {
     problems.error("port", `${named}, and its bus port would be above 65535; use ${allowed} or less`);
-  } else if (last + BUS_OFFSET >= EPHEMERAL_FROM) {
-    const message = `${named}, so its bus port is ${last + BUS_OFFSET}: the system gives ports from ${EPHEMERAL_FROM} on to outgoing connections; use ${safe} or less`;
+  } else if (last + BUS_PORT_OFFSET >= EPHEMERAL_FROM) {
+    const message = `${named}, so its bus port is ${last + BUS_PORT_OFFSET}: the system gives ports from ${EPHEMERAL_FROM} on to outgoing connections; use ${safe} or less`;
     if (strict) problems.error("port", message);
     else problems.warn("port", message);
   } else if (port < 1024 && strict) {
@@ -204,7 +203,7 @@ function checkPlainPort(
     problems.error("tls.plainPort", `${plain} makes the last node's plain port ${last}; use ${65535 - span} or less`);
   for (const [what, first] of [
     ["client ports", port],
-    ["bus ports", port + BUS_OFFSET],
+    ["bus ports", port + BUS_PORT_OFFSET],
   ] as const) {
     if (last < first || plain > first + span) continue;
     const range = span === 0 ? `${first}` : `${first} to ${first + span}`;

@@ -13,4 +13,4 @@ export function serverImages(options: {
   readonly log?: (line: string) => void;
   /** Default: all four. */
   readonly only?: readonly TestServerName[];
-}): Promise<Record<TestServerName, string>>;
+}): Promise<Partial<Record<TestServerName, string>>>;

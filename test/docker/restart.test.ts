@@ -16,7 +16,7 @@ const SLACK_MILLISECONDS = 500;
 const servers = await testServers();
 const able = dockerHost !== undefined && process.platform === "linux" && process.getuid?.() === 0;
 
-describe.skipIf(!able)("a Docker daemon that is started again", () => {
+describe.skipIf(!able || !servers)("a Docker daemon that is started again", () => {
   let daemon: OwnDaemon;
   let project: Project;
   let load: CheckedLoad;
@@ -36,9 +36,12 @@ describe.skipIf(!able)("a Docker daemon that is started again", () => {
     load = await CheckedLoad.start(await project.nodes());
   });
   afterAll(async () => {
-    load?.close();
-    project?.dispose();
-    await daemon?.dispose();
+    try {
+      load?.close();
+      project?.dispose();
+    } finally {
+      await daemon?.dispose();
+    }
   });
 
   const served = () =>
@@ -58,10 +61,13 @@ describe.skipIf(!able)("a Docker daemon that is started again", () => {
     const before = await places();
     const window = { from: Date.now() - SLACK_MILLISECONDS, to: Number.POSITIVE_INFINITY };
     load.allowLoss(window);
-    await daemon.restart(signal);
-    if (signal === "SIGTERM") await served();
-    await project.mustUp();
-    window.to = Date.now() + SLACK_MILLISECONDS;
+    try {
+      await daemon.restart(signal);
+      if (signal === "SIGTERM") await served();
+      await project.mustUp();
+    } finally {
+      window.to = Date.now() + SLACK_MILLISECONDS;
+    }
     expect(await load.audit()).toEqual([]);
     expect(await places()).toEqual(before);
     expect((await project.mustUp()).stdout).toMatch(/Resources:\n +\d+ unchanged\n/);

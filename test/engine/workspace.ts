@@ -80,7 +80,7 @@ export function enginesHere(...plugins: readonly string[]): readonly EngineName[
       .some((folder) => fs.existsSync(path.join(folder, `pulumi-resource-${plugin}`)));
   const isInstalled = (plugin: string) =>
     fs.existsSync(installedPlugins) &&
-    fs.readdirSync(installedPlugins).some((name) => name.startsWith(`resource-${plugin}-v`));
+    fs.readdirSync(installedPlugins).some((name) => new RegExp(`^resource-${plugin}-v[\\d.]+$`).test(name));
   return cliAvailable() && plugins.every((plugin) => isOnPath(plugin) || isInstalled(plugin))
     ? ["hermetic", "cli"]
     : ["hermetic"];

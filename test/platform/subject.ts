@@ -87,7 +87,7 @@ export class Subject {
   /** Carried out, and whole afterwards. @returns what it printed */
   async mustUp(): Promise<string> {
     const { ok, stdout, stderr } = await this.up();
-    expect(ok, ok ? "" : `${stdout}\n${stderr}\n${await this.cluster.told()}`).toBe(true);
+    expect(ok, ok ? "" : `${stdout}\n${stderr}\n${await this.cluster.told().catch(String)}`).toBe(true);
     await this.expectWhole();
     return stdout;
   }
@@ -170,9 +170,13 @@ export class Subject {
     // Acknowledged by a leader that took it along; whoever reads meanwhile finds out.
     const window = { from: Date.now() - SLACK_MILLISECONDS, to: Number.POSITIVE_INFINITY };
     this.load.allowLoss(window);
-    await fault();
-    const printed = await this.mustUp();
-    window.to = Date.now() + SLACK_MILLISECONDS;
+    let printed: string;
+    try {
+      await fault();
+      printed = await this.mustUp();
+    } finally {
+      window.to = Date.now() + SLACK_MILLISECONDS;
+    }
     expect(await this.places()).toEqual(before);
     expect(await this.load.audit()).toEqual([]);
     return printed;

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestServerName } from "../../infra/toolchain/servers.mjs";
@@ -23,6 +23,8 @@ export class OwnDaemon {
   readonly #folder = mkdtempSync(join(tmpdir(), "own-docker-"));
   readonly #programs: string;
   #pid = 0;
+  #launched = false;
+  #joined = false;
 
   private constructor(toolchain: Toolchain, programs: string, ip: string) {
     this.#toolchain = toolchain;
@@ -45,36 +47,40 @@ export class OwnDaemon {
       await serverImages({ host: daemon.host, log, only: [server] });
       return daemon;
     } catch (error) {
-      await daemon.dispose();
+      // The first error says more than what followed from it.
+      await daemon.dispose().catch((more) => log(String(more)));
       throw error;
     }
   }
 
   /** As when it is upgraded, or its host restarts: its containers end with it, in order or at once, and come back as it brings them back. */
   async restart(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
-    if (signal === "SIGTERM") await this.#toolchain.endDaemon(this.#pid);
-    else {
-      // Its containerd too, as where a service is killed: the shims of its containers are nobody's then, and go on.
-      const all = [this.#pid, ...childrenOf(this.#pid)];
-      for (const pid of all) process.kill(pid, signal);
-      await until("it has ended", () => !all.some(isRunning));
-      // As long as nobody has waited for it, the next daemon would take it for one that runs.
-      rmSync(join(this.#folder, "exec", "containerd", "containerd.pid"), { force: true });
-    }
+    // Its containerd too, as where a service is killed: the shims of its containers are nobody's then, and go on.
+    const all = [this.#pid, ...childrenOf(this.#pid)];
+    for (const pid of signal === "SIGTERM" ? [this.#pid] : all) end(pid, signal);
+    await until("it has ended", () => !all.some(isRunning));
+    // As long as nobody has waited for it, the next daemon would take it for one that runs.
+    rmSync(join(this.#folder, "exec", "containerd", "containerd.pid"), { force: true });
     await this.#launch();
   }
 
+  /** Everything goes that can, whatever does not. @throws AggregateError with what could not be taken away */
   async dispose(): Promise<void> {
+    const troubles: unknown[] = [];
+    const attempt = async (work: () => unknown) => {
+      try {
+        await work();
+      } catch (error) {
+        troubles.push(error);
+      }
+    };
     // Containers of one that did not come back are nobody's: it takes them with it.
-    if (this.#pid !== 0 && !isRunning(this.#pid)) await this.#launch();
-    if (this.#pid !== 0) await this.#toolchain.endDaemon(this.#pid);
-    await this.#toolchain.unmount(this.#folder);
-    rmSync(this.#folder, { recursive: true, force: true });
-    try {
-      this.#run("netns", "del", this.#name);
-    } catch {
-      // It was not made.
-    }
+    if (this.#launched && !isRunning(this.#pid)) await attempt(() => this.#launch());
+    if (this.#pid !== 0) await attempt(() => this.#toolchain.endDaemon(this.#pid));
+    await attempt(() => this.#toolchain.unmount(this.#folder));
+    await attempt(() => rmSync(this.#folder, { recursive: true, force: true }));
+    if (this.#joined) await attempt(() => this.#run("netns", "del", this.#name));
+    if (troubles.length > 0) throw new AggregateError(troubles, `the daemon's leftovers: ${troubles.join("; ")}`);
   }
 
   async #launch(): Promise<void> {
@@ -88,6 +94,7 @@ export class OwnDaemon {
     });
     this.#pid = daemon.pid ?? 0;
     await daemon.ready();
+    this.#launched = true;
   }
 
   /** A link to the namespace, and the way over it. */
@@ -96,6 +103,7 @@ export class OwnDaemon {
     // RFC 5737: for documentation, used on no real network.
     const at = 4 * (process.pid % 64);
     this.#run("netns", "add", this.#name);
+    this.#joined = true;
     this.#run("link", "add", here, "type", "veth", "peer", "name", there, "netns", this.#name);
     this.#run("addr", "add", `192.0.2.${at + 1}/30`, "dev", here);
     this.#run("link", "set", here, "up");
@@ -111,6 +119,18 @@ export class OwnDaemon {
   }
 }
 
+/** Of all its threads: whichever started them. */
 function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number),
+  );
+}
+
+function end(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    // It went with its parent.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }

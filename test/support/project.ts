@@ -302,7 +302,7 @@ exports.credentials = cluster.credentials;
 
   /**
    * Every process of a run: engine, program, providers. They work in the project's folder, as servers do not. Without the CLI's own plugins,
-   * which notice within minutes that their engine is gone, and do nothing until then.
+   * which notice only within minutes that their engine is gone: until then they may end a call that is under way, as they do at a user's.
    */
   workers(): number[] {
     return processes().flatMap(({ pid, cwd }) =>

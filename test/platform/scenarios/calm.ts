@@ -42,5 +42,5 @@ export function calm(subject: () => Subject): void {
 
 /** What it says in the end, without how long it took: what comes before is progress, in the order in which things happened. */
 function plain({ stdout }: { readonly stdout: string }): string {
-  return stdout.slice(stdout.indexOf("Diagnostics:")).replace(/Duration: .*/, "");
+  return stdout.slice(Math.max(0, stdout.indexOf("Diagnostics:"))).replace(/Duration: .*/, "");
 }

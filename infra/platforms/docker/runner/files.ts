@@ -42,7 +42,7 @@ export async function changeFolder(container: Docker.Container, { write, remove 
   pack.finalize();
   const pieces: Buffer[] = [];
   for await (const piece of pack) pieces.push(piece as Buffer);
-  // The folder itself is as the image has it: Docker changes nothing of a folder that is there.
+  // The folder itself is as the image has it: Docker skips an entry for that.
   await container.putArchive(Buffer.concat(pieces), { path: DATA_FOLDER });
   if (remove.length > 0) await takeAway(container, remove);
 }

@@ -62,7 +62,7 @@ export interface NodeContainer {
   readonly name: string;
   /** In the cluster's network; empty where it was never in it. */
   readonly address: string;
-  /** As Docker lists it: `created`, `running`, `paused`, `restarting`, `exited`. */
+  /** As Docker lists it: `created`, `running`, `paused`, `restarting`, `exited`, `removing`, `dead`. */
   readonly state: string;
 }
 
