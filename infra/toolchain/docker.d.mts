@@ -1,6 +1,6 @@
 import type { TestServerName } from "./servers.mjs";
 
-export { ensureDockerd, NoDocker } from "./dockerDaemon.mjs";
+export { NoDocker } from "./dockerDaemon.mjs";
 export { IMAGE_NAMES, serverImages } from "./dockerImages.mjs";
 
 export interface TestDocker {

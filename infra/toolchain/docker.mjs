@@ -10,7 +10,7 @@ import { alive, endDaemon, ensureDockerd, launch, NoDocker, socketIn, unmount } 
 import { ensureIp } from "./iproute.mjs";
 import { run, withLock } from "./servers.mjs";
 
-export { ensureDockerd, NoDocker } from "./dockerDaemon.mjs";
+export { NoDocker } from "./dockerDaemon.mjs";
 export { IMAGE_NAMES, serverImages } from "./dockerImages.mjs";
 
 /** The machine's, not a checkout's: a second daemon beside a first one flushes the firewall rules that both need. */

@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { IMAGE_NAMES } from "../../infra/toolchain/dockerImages.mjs";
 import { CheckedLoad } from "../load/load";
 import { dockerHost, dockerPlatform } from "../support/docker";
-import { until } from "../support/formation";
 import { OPEN } from "../support/modes";
 import { OwnDaemon } from "../support/ownDaemon";
 import { Project } from "../support/project";
@@ -44,13 +43,6 @@ describe.skipIf(!able || !servers)("a Docker daemon that is started again", () =
     }
   });
 
-  const served = () =>
-    until("all nodes serve", async () => {
-      const nodes = await project.nodes();
-      const info = nodes.map((node) => project.ask(node, "CLUSTER", "INFO").then(String, () => ""));
-      return (await Promise.all(info)).every((state) => /cluster_state:ok/.test(state));
-    });
-
   const places = async () =>
     (await project.nodes()).map(({ name, address, port, id }) => ({ name, address, port, id }));
 
@@ -63,7 +55,7 @@ describe.skipIf(!able || !servers)("a Docker daemon that is started again", () =
     load.allowLoss(window);
     try {
       await daemon.restart(signal);
-      if (signal === "SIGTERM") await served();
+      if (signal === "SIGTERM") await project.served();
       await project.mustUp();
     } finally {
       window.to = Date.now() + SLACK_MILLISECONDS;

@@ -201,17 +201,6 @@ export class Subject {
     return (formation?.outputs as { readonly issues?: readonly string[] } | undefined)?.issues ?? [];
   }
 
-  /** Until every node serves, whoever started it. */
-  async served(): Promise<void> {
-    const nodes = await this.project.nodes();
-    await until("all nodes serve", async () => {
-      const states = await Promise.all(
-        nodes.map((node) => this.project.ask(node, "CLUSTER", "INFO").then(String, () => "")),
-      );
-      return states.every((state) => /cluster_state:ok/.test(state));
-    });
-  }
-
   /** Until a replica has a link to the node that it follows. */
   async linked(replica: InventoryNode): Promise<void> {
     await until(`${replica.name} is linked`, async () =>

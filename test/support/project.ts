@@ -39,6 +39,7 @@ import {
   redisCliCheck,
   withNode,
 } from "./clients";
+import { until } from "./formation";
 import { MODE, type Mode } from "./modes";
 import type { ServerProgram, ServerSecurity } from "./servers";
 import { takeTurn } from "./turns";
@@ -237,6 +238,15 @@ exports.credentials = cluster.credentials;
       ),
     );
     return clusterClient(nodes, login, { natMap, ...options });
+  }
+
+  /** Until every node says that it serves, whoever started it. */
+  async served(): Promise<void> {
+    const nodes = await this.nodes();
+    await until("all nodes serve", async () => {
+      const states = await Promise.all(nodes.map((node) => this.ask(node, "CLUSTER", "INFO").then(String, () => "")));
+      return states.every((state) => /cluster_state:ok/.test(state));
+    });
   }
 
   /** What `redis-cli --cluster check` says, asked at one node. */

@@ -53,7 +53,7 @@ export function faults(subject: () => Subject, share: "whole" | "short"): void {
     if (!cluster.reboot) return context.skip("nothing comes back by itself here");
     await subject().mended(async () => {
       await cluster.reboot?.();
-      await subject().served();
+      await subject().project.served();
     });
   });
 }
