@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type Reporter, type TestModule, type TestSpecification } from "vitest/node";
 
@@ -46,6 +47,9 @@ class Mixed extends BaseSequencer {
 
 const SECOND = 1000;
 
+/** Of files with processes: four at once leave a quarter of two cores idle, six keep them busy. Memory sets the upper bound: about 0.5 GiB each. */
+const FILES_AT_ONCE = Math.min(12, Math.max(4, 3 * availableParallelism()));
+
 /**
  * Scenarios that are run a second time under TLS and with strict users (`test/support/modes.ts`): all of them in `npm run test:full`,
  * some otherwise. What is not here is of one of the two, or speaks to no cluster of ours.
@@ -79,7 +83,7 @@ export default defineConfig({
       // Pure code: many files at once.
       project("unit", ["test/unit/**/*.test.ts"], { timeout: 10 * SECOND, group: 0 }),
       project("property", ["test/property/**/*.test.ts"], { timeout: 120 * SECOND, group: 0 }),
-      // Processes of Pulumi, and real servers. Much of the latter is waiting: four files at once keep two cores busy.
+      // Processes of Pulumi, and real servers, which mostly wait: `FILES_AT_ONCE`.
       project("engine", ["test/engine/**/*.test.ts"], { timeout: 240 * SECOND, group: 1, processes: true }),
       project("cluster", ["test/cluster/**/*.test.ts", "test/upgrade/**/*.test.ts", "test/platform/local.test.ts"], {
         timeout: 300 * SECOND,
@@ -119,7 +123,7 @@ function project(name: string, include: string[], how: Kind) {
       ...(how.setup ? { globalSetup: [how.setup] } : {}),
       // Real processes on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.
       retry: how.processes && process.env.CI ? 2 : 0,
-      maxWorkers: how.processes ? 4 : 2,
+      maxWorkers: how.processes ? FILES_AT_ONCE : 2,
       sequence: { groupOrder: how.group },
     },
   };
