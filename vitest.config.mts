@@ -23,25 +23,18 @@ class ClosingLine implements Reporter {
 }
 
 /**
- * Files of the engine keep a core busy each, those with real servers mostly wait. One of the former runs beside two of the latter;
- * one project after the other would leave cores idle at first, and have the busiest files last, with nothing beside them.
+ * Pure code first, since it tells soonest. Then files of the engine, which keep a core busy each, beside those with real servers, which mostly
+ * wait: one of the former to two of the latter. One project after the other would leave cores idle, and have the busiest files last.
  */
 class Mixed extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    const groupOf = ({ project }: TestSpecification) => project.config.sequence.groupOrder;
-    const groups = [...new Set(sorted.map(groupOf))].map((group) => sorted.filter((file) => groupOf(file) === group));
-    return groups.flatMap((group) => {
-      const of = (name: string) => group.filter(({ project }) => project.name === name);
-      const busy = of("engine");
-      // The longest files are those with containers: last, they would go on alone.
-      const waiting = [
-        ...of("docker"),
-        ...group.filter(({ project: { name } }) => name !== "engine" && name !== "docker"),
-      ];
-      const mixed = busy.flatMap((file, i) => [file, ...waiting.slice(2 * i, 2 * i + 2)]);
-      return [...mixed, ...waiting.slice(2 * busy.length)];
-    });
+    const of = (...names: string[]) => names.flatMap((name) => sorted.filter(({ project }) => project.name === name));
+    const busy = of("engine");
+    // The longest files are those with containers: last, they would go on alone.
+    const waiting = of("docker", "cluster", "strict");
+    const mixed = busy.flatMap((file, i) => [file, ...waiting.slice(2 * i, 2 * i + 2)]);
+    return [...of("unit", "property"), ...mixed, ...waiting.slice(2 * busy.length)];
   }
 }
 
@@ -80,31 +73,28 @@ export default defineConfig({
       reportsDirectory: "coverage",
     },
     projects: [
-      // Pure code: many files at once.
-      project("unit", ["test/unit/**/*.test.ts"], { timeout: 10 * SECOND, group: 0 }),
-      project("property", ["test/property/**/*.test.ts"], { timeout: 120 * SECOND, group: 0 }),
+      // Pure code.
+      project("unit", ["test/unit/**/*.test.ts"], { timeout: 10 * SECOND }),
+      project("property", ["test/property/**/*.test.ts"], { timeout: 120 * SECOND }),
       // Processes of Pulumi, and real servers, which mostly wait: `FILES_AT_ONCE`.
-      project("engine", ["test/engine/**/*.test.ts"], { timeout: 240 * SECOND, group: 1, processes: true }),
+      project("engine", ["test/engine/**/*.test.ts"], { timeout: 240 * SECOND, processes: true }),
       project("cluster", ["test/cluster/**/*.test.ts", "test/upgrade/**/*.test.ts", "test/platform/local.test.ts"], {
         timeout: 300 * SECOND,
-        group: 1,
         processes: true,
       }),
       // Real containers: a daemon that runs, or one that the run starts and takes away again.
       project("docker", ["test/docker/**/*.test.ts", "test/platform/docker.test.ts"], {
         timeout: 300 * SECOND,
-        group: 1,
         processes: true,
         setup: "test/support/dockerSetup.ts",
       }),
-      project("strict", strict, { timeout: 300 * SECOND, group: 1, processes: true, env: { STRICT: "1" } }),
+      project("strict", strict, { timeout: 300 * SECOND, processes: true, env: { STRICT: "1" } }),
     ],
   },
 });
 
 interface Kind {
   readonly timeout: number;
-  readonly group: number;
   readonly processes?: boolean;
   readonly env?: Record<string, string>;
   /** A file that runs once before the project's tests, and once after. */
@@ -123,8 +113,7 @@ function project(name: string, include: string[], how: Kind) {
       ...(how.setup ? { globalSetup: [how.setup] } : {}),
       // Real processes on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.
       retry: how.processes && process.env.CI ? 2 : 0,
-      maxWorkers: how.processes ? FILES_AT_ONCE : 2,
-      sequence: { groupOrder: how.group },
+      maxWorkers: FILES_AT_ONCE,
     },
   };
 }

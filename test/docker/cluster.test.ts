@@ -3,6 +3,7 @@ import { clusterClient } from "../support/clients";
 import { dockerClient, dockerHost } from "../support/docker";
 import { DockerProject, freePorts, nodesOf } from "../support/dockerProject";
 import { until } from "../support/formation";
+import { onlyInFull } from "../support/full";
 
 // What only a cluster in Docker has: its containers, volumes and network. What it has in common with other platforms is elsewhere.
 
@@ -200,7 +201,7 @@ describe.skipIf(dockerHost === undefined)("what an image has, against what is de
 });
 
 describe.skipIf(dockerHost === undefined)("a leader that comes back with less than its replica holds", () => {
-  test.each(process.env.FULL ? ["none", "rdb"] : ["rdb"])(
+  onlyInFull.each(["none", "rdb"])(
     "persistence %s: Docker leaves it down, and `up` has its replica lead first",
     async (mode) => {
       const project = await DockerProject.create(`less-${mode}`, {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createWorkspace, enginesHere, type RunResult, type Workspace } from "../engine/workspace";
 import { dockerClient, dockerHost } from "../support/docker";
+import { onlyInFull } from "../support/full";
 
 // Proves that the double makes, finds, changes and removes what the program declares, on a real daemon, and sees what others changed.
 
@@ -183,12 +184,12 @@ describe.skipIf(dockerHost === undefined).each(enginesHere("docker"))(
       await expect(docker.getContainer(id).inspect()).rejects.toThrow(/no such container/i);
     });
 
-    test("swap that is left to Docker changes at every run, as with the real provider", async () => {
+    onlyInFull("swap that is left to Docker changes at every run, as with the real provider", async () => {
       await up({ box: sleeper({ memory: 64 }) });
       expect(await changed()).toEqual(["update docker:index/container:Container::box"]);
     });
 
-    test("one that was removed is made again, one that was stopped is started", async () => {
+    onlyInFull("one that was removed is made again, one that was stopped is started", async () => {
       await up({ box: sleeper(), vol: ["Volume", {}] });
       const [id, volume] = [await idOf("box"), await idOf("vol")];
       await docker.getContainer(id).stop({ t: 0 });
@@ -209,7 +210,7 @@ describe.skipIf(dockerHost === undefined).each(enginesHere("docker"))(
       expect(await idOf("box")).not.toBe(id);
     });
 
-    test("a stopped container with ports is replaced, not started", async () => {
+    onlyInFull("a stopped container with ports is replaced, not started", async () => {
       await up({ box: sleeper({ ports: [{ internal: 6379, ip: "127.0.0.1" }] }) });
       expect(await changed()).toEqual([]);
       await docker.getContainer(await idOf("box")).stop({ t: 0 });
@@ -221,7 +222,7 @@ describe.skipIf(dockerHost === undefined).each(enginesHere("docker"))(
       ]);
     });
 
-    test("one that cannot be started is kept in the state, and told", async () => {
+    onlyInFull("one that cannot be started is kept in the state, and told", async () => {
       const taken: Shape = { one: sleeper({ name: "double-taken" }) };
       await up(taken);
       const clash = await run("up", { ...taken, two: sleeper({ name: "double-taken" }) });
@@ -269,7 +270,7 @@ describe.skipIf(dockerHost === undefined).each(enginesHere("docker"))(
       );
     });
 
-    test("a task is waited for, and its output kept", async () => {
+    onlyInFull("a task is waited for, and its output kept", async () => {
       const task = sleeper({ command: ["sh", "-c", "echo done; exit 3"], attach: true, logs: true, mustRun: false });
       await up({ task });
       const { deployment } = await workspace.exportStack();

@@ -4,6 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import { describe, expect, type TestContext, test } from "vitest";
 import { main } from "../../../components/operations/cli/main";
 import { Agent, openSsh } from "../../support/bastion";
+import { onlyInFull } from "../../support/full";
 import type { Project } from "../../support/project";
 import { testServers } from "../../support/servers";
 import { existingProject, LOOKING } from "../existing/support";
@@ -11,7 +12,6 @@ import { PrivateHosts } from "./support";
 
 const servers = await testServers();
 const ssh = await openSsh();
-const onlyInFull = test.skipIf(!process.env.FULL);
 
 describe.skipIf(!servers || !ssh)("nodes that only a bastion reaches", { timeout: 280_000 }, () => {
   async function start(context: TestContext, count: number): Promise<PrivateHosts> {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { InventoryNode } from "../../../components/cluster/inventory";
 import { until } from "../../support/formation";
+import { onlyInFull } from "../../support/full";
 import { Project } from "../../support/project";
 import { startServer, testServers } from "../../support/servers";
 
@@ -8,7 +9,6 @@ const servers = await testServers();
 const FORMATION = "ClusterFormation sessions";
 
 /** The longer half, in `npm run test:full` only. */
-const onlyInFull = test.skipIf(!process.env.FULL);
 
 /** Differences that somebody makes by hand, each seen by `refresh`, mended by `up`, and quiet from then on. */
 describe.skipIf(!servers)("drift", { timeout: 300_000 }, () => {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, type TestContext, test } from "vitest";
 import { redisCliCheck } from "../../support/clients";
 import { until } from "../../support/formation";
+import { onlyInFull } from "../../support/full";
 import type { Project } from "../../support/project";
 import { type TestServerName, testServers } from "../../support/servers";
 import { changingCalls, existingProject, type HostOptions, Hosts } from "./support";
@@ -10,7 +11,6 @@ import { changingCalls, existingProject, type HostOptions, Hosts } from "./suppo
 const servers = await testServers();
 
 /** The longer half, in `npm run test:full` only. */
-const onlyInFull = test.skipIf(!process.env.FULL);
 
 describe.skipIf(!servers)("hosts that somebody else provides", { timeout: 280_000 }, () => {
   async function hostsFor(

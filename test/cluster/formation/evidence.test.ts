@@ -13,6 +13,7 @@ import {
   TestCluster,
   until,
 } from "../../support/formation";
+import { onlyInFull } from "../../support/full";
 import { specOf } from "../../unit/topology/support";
 
 const shape = { masters: 3, replicas: 1, zones: 3, nodeTimeoutMilliseconds: 2_000 };
@@ -36,7 +37,7 @@ describe.concurrent("formation acts on evidence only", { timeout: 120_000 }, () 
     await run;
   });
 
-  test.skipIf(!process.env.FULL)(
+  onlyInFull(
     "a node that loads its data for longer than anybody's patience is waited for while it gets on",
     async (context) => {
       let slow = "";
@@ -170,7 +171,7 @@ describe("a guard in a roll", { timeout: 120_000 }, () => {
     expect(await cluster.sendTo(replica, ["ROLE"])).toContain("master");
   });
 
-  test("a shard with its only copy in memory stays, unless its loss was agreed to", async (context) => {
+  onlyInFull("a shard with its only copy in memory stays, unless its loss was agreed to", async (context) => {
     const cluster = await start(context, { replicas: 0, lines: () => "appendonly no" });
     await cluster.reconcile();
     await cluster.fill(50);
@@ -181,7 +182,7 @@ describe("a guard in a roll", { timeout: 120_000 }, () => {
     await guardRunner.delete("guard", inputs);
   });
 
-  test.skipIf(!process.env.FULL)(
+  onlyInFull(
     "a master without slots that holds keys of one on its way to it, in memory only, stays",
     async (context) => {
       const cluster = await start(context, { replicas: 0, lines: () => "appendonly no" });

@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, type TestContext, test } from "vitest";
 import type { InventoryNode } from "../../../components/cluster/inventory";
+import { onlyInFull } from "../../support/full";
 import type { Project } from "../../support/project";
 import { type TestServerName, testServers } from "../../support/servers";
 import { missingKeys, projectWithKeys } from "./support";
@@ -10,7 +11,7 @@ const QUICK = { nodeTimeoutMilliseconds: 1_000 };
 const BOOT_CHANGE = { redisConfig: { "tcp-backlog": "201" } };
 
 /** Servers differ in what their files say of others under TLS. */
-const SERVERS: readonly TestServerName[] = process.env.FULL ? ["redis-7.0", "valkey-9.1"] : ["redis-7.0"];
+const SERVERS: readonly TestServerName[] = ["redis-7.0", "valkey-9.1"];
 
 async function started(context: TestContext, args: object, server: TestServerName = "redis-7.0"): Promise<Project> {
   if (!servers) throw new Error("no server");
@@ -64,11 +65,7 @@ describe.skipIf(!servers)("a roll that finds nodes dead starts them again as the
     ["and a setting that takes a restart has changed", BOOT_CHANGE],
     ["and nothing has changed", {}],
   ];
-  test.for(
-    SERVERS.flatMap((server) =>
-      (process.env.FULL ? CHANGES : CHANGES.slice(0, 1)).map(([what, change]) => ({ server, what, change })),
-    ),
-  )(
+  onlyInFull.for(SERVERS.flatMap((server) => CHANGES.map(([what, change]) => ({ server, what, change }))))(
     "leaders of $server without data on disk, too many to elect others, $what: their replicas take over before they come back empty",
     async ({ server, change }, context) => {
       const args = { ...QUICK, persistence: { mode: "none" } };
@@ -91,11 +88,7 @@ describe.skipIf(!servers)("a roll that finds nodes dead starts them again as the
     ["too many to elect others", 2, 1_000],
     ["before others notice", 1, 15_000],
   ] as const;
-  test.for(
-    SERVERS.flatMap((server) =>
-      (process.env.FULL ? DEAD : []).map(([when, dead, timeout]) => ({ server, when, dead, timeout })),
-    ),
-  )(
+  onlyInFull.for(SERVERS.flatMap((server) => DEAD.map(([when, dead, timeout]) => ({ server, when, dead, timeout }))))(
     "leaders of $server with a dump that is older than what their replicas hold, $when: nothing that was written since is lost",
     async ({ server, dead, timeout }, context) => {
       const args = { nodeTimeoutMilliseconds: timeout, persistence: { mode: "rdb" } };

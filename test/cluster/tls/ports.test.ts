@@ -2,6 +2,7 @@ import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 import { reportLine } from "../../load/load";
 import { ask, clientTls, loginOf } from "../../support/clients";
+import { onlyInFull } from "../../support/full";
 import { Project } from "../../support/project";
 import { testServers } from "../../support/servers";
 import { LoadedProject } from "../changes/support";
@@ -36,30 +37,29 @@ async function freeBlocks(count: number): Promise<number[]> {
 }
 
 describe("how nodes of a running cluster may speak", () => {
-  test("clients move from a port without TLS to the one with it, then it closes: under load, live", {
-    timeout: 900_000,
-  }, async (context) => {
-    const [port = 0, plainPort = 0] = await freeBlocks(2);
-    const loaded = await LoadedProject.start(
-      context,
-      process.env.FULL ? "valkey-9.1" : "redis-7.0",
-      { port, tls: { plainPort } },
-      { plain: true },
-    );
-    const { project, load } = loaded;
-    const [pids, nodes] = [await project.pids(), await project.nodes()];
-    for (const node of nodes) expect(node.plainPort).toBe(node.port - port + plainPort);
+  onlyInFull(
+    "clients move from a port without TLS to the one with it, then it closes: under load, live",
+    {
+      timeout: 900_000,
+    },
+    async (context) => {
+      const [port = 0, plainPort = 0] = await freeBlocks(2);
+      const loaded = await LoadedProject.start(context, "valkey-9.1", { port, tls: { plainPort } }, { plain: true });
+      const { project, load } = loaded;
+      const [pids, nodes] = [await project.pids(), await project.nodes()];
+      for (const node of nodes) expect(node.plainPort).toBe(node.port - port + plainPort);
 
-    await load.changeLogin(loginOf(await project.credentials()), nodes);
-    const stdout = await loaded.change("the port without TLS closes", { tls: {} });
-    expect(stdout).toContain("the port without TLS closes");
-    for (const { address, plainPort: former = 0 } of nodes) expect(await isOpen(address, former)).toBe(false);
-    expect((await project.nodes()).some((node) => node.plainPort !== undefined)).toBe(false);
-    await loaded.change("it opens again", { tls: { plainPort } });
-    for (const { address, plainPort: former = 0 } of nodes) expect(await isOpen(address, former)).toBe(true);
-    expect(await project.pids()).toEqual(pids);
-    console.log(reportLine("a port without TLS", await loaded.expectUnharmed()));
-  });
+      await load.changeLogin(loginOf(await project.credentials()), nodes);
+      const stdout = await loaded.change("the port without TLS closes", { tls: {} });
+      expect(stdout).toContain("the port without TLS closes");
+      for (const { address, plainPort: former = 0 } of nodes) expect(await isOpen(address, former)).toBe(false);
+      expect((await project.nodes()).some((node) => node.plainPort !== undefined)).toBe(false);
+      await loaded.change("it opens again", { tls: { plainPort } });
+      for (const { address, plainPort: former = 0 } of nodes) expect(await isOpen(address, former)).toBe(true);
+      expect(await project.pids()).toEqual(pids);
+      console.log(reportLine("a port without TLS", await loaded.expectUnharmed()));
+    },
+  );
 
   test("TLS neither comes nor goes on a running cluster: refused with what to do, and nothing changes", async ({
     skip,
@@ -85,7 +85,7 @@ describe("how nodes of a running cluster may speak", () => {
     ).toEqual([]);
   });
 
-  test.skipIf(!process.env.FULL)(
+  onlyInFull(
     "host names are announced, are in the certificates, and are taken back, live",
     async ({ skip, onTestFinished }) => {
       if (!servers) return skip("no servers here");

@@ -1,4 +1,4 @@
-import Docker from "dockerode";
+import type Docker from "dockerode";
 import type { Properties } from "../values";
 
 /** What the provider's client speaks at most; a daemon that is older is spoken to in its own version. */
@@ -22,7 +22,9 @@ export interface Operations {
 }
 
 export async function connect(host: string): Promise<Client> {
-  const docker = new Docker(dockerOptions(host));
+  // Only here: most runs have nothing to do with Docker, and every run is a process that would load it.
+  const { default: DockerClient } = await import("dockerode");
+  const docker = new DockerClient(dockerOptions(host));
   try {
     await docker.ping();
     const { ApiVersion } = await docker.version();

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { onlyInFull } from "../../support/full";
 import type { Subject } from "../subject";
 
 /** Every node restarts once, where it is and with what it has. */
@@ -26,7 +27,7 @@ export function scaling(subject: () => Subject): void {
     expect(await subject().cluster.left()).toMatchObject({ machines: 6, data: 6 });
   });
 
-  test("1 → 2 replicas → 1", async () => {
+  onlyInFull("1 → 2 replicas → 1", async () => {
     const machines = await subject().cluster.machines();
     await subject().change("1 → 2 replicas", { replicasPerMaster: 2 });
     expect((await subject().cluster.left()).machines).toBe(9);
