@@ -74,7 +74,7 @@ describe.skipIf(dockerHost === undefined)("containers, volumes and network of a 
     }
   });
 
-  test("its health is that of the cluster, as the node itself sees it", async () => {
+  onlyInFull("its health is that of the cluster, as the node itself sees it", async () => {
     const names = nodesOf((await project.outputs()).inventory).map(({ name }) => name);
     const healthOf = async (name: string) => (await inspect(name)).State.Health?.Status;
     await until("all are healthy", async () => (await Promise.all(names.map(healthOf))).every((h) => h === "healthy"));

@@ -15,13 +15,12 @@ import { type Setting, Subject } from "./subject";
  * What every platform promises, shown on real servers under a load that remembers what it wrote. A platform adds an adapter, and no test.
  * It runs on the hermetic engine, and once more on the Pulumi CLI where that is with the plugins of the platform.
  * @param server the one that nodes run
- * @param share `whole`, or `short` for a server that differs little from one that has the whole of it
  */
-export function contractOf(platform: PlatformUnderTest, server: TestServerName, share: "whole" | "short"): void {
-  for (const engine of enginesHere(...platform.plugins)) on({ platform, engine, server }, share);
+export function contractOf(platform: PlatformUnderTest, server: TestServerName): void {
+  for (const engine of enginesHere(...platform.plugins)) on({ platform, engine, server });
 }
 
-function on(setting: Setting, share: "whole" | "short"): void {
+function on(setting: Setting): void {
   const { platform, server } = setting;
   const by: Record<EngineName, string> = { hermetic: "", cli: ", by the Pulumi CLI" };
   describe.skipIf(platform.missing !== undefined)(`${platform.name}, ${server}${by[setting.engine]}`, () => {
@@ -29,15 +28,12 @@ function on(setting: Setting, share: "whole" | "short"): void {
       const subject = upBeforeAll(setting);
       calm(subject);
       roll(subject);
-      if (share === "whole") scaling(subject);
-      faults(subject, share);
-      if (share === "whole") {
-        drift(subject);
-        guards(subject);
-      }
+      scaling(subject);
+      faults(subject);
+      drift(subject);
+      guards(subject);
       ending(subject);
     });
-    if (share === "short") return;
 
     describe("a closed cluster", () => closed(upBeforeAll(setting, CLOSED)));
 

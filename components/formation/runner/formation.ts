@@ -3,6 +3,7 @@ import type { ResourceRunner } from "../../cluster/shim";
 import { busProblem } from "../../config/bus";
 import { endpointSettings } from "../../config/nodeDirectives";
 import type { IssuedCertificates } from "../../security/certificates";
+import { renamed } from "../../spec/renamed";
 import type { MigrationLimits } from "../../spec/spec";
 import { authorityChange, type CertificatesInForce, certificatesGoal, provedCertificates } from "../certificates";
 import { describeDrift } from "../drift";
@@ -103,6 +104,8 @@ export const formationRunner: ResourceRunner<FormationInputs, FormationOutputs> 
     const inputs = { ...news, declaration: { ...news.declaration, defaultsVersion } };
     // Nobody could log in any more, since nothing would know the passwords.
     const failures = olds.users && !news.users ? [{ property: "users", reason: STAYS_CLOSED }] : [];
+    const name = renamed(olds.cluster, news.cluster);
+    if (name) failures.push({ property: "cluster", reason: name });
     const tls = olds.plan === undefined ? undefined : busProblem(news.cluster, olds.tls, news.tls);
     if (tls) failures.push({ property: "tls", reason: tls });
     return { inputs, failures };

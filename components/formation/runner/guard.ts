@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { ResourceRunner } from "../../cluster/shim";
 import type { NodeEndpoint } from "../../config/types";
+import { renamed } from "../../spec/renamed";
 import { endpointOf, type NodeEntry } from "../clusterNodes";
 import { execute } from "../execute";
 import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } from "../lock";
@@ -17,7 +18,7 @@ import {
   noteRecorded,
   withNotedAccess,
 } from "./knowledge";
-import { letGo } from "./letGo";
+import { depart, letGo } from "./letGo";
 import { withoutUndefined } from "./partialFailure";
 import { hasUnknown, isUnknown } from "./unknowns";
 
@@ -48,7 +49,8 @@ export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
     const { access } = news;
     if ((access.username !== undefined || access.tls) && !hasUnknown(access)) noteAccess(news.cluster, access);
     if (olds.cluster !== undefined && olds.node !== undefined) noteGuarded(olds.cluster, olds.node);
-    return { inputs: news, failures: [] };
+    const name = renamed(olds.cluster, news.cluster);
+    return { inputs: news, failures: name ? [{ property: "cluster", reason: name }] : [] };
   },
 
   async diff(_id, olds, news) {
@@ -79,8 +81,8 @@ export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
   },
 
   async delete(_id, props) {
-    if (isDismantled(props.cluster)) return;
-    await guarding(props, letGo);
+    if (!isDismantled(props.cluster)) await guarding(props, letGo);
+    else if (props.dataOnDestroy !== "delete") await guarding(props, depart);
   },
 };
 

@@ -42,6 +42,25 @@ export async function letGo(work: GuardWork): Promise<void> {
   }
 }
 
+/**
+ * The whole cluster goes, by `destroy` or because no program declares it any more, and its data are to be kept. What Pulumi's flags leave out of that goes on
+ * serving, so a leader still hands over to whoever is there to take its slots; that nobody is does not hold it, since its data are on the volume.
+ * @throws Error where they are in memory alone: ending its process would lose them, which nobody agreed to
+ * @throws AnotherActor when somebody else goes on changing the cluster
+ */
+export async function depart(work: GuardWork): Promise<void> {
+  const { inputs, connections } = work;
+  const node = await observeNode(inputs.node, inputs.endpoint, ["appendonly", "save"], connections);
+  if (!node.answering) return;
+  if (!isOnDisk(node))
+    throw new Error(
+      `${inputs.node} holds ${node.keys} keys in memory only (no persistence), and \`dataOnDestroy\` is "${inputs.dataOnDestroy}": they would be lost. It stays. Agree to the loss by dataOnDestroy "delete", or declare persistence; then run \`up\`, and remove the cluster again.`,
+    );
+  if (self(node).slots.length === 0 || !(await mastersHaveMajority(node, connections))) return;
+  if ((await handOver(work, node, true)) !== undefined)
+    console.log(`${inputs.cluster}: no replica has taken over from ${inputs.node} in time; it goes, and its data stay`);
+}
+
 /** Of the machines that were started again, those of this shard: one that lost its data is joined again. @returns what went wrong */
 async function fellowsInSync(work: GuardWork, started: Revived["started"]): Promise<string> {
   const { cluster, node } = work.inputs;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { reportLine } from "../../load/load";
+import { MODE } from "../../support/modes";
 import type { TestServerName } from "../../support/servers";
 import { eventsOf, LoadedProject } from "./support";
 
@@ -51,12 +52,17 @@ const SCENARIOS: readonly Scenario[] = process.env.FULL
     ];
 
 describe("changes by `up`, under a load that is checked", () => {
-  test.for(SCENARIOS)("$name: no key lost, no client error", { timeout: 900_000 }, async (scenario, context) => {
-    const fields = process.env.FULL ? 100_000 : 5_000;
-    const loaded = await LoadedProject.start(context, scenario.server, {}, { fields });
-    for (const [step, changes] of scenario.steps) await loaded.change(step, changes);
-    console.log(reportLine(scenario.name, await loaded.expectUnharmed()));
-  });
+  // Strictly only, where it is a sample: open, the contract of a platform rolls from a version to the next.
+  test.skipIf(!process.env.FULL && !MODE.strict).for(SCENARIOS)(
+    "$name: no key lost, no client error",
+    { timeout: 900_000 },
+    async (scenario, context) => {
+      const fields = process.env.FULL ? 100_000 : 5_000;
+      const loaded = await LoadedProject.start(context, scenario.server, {}, { fields });
+      for (const [step, changes] of scenario.steps) await loaded.change(step, changes);
+      console.log(reportLine(scenario.name, await loaded.expectUnharmed()));
+    },
+  );
 
   test.skipIf(!process.env.FULL)(
     "two shards at once where asked for: never two nodes of one shard, never more than two",

@@ -159,7 +159,7 @@ describe.skipIf(!servers)("drift", { timeout: 300_000 }, () => {
     await expectMended();
   });
 
-  test("a killed node: named at once, one line whatever the others have noticed", async () => {
+  onlyInFull("a killed node: named at once, one line whatever the others have noticed", async () => {
     const replica = (await project.nodes()).find((n) => n.role === "replica");
     const pid = (await project.pids()).get(replica?.name ?? "") ?? 0;
     process.kill(pid, "SIGKILL");

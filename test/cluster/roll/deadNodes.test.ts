@@ -50,7 +50,7 @@ describe.skipIf(!servers)("a roll that finds nodes dead starts them again as the
     await expectRolled(project, before);
   });
 
-  test("all of them, as after a reboot", async (context) => {
+  onlyInFull("all of them, as after a reboot", async (context) => {
     const project = await started(context, QUICK);
     const before = await project.pids();
     await project.whileDown(async () => {

@@ -1,8 +1,9 @@
 import { setTimeout } from "node:timers/promises";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect } from "vitest";
 import type { InventoryNode } from "../../../components/cluster/inventory";
 import { parseClusterNodes } from "../../../components/formation/clusterNodes";
 import { adminLogin, type ClientLogin, withNode } from "../../support/clients";
+import { onlyInFull } from "../../support/full";
 import { Project } from "../../support/project";
 import { type TestServerName, testServers } from "../../support/servers";
 
@@ -93,7 +94,7 @@ const CHANGES: readonly (readonly [what: string, changes: readonly Change[]])[] 
 ];
 
 describe.each(SERVERS)("host names of %s", (server) => {
-  test.for(process.env.FULL ? CHANGES : CHANGES.slice(0, 1))(
+  onlyInFull.for(CHANGES)(
     "%s: clients are only sent to names that the node has heard, and that certificates carry",
     { timeout: 600_000 },
     async ([, changes], { skip, onTestFinished }) => {

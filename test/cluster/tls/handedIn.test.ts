@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { TlsIdentity } from "../../../components/access/types";
 import { readCertificate } from "../../../components/security/x509";
 import { ask, clientTls } from "../../support/clients";
+import { onlyInFull } from "../../support/full";
 import { Project } from "../../support/project";
 import { findings } from "../../support/secrets";
 import { testServers } from "../../support/servers";
@@ -221,7 +222,7 @@ describe.skipIf(!servers || !hasOpenssl)("certificates that somebody else signs"
     expect(await fingerprints()).toEqual(before);
   });
 
-  test("an authority that is taken out of the bundle is trusted no more", async () => {
+  onlyInFull("an authority that is taken out of the bundle is trusted no more", async () => {
     const [node] = await project.nodes();
     const stranger = clientOf(former, "client");
     const tryIn = () =>

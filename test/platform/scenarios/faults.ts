@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { type Subject, UNCHANGED } from "../subject";
 
 /** What happens to machines, and `up` mends. */
-export function faults(subject: () => Subject, share: "whole" | "short"): void {
+export function faults(subject: () => Subject): void {
   test("a killed leader, and a killed replica, are started again", async () => {
     for (const role of ["master", "replica"] as const) {
       const { name } = await subject().aNode(role);
@@ -10,8 +10,6 @@ export function faults(subject: () => Subject, share: "whole" | "short"): void {
     }
     expect((await subject().up()).stdout).toMatch(UNCHANGED);
   });
-
-  if (share === "short") return;
 
   test("a machine that stands still goes on", async (context) => {
     const { cluster } = subject();

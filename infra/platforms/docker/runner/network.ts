@@ -3,6 +3,7 @@ import * as os from "node:os";
 import type Docker from "dockerode";
 import type { CompletingRunner } from "../../../../components/cluster/shim";
 import { hasUnknown, same } from "../../../../components/cluster/values";
+import { renamed } from "../../../../components/spec/renamed";
 import {
   type AddressRange,
   addressNumber,
@@ -34,6 +35,9 @@ export const DockerNetwork: Runner = {
       inputs: news as NetworkInputs,
       failures: [{ property, reason: `${news.cluster}: ${reason}` }],
     });
+    // The first of a cluster's resources, so that nothing was touched before this is said.
+    const name = renamed(olds.cluster, news.cluster);
+    if (name) return { inputs: news as NetworkInputs, failures: [{ property: "cluster", reason: name }] };
     let subnet = news.wantedSubnet || olds.subnet;
     try {
       const strangers =

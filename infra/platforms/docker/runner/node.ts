@@ -18,6 +18,7 @@ import { EngineWatch, leaveIfOrphaned } from "../../../../components/formation/r
 import { noteAccess, noteRevive } from "../../../../components/formation/runner/knowledge";
 import { sayWhyItRolls } from "../../../../components/formation/runner/rollText";
 import type { Access } from "../../../../components/formation/wire";
+import { renamed } from "../../../../components/spec/renamed";
 import { lastLines, removeOthers, startContainer, stateOf, stopContainer, versionOf } from "./container";
 import { answered, NoDaemon, orGone } from "./daemon";
 import { changeFolder, readFolder } from "./files";
@@ -60,6 +61,8 @@ export const DockerNode: Runner = {
     const downgrade = olds.engine && upgradeProblem(olds.engine, news.engine);
     if (downgrade) return fail("engine", `${news.name}: ${downgrade}`);
     // Here too, since a node changes before formation is asked.
+    const name = renamed(olds.cluster, news.cluster);
+    if (name) return fail("cluster", name);
     const bus = olds.instance === undefined ? undefined : busProblem(news.cluster, olds.tls, news.tls);
     if (bus) return fail("tls", bus);
     const access = accessOf(news);

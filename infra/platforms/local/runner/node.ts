@@ -9,6 +9,7 @@ import { noteAccess, noteRevive } from "../../../../components/formation/runner/
 import { sayWhyItRolls } from "../../../../components/formation/runner/rollText";
 import { say } from "../../../../components/formation/runner/say";
 import type { Access } from "../../../../components/formation/wire";
+import { renamed } from "../../../../components/spec/renamed";
 import { fingerprint, keepConfigFile, writeConfigFile, writeTlsFiles } from "./configFile";
 import { PortTaken, systemFailure } from "./failures";
 import {
@@ -60,6 +61,8 @@ export const LocalNode: Runner = {
         failures: [{ property: "engine", reason: `${news.name}: ${downgrade}` }],
       };
     // Here too, since a node changes before formation is asked.
+    const name = renamed(olds.cluster, news.cluster);
+    if (name) return { inputs: news as unknown as NodeInputs, failures: [{ property: "cluster", reason: name }] };
     const bus = olds.instance === undefined ? undefined : busProblem(news.cluster, olds.tls, news.tls);
     if (bus) return { inputs: news as unknown as NodeInputs, failures: [{ property: "tls", reason: bus }] };
     const folder = resolveVolume(news.volume.path);

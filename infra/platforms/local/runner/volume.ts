@@ -3,6 +3,7 @@ import * as path from "node:path";
 import type { CompletingRunner } from "../../../../components/cluster/shim";
 import { deriveToken, hasUnknown, same } from "../../../../components/cluster/values";
 import { say } from "../../../../components/formation/runner/say";
+import { renamed } from "../../../../components/spec/renamed";
 import { readVolumeRecord, resolveVolume, writeVolumeRecord } from "./folder";
 import { serverOf, stopServer } from "./server";
 import type { VolumeDeclaration, VolumeInputs, VolumeOutputs } from "./types";
@@ -13,10 +14,15 @@ function movedBy(olds: Partial<VolumeInputs>, news: VolumeDeclaration): string[]
   return (["path", "owner"] as const).filter((name) => !hasUnknown(news[name]) && olds[name] !== news[name]);
 }
 
+const clusterOf = (owner: string) => owner.split("/").at(-2) ?? "";
+
 /** A node's data folder. It outlives the processes that run on it. */
 export const LocalVolume: Runner = {
   async check(olds, news) {
     if (hasUnknown(news)) return { inputs: news as VolumeInputs, failures: [] };
+    // The first of a cluster's resources, so that nothing was touched before this is said.
+    const name = renamed(olds.owner && clusterOf(olds.owner), clusterOf(news.owner));
+    if (name) return { inputs: news as VolumeInputs, failures: [{ property: "owner", reason: name }] };
     const kept = olds.token !== undefined && movedBy(olds, news).length === 0;
     const token = kept
       ? (olds.token ?? "")
