@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { ping } from "./dockerApi.mjs";
-import { LOCAL } from "./project.mjs";
+import { LOCAL, say } from "./project.mjs";
 import { onPath, run } from "./servers.mjs";
 import { unpackTools } from "./tools.mjs";
 
@@ -81,8 +81,12 @@ async function untilReady(host, ended) {
 export async function endDaemon(pid) {
   if (!alive(pid)) return;
   process.kill(pid, "SIGTERM");
-  for (const deadline = Date.now() + END_SECONDS * 1000; alive(pid); await delay(100))
-    if (Date.now() > deadline) process.kill(pid, "SIGKILL");
+  for (const deadline = Date.now() + END_SECONDS * 1000; alive(pid); await delay(100)) {
+    if (Date.now() < deadline) continue;
+    say(`the Docker daemon (pid ${pid}) has not ended ${END_SECONDS} s after SIGTERM; it is killed`);
+    process.kill(pid, "SIGKILL");
+    return;
+  }
 }
 
 /** What a daemon has mounted in its folder and left. */

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, type TestContext, test } from "vitest";
+import { type EngineName, enginesHere } from "../../engine/workspace";
 import type { Ledger } from "../../load/ledger";
 import { until } from "../../support/formation";
 import { onlyInFull } from "../../support/full";
@@ -39,100 +40,103 @@ function rewrite(project: Project, change: (program: string) => string): void {
   writeFileSync(file, change(readFileSync(file, "utf8")));
 }
 
-const start = (context: TestContext) => LoadedProject.start(context, "redis-7.0", KEEP);
+const start = (context: TestContext, engine: EngineName) => LoadedProject.start(context, "redis-7.0", KEEP, { engine });
 
-describe("whatever Pulumi is called with, all slots are served and no key is lost", () => {
-  onlyInFull("a roll of which a part is left out", { timeout: 900_000 }, async (context) => {
-    const loaded = await start(context);
-    const { project } = loaded;
-    const [first = ""] = (await project.nodes()).map(({ name }) => name);
-    const parts = [
-      ["--exclude", "**NodeGuard**"],
-      ["--exclude", "**ClusterFormation**"],
-      ["--target", machine(first)],
-      ["--target", guard(first)],
-      ["--continue-on-error"],
-    ];
-    for (const [i, flags] of parts.entries()) {
-      loaded.declare({ redisConfig: { "tcp-backlog": String(200 + i) } });
-      await expectUnharmed(`up ${flags.join(" ")}`, loaded, () => project.up({ flags }));
-    }
-    await loaded.expectUnharmed();
-  });
-
-  test("a destroy of a part: leaders hand over before they go, and what is left serves", {
-    timeout: 900_000,
-  }, async (context) => {
-    const loaded = await start(context);
-    const { project } = loaded;
-    const { shards } = await project.inventory();
-    const leaders = shards.flatMap(({ nodes }) => nodes.filter(({ role }) => role === "master")).map((n) => n.name);
-    const all = (await project.nodes()).map(({ name }) => name);
-    const oneAtATime = all.map((node) => ["--target", machine(node), "--target", guard(node)]);
-    const parts: readonly (readonly string[])[] = [
-      // In the order of their chain, leaders are the last to be made: whoever depends on one of them goes with it, and formation too.
-      ["--target", machine(leaders[0] ?? ""), "--target-dependents"],
-      ["--exclude", machine(leaders[0] ?? "")],
-      ["--target", "**ClusterFormation**"],
-      ...oneAtATime,
-      ["--exclude", "**ClusterFormation**", "--continue-on-error"],
-    ];
-    for (const flags of process.env.FULL ? parts : parts.slice(0, 2))
-      await expectUnharmed(`destroy ${flags.join(" ")}`, loaded, () => project.engine.destroy({ flags }));
-    await loaded.expectUnharmed();
-  });
-
-  onlyInFull(
-    "a change that is killed and taken over by a third one, which is neither of both",
-    {
-      timeout: 900_000,
-    },
-    async (context) => {
-      const loaded = await start(context);
+describe.each(enginesHere())(
+  "whatever Pulumi is called with, all slots are served and no key is lost, on %s",
+  (engine) => {
+    onlyInFull("a roll of which a part is left out", { timeout: 900_000 }, async (context) => {
+      const loaded = await start(context, engine);
       const { project } = loaded;
-      const changes: readonly (readonly [string, Changes, RegExp, Changes])[] = [
-        ["3 → 5 masters, then 4", { masters: 5 }, /moved [1-9]/, { masters: 4 }],
-        [
-          "4 → 3 masters, then 5 with a replica more",
-          { masters: 3 },
-          /moved [1-9]/,
-          { masters: 5, replicasPerMaster: 2 },
-        ],
-        [
-          "a roll, then another one with fewer masters",
-          BOOT_CHANGE,
-          /LocalNode \S+ created/,
-          { masters: 3, redisConfig: { "tcp-backlog": "300" } },
-        ],
-        [
-          "a replica less, then a live setting",
-          { replicasPerMaster: 1 },
-          /ClusterFormation sessions updating/,
-          { replicasPerMaster: 2, redisConfig: { "tcp-backlog": "300", "slowlog-max-len": "77" } },
-        ],
+      const [first = ""] = (await project.nodes()).map(({ name }) => name);
+      const parts = [
+        ["--exclude", "**NodeGuard**"],
+        ["--exclude", "**ClusterFormation**"],
+        ["--target", machine(first)],
+        ["--target", guard(first)],
+        ["--continue-on-error"],
       ];
-      for (const [step, killed, line, third] of changes) {
-        loaded.declare(killed);
-        await loaded.load.during(`${step}: killed`, async () => {
-          const run = await project.start();
-          await run.until(line);
-          run.kill("both");
-          await run.result;
-          await project.workersGone();
-        });
-        await project.engine.command(["cancel"]);
-        await loaded.change(step, third);
+      for (const [i, flags] of parts.entries()) {
+        loaded.declare({ redisConfig: { "tcp-backlog": String(200 + i) } });
+        await expectUnharmed(`up ${flags.join(" ")}`, loaded, () => project.up({ flags }));
       }
       await loaded.expectUnharmed();
-    },
-  );
-});
+    });
 
-describe("a cluster that the program does not declare any more", () => {
+    test("a destroy of a part: leaders hand over before they go, and what is left serves", {
+      timeout: 900_000,
+    }, async (context) => {
+      const loaded = await start(context, engine);
+      const { project } = loaded;
+      const { shards } = await project.inventory();
+      const leaders = shards.flatMap(({ nodes }) => nodes.filter(({ role }) => role === "master")).map((n) => n.name);
+      const all = (await project.nodes()).map(({ name }) => name);
+      const oneAtATime = all.map((node) => ["--target", machine(node), "--target", guard(node)]);
+      const parts: readonly (readonly string[])[] = [
+        // In the order of their chain, leaders are the last to be made: whoever depends on one of them goes with it, and formation too.
+        ["--target", machine(leaders[0] ?? ""), "--target-dependents"],
+        ["--exclude", machine(leaders[0] ?? "")],
+        ["--target", "**ClusterFormation**"],
+        ...oneAtATime,
+        ["--exclude", "**ClusterFormation**", "--continue-on-error"],
+      ];
+      for (const flags of process.env.FULL ? parts : parts.slice(0, 2))
+        await expectUnharmed(`destroy ${flags.join(" ")}`, loaded, () => project.engine.destroy({ flags }));
+      await loaded.expectUnharmed();
+    });
+
+    onlyInFull(
+      "a change that is killed and taken over by a third one, which is neither of both",
+      {
+        timeout: 900_000,
+      },
+      async (context) => {
+        const loaded = await start(context, engine);
+        const { project } = loaded;
+        const changes: readonly (readonly [string, Changes, RegExp, Changes])[] = [
+          ["3 → 5 masters, then 4", { masters: 5 }, /moved [1-9]/, { masters: 4 }],
+          [
+            "4 → 3 masters, then 5 with a replica more",
+            { masters: 3 },
+            /moved [1-9]/,
+            { masters: 5, replicasPerMaster: 2 },
+          ],
+          [
+            "a roll, then another one with fewer masters",
+            BOOT_CHANGE,
+            /LocalNode \S+ created/,
+            { masters: 3, redisConfig: { "tcp-backlog": "300" } },
+          ],
+          [
+            "a replica less, then a live setting",
+            { replicasPerMaster: 1 },
+            /ClusterFormation sessions updating/,
+            { replicasPerMaster: 2, redisConfig: { "tcp-backlog": "300", "slowlog-max-len": "77" } },
+          ],
+        ];
+        for (const [step, killed, line, third] of changes) {
+          loaded.declare(killed);
+          await loaded.load.during(`${step}: killed`, async () => {
+            const run = await project.start();
+            await run.until(line);
+            run.kill("both");
+            await run.result;
+            await project.workersGone();
+          });
+          await project.engine.command(["cancel"]);
+          await loaded.change(step, third);
+        }
+        await loaded.expectUnharmed();
+      },
+    );
+  },
+);
+
+describe.each(enginesHere())("a cluster that the program does not declare any more, on %s", (engine) => {
   test("by another name: an alias is refused before anything is touched, and without one its data stay", {
     timeout: 900_000,
   }, async (context) => {
-    const loaded = await start(context);
+    const loaded = await start(context, engine);
     const { project, load } = loaded;
     const [pids, places] = [await project.pids(), await project.nodes()];
 
@@ -168,7 +172,7 @@ describe("a cluster that the program does not declare any more", () => {
       timeout: 900_000,
     },
     async (context) => {
-      const loaded = await start(context);
+      const loaded = await start(context, engine);
       const { project, load } = loaded;
       await until("there are keys", async () => load.operations > 5_000);
       await load.end();

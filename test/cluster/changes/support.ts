@@ -1,4 +1,5 @@
 import { expect, type TestContext } from "vitest";
+import type { EngineName } from "../../engine/workspace";
 import { CheckedLoad, type LoadOptions, type LoadReport } from "../../load/load";
 import { loginOf } from "../../support/clients";
 import { Project } from "../../support/project";
@@ -27,16 +28,20 @@ export class LoadedProject {
     this.#args = args;
   }
 
-  /** Formed, and under load. @param load `plain`: on the ports without TLS, beside those with it */
+  /** Formed, and under load. @param load `plain`: on the ports without TLS, beside those with it; `engine`: default "hermetic" */
   static async start(
     context: TestContext,
     server: TestServerName,
     args: Readonly<Record<string, unknown>> = {},
-    { plain = false, ...load }: LoadOptions & { readonly plain?: boolean } = {},
+    {
+      plain = false,
+      engine = "hermetic",
+      ...load
+    }: LoadOptions & { readonly plain?: boolean; readonly engine?: EngineName } = {},
   ): Promise<LoadedProject> {
     const servers = (await testServers()) ?? context.skip("no servers here");
     const first: Readonly<Record<string, unknown>> = { nodeTimeoutMilliseconds: NODE_TIMEOUT_MILLISECONDS, ...args };
-    const project = await Project.create(first, servers[server]);
+    const project = await Project.create(first, servers[server], { engine });
     const loaded = new LoadedProject(project, servers, first);
     context.onTestFinished(() => {
       loaded.#load?.close();

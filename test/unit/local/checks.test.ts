@@ -18,6 +18,9 @@ const context = {
   log: "/data/n/server.log",
 };
 
+/** Where nobody listens: ports are looked at. */
+const NOWHERE = { address: "127.231.77.9", port: 7813, busPort: 17813 };
+
 const node: NodeInputs = {
   cluster: "dev",
   name: "dev-0-zone-a",
@@ -27,14 +30,18 @@ const node: NodeInputs = {
   boot: [{ name: "appendonly", value: "yes" }],
   live: [{ name: "maxmemory", value: "0" }],
   volume: { path: "/nowhere/stack/dev/dev-0-zone-a", token: "t" },
-  address: "127.0.1.1",
-  port: 7000,
-  busPort: 17000,
+  ...NOWHERE,
   portBase: 0,
   instance: "i",
 };
 const running: NodeOutputs = { ...node, running: true };
-const hints = { address: "127.0.1.1", addressPerZone: true, firstPort: 7000, fixedPorts: false, offset: 0 };
+const hints = {
+  address: NOWHERE.address,
+  addressPerZone: true,
+  firstPort: NOWHERE.port,
+  fixedPorts: false,
+  offset: 0,
+};
 const declared: NodeDeclaration = { ...node, hints };
 
 describe("what changes what", () => {

@@ -16,6 +16,10 @@ export async function startDead(
   const failures: string[] = [];
   await Promise.all(
     (await containersOf(docker, owner)).map(async ({ id, name, address, state }) => {
+      if (state === "dead")
+        failures.push(
+          `${name}: Docker could not remove its container and calls it dead; \`docker rm -f ${id.slice(0, 12)}\`, then \`up\` makes it again`,
+        );
       // One that was only created has no files yet: it waits for its turn.
       if (state !== "exited" || stopping.has(id)) return;
       const endpoint = { address, port, busPort: port + BUS_PORT_OFFSET };
