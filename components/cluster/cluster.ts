@@ -158,6 +158,7 @@ export class RedisCluster extends pulumi.ComponentResource {
           instance: made.instance,
           dataOnDestroy: spec.dataOnDestroy,
           replicasPerMaster: spec.replicasPerMaster,
+          onDisk: spec.persistence.mode !== "none",
           access: access ?? {},
         },
         {

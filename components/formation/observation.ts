@@ -27,6 +27,8 @@ export interface SilentNode {
   readonly endpoint: NodeEndpoint;
   /** Why, in the words of the operating system or the server. */
   readonly reason: string;
+  /** The connection was refused: its host is there, and no server of this node runs on it. */
+  readonly notListening?: true;
 }
 
 export interface AnsweringNode {
@@ -56,6 +58,8 @@ export interface AnsweringNode {
     /** Seconds since the last word from its master; 0 for a master. */
     readonly lagSeconds: number;
   };
+  /** Why its disk may lack what it holds, though it is set to save: a save that failed, or the first append-only file under way. */
+  readonly unsaved?: string;
   /** Values of the directives that were asked for, as CONFIG GET prints them. */
   readonly settings: Readonly<Record<string, string>>;
   /** Absent where they were not asked for. */

@@ -118,8 +118,11 @@ export async function observeNode(
   const declined = answers[5];
   const unseen = settings.length === 0 && declined?.ok === false && /^NOPERM/.test(declined.error.message);
   const failed = answers.find((a) => !a.ok && !(unseen && a === declined));
-  if (failed && !failed.ok)
-    return { answering: false, name, endpoint, reason: reasonOf(failed.error) + loadedSoFar(fields) };
+  if (failed && !failed.ok) {
+    const notListening = (failed.error as { code?: string }).code === "ECONNREFUSED";
+    const reason = reasonOf(failed.error) + loadedSoFar(fields);
+    return { answering: false, name, endpoint, reason, ...(notListening ? { notListening } : {}) };
+  }
   const [id, view, clusterInfo, , keys, config, ...more] = answers.map((a: Answer) => (a.ok ? a.value : undefined));
   const [list, login] = asked.users ? more.splice(0, USERS.length) : [];
   const shown = connections.certificateOf(endpoint);
@@ -189,7 +192,19 @@ function basics(name: string, endpoint: NodeEndpoint, fields: Record<string, str
       ...progressOf(fields),
       lagSeconds: replica ? Math.max(0, Number(fields["master_last_io_seconds_ago"] ?? 0)) : 0,
     },
+    ...unsavedOf(fields),
   };
+}
+
+function unsavedOf(fields: Record<string, string>): { unsaved?: string } {
+  if (fields["aof_enabled"] !== "1")
+    return fields["rdb_last_bgsave_status"] === "err"
+      ? { unsaved: "its last dump failed (rdb_last_bgsave_status: err)" }
+      : {};
+  if (fields["aof_last_write_status"] === "err")
+    return { unsaved: "its append-only file cannot be written (aof_last_write_status: err)" };
+  const rewrites = fields["aof_rewrite_in_progress"] === "1" || fields["aof_rewrite_scheduled"] === "1";
+  return rewrites && fields["aof_base_size"] === "0" ? { unsaved: "its first append-only file is being written" } : {};
 }
 
 /** Bytes and keys that a copy, a dump or a load has come to. */

@@ -4,5 +4,5 @@
  */
 export function renamed(was: string | undefined, is: string): string | undefined {
   if (was === undefined || was === is) return undefined;
-  return `${was} is declared under the name ${is}, and a cluster keeps its name, which is in those of its nodes and of their data: under another one all of them would be replaced by blank ones. Name the component "${was}" again (the variable that holds it may have any name); for a new cluster called ${is}, leave the alias out, which removes ${was}`;
+  return `${was} is declared under the name ${is}, and a cluster keeps its name: its nodes and their data are named after it, so all of them would be replaced by blank ones. Name the component "${was}" again; the variable that holds it may have any name. Without the alias, ${is} is a new cluster, and ${was} is destroyed, its data as \`dataOnDestroy\` says`;
 }

@@ -1,4 +1,4 @@
 import { test } from "vitest";
 
-/** A test of `npm run test:full` alone: what it shows at length, a shorter one shows at every commit. */
+/** A test of `npm run test:full` alone: something at every commit shows the same, or comes close to it. */
 export const onlyInFull = test.skipIf(!process.env.FULL);

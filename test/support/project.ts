@@ -147,6 +147,12 @@ exports.credentials = cluster.credentials;
     writeFileSync(join(this.directory, "args.json"), JSON.stringify(all));
   }
 
+  /** Puts another text into the program. */
+  rewrite(change: (program: string) => string): void {
+    const file = join(this.directory, "index.js");
+    writeFileSync(file, change(readFileSync(file, "utf8")));
+  }
+
   get engine(): Workspace {
     return this.#workspace;
   }

@@ -1,6 +1,7 @@
 import type { ResourceRunner } from "../../cluster/shim";
 import type { CertificatesInputs, CertificateTable } from "../../security/certificates";
 import { nextTable } from "../../security/nextTable";
+import { renamed } from "../../spec/renamed";
 import { sorted } from "./formation";
 import { notedAuthority } from "./knowledge";
 import { withoutUndefined } from "./partialFailure";
@@ -13,6 +14,12 @@ import { hasUnknown, UNKNOWN } from "./unknowns";
  */
 export const certificatesRunner: ResourceRunner<CertificatesInputs, CertificatesInputs> = {
   async check(olds, news) {
+    const name = renamed(olds.cluster, news.cluster);
+    if (name)
+      return {
+        inputs: { ...news, table: olds.table ?? (UNKNOWN as unknown as CertificateTable) },
+        failures: [{ property: "cluster", reason: name }],
+      };
     if (hasUnknown(news)) return { inputs: { ...news, table: UNKNOWN as unknown as CertificateTable }, failures: [] };
     const { table, problems } = await nextTable(olds, news, new Date(), notedAuthority(news.cluster));
     return { inputs: { ...news, table }, failures: [...problems] };

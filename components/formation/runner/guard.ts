@@ -8,6 +8,7 @@ import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } fro
 import type { Step } from "../steps";
 import { type Access, Connections } from "../wire";
 import { comeBack } from "./comeBack";
+import { depart } from "./depart";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
 import {
   isDismantled,
@@ -18,7 +19,7 @@ import {
   noteRecorded,
   withNotedAccess,
 } from "./knowledge";
-import { depart, letGo } from "./letGo";
+import { letGo } from "./letGo";
 import { withoutUndefined } from "./partialFailure";
 import { hasUnknown, isUnknown } from "./unknowns";
 
@@ -35,6 +36,8 @@ export interface GuardInputs {
   readonly dataOnDestroy: string;
   /** Replicas that each shard is declared to have. */
   readonly replicasPerMaster: number;
+  /** Its data are on disk, as declared: whatever becomes of the process, they stay. Absent: recorded before this was. */
+  readonly onDisk?: boolean;
   readonly access: Access;
 }
 
@@ -62,7 +65,11 @@ export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
       markRolling(olds.cluster);
       noteGuarded(olds.cluster, olds.node);
     }
-    const changes = replaced || hasUnknown(news) || JSON.stringify(facts(olds)) !== JSON.stringify(facts(news));
+    const changes =
+      replaced ||
+      hasUnknown(news) ||
+      JSON.stringify(facts({ onDisk: news.onDisk, ...olds })) !==
+        JSON.stringify(facts({ ...news, onDisk: news.onDisk }));
     return { changes, replaces: replaced ? ["instance"] : [], deleteBeforeReplace: true };
   },
 
@@ -81,12 +88,13 @@ export const guardRunner: ResourceRunner<GuardInputs, GuardInputs> = {
   },
 
   async delete(_id, props) {
-    if (!isDismantled(props.cluster)) await guarding(props, letGo);
-    else if (props.dataOnDestroy !== "delete") await guarding(props, depart);
+    await guarding(props, isDismantled(props.cluster) ? depart : letGo);
   },
 };
 
-function facts({ cluster, node, endpoint, dataOnDestroy, replicasPerMaster, access, peers }: GuardInputs): unknown {
+type Facts = Omit<GuardInputs, "onDisk"> & { readonly onDisk: boolean | undefined };
+
+function facts({ cluster, node, endpoint, dataOnDestroy, replicasPerMaster, onDisk, access, peers }: Facts): unknown {
   return [
     peers?.map((p) => `${p.address}:${p.port}`),
     cluster,
@@ -97,6 +105,7 @@ function facts({ cluster, node, endpoint, dataOnDestroy, replicasPerMaster, acce
     endpoint.hostname,
     dataOnDestroy,
     replicasPerMaster,
+    onDisk,
     access.username,
     access.password,
     access.tls?.caCertificatePem,

@@ -42,25 +42,6 @@ export async function letGo(work: GuardWork): Promise<void> {
   }
 }
 
-/**
- * The whole cluster goes, by `destroy` or because no program declares it any more, and its data are to be kept. What Pulumi's flags leave out of that goes on
- * serving, so a leader still hands over to whoever is there to take its slots; that nobody is does not hold it, since its data are on the volume.
- * @throws Error where they are in memory alone: ending its process would lose them, which nobody agreed to
- * @throws AnotherActor when somebody else goes on changing the cluster
- */
-export async function depart(work: GuardWork): Promise<void> {
-  const { inputs, connections } = work;
-  const node = await observeNode(inputs.node, inputs.endpoint, ["appendonly", "save"], connections);
-  if (!node.answering) return;
-  if (!isOnDisk(node))
-    throw new Error(
-      `${inputs.node} holds ${node.keys} keys in memory only (no persistence), and \`dataOnDestroy\` is "${inputs.dataOnDestroy}": they would be lost. It stays. Agree to the loss by dataOnDestroy "delete", or declare persistence; then run \`up\`, and remove the cluster again.`,
-    );
-  if (self(node).slots.length === 0 || !(await mastersHaveMajority(node, connections))) return;
-  if ((await handOver(work, node, true)) !== undefined)
-    console.log(`${inputs.cluster}: no replica has taken over from ${inputs.node} in time; it goes, and its data stay`);
-}
-
 /** Of the machines that were started again, those of this shard: one that lost its data is joined again. @returns what went wrong */
 async function fellowsInSync(work: GuardWork, started: Revived["started"]): Promise<string> {
   const { cluster, node } = work.inputs;
@@ -123,32 +104,55 @@ async function certificatesOver(
 
 async function handOver(work: GuardWork, node: AnsweringNode, consented: boolean): Promise<string | undefined> {
   const { inputs } = work;
-  const slots = countSlots(self(node).slots);
-  const replicas = await replicasOf(node, work.connections);
-  const heir = replicas
-    .filter((r) => r.replication.linkUp && !r.replication.syncing && holdsCopyOf(node, r))
-    .sort((a, b) => b.replication.offset - a.replication.offset)[0];
-  if (heir && !(await votersKnow(node, heir, work.connections)))
-    return `${inputs.node} owns ${slots} slots; its replica at ${heir.endpoint.address}:${heir.endpoint.port} is in sync, and the masters that have to vote for it have not heard that it is one; it stays. Run \`up\` again.`;
+  const { heir, replicas } = await heirOf(node, work.connections);
   if (heir) {
-    const { address, port } = heir.endpoint;
-    console.log(`${inputs.cluster}: ${inputs.node} hands ${slots} slots to its replica at ${address}:${port}`);
-    await work.change(node.view, { heir: heir.endpoint }, [
-      { do: "failover", node: "heir", shard: "", from: inputs.node },
-    ]);
-    // The heir leads before this node has heard of it.
-    for (const until = Date.now() + HANDOVER_MILLISECONDS; Date.now() < until; await setTimeout(20)) {
-      const after = await observeNode(inputs.node, inputs.endpoint, [], work.connections);
-      if (!after.answering || self(after).slots.length > 0) continue;
-      noteLeader(inputs.cluster, inputs.node, heir.id);
-      return undefined;
-    }
-    return `${inputs.node} still owns ${slots} slots after a failover was asked for; it stays. Run \`up\` again.`;
+    const trouble = await handOverTo(work, node, heir);
+    return trouble && `${trouble}; it stays. Run \`up\` again.`;
   }
   if (consented) return undefined;
   if (inputs.replicasPerMaster === 0) return pause(inputs, node);
   const copying = replicas.flatMap((r) => r.replication.progress ?? []).join(", ");
-  return `${inputs.node} owns ${slots} slots and has no replica in sync to take them${copying && ` (one is copying: ${copying})`}; it stays. Wait until its replica is in sync, or mend that first, and run \`up\` again; to end a destroy that was interrupted, run \`up\` and then destroy.`;
+  return `${inputs.node} owns ${countSlots(self(node).slots)} slots and has no replica in sync to take them${copying && ` (one is copying: ${copying})`}; it stays. Wait until its replica is in sync, or mend that first, and run \`up\` again; to end a destroy that was interrupted, run \`up\` and then destroy.`;
+}
+
+/** Replicas that answer, and the one of them that is in sync and furthest. */
+export async function heirOf(
+  node: AnsweringNode,
+  connections: Connections,
+): Promise<{ readonly heir: AnsweringNode | undefined; readonly replicas: readonly AnsweringNode[] }> {
+  const replicas = await replicasOf(node, connections);
+  const [heir] = replicas
+    .filter((r) => r.replication.linkUp && !r.replication.syncing && holdsCopyOf(node, r))
+    .sort((a, b) => b.replication.offset - a.replication.offset);
+  return { heir, replicas };
+}
+
+/**
+ * Has a replica lead in a node's place. @param actors members that are asked whose turn it is
+ * @returns why it does not; undefined once it does
+ * @throws AnotherActor when somebody else goes on changing the cluster
+ */
+export async function handOverTo(
+  work: GuardWork,
+  node: AnsweringNode,
+  heir: AnsweringNode,
+  actors: readonly NodeEntry[] = node.view,
+): Promise<string | undefined> {
+  const { inputs, connections } = work;
+  const slots = countSlots(self(node).slots);
+  const { address, port } = heir.endpoint;
+  if (!(await votersKnow(node, heir, connections)))
+    return `${inputs.node} owns ${slots} slots; its replica at ${address}:${port} is in sync, and the masters that have to vote for it have not heard that it is one`;
+  console.log(`${inputs.cluster}: ${inputs.node} hands ${slots} slots to its replica at ${address}:${port}`);
+  await work.change(actors, { heir: heir.endpoint }, [{ do: "failover", node: "heir", shard: "", from: inputs.node }]);
+  // The heir leads before this node has heard of it.
+  for (const until = Date.now() + HANDOVER_MILLISECONDS; Date.now() < until; await setTimeout(20)) {
+    const after = await observeNode(inputs.node, inputs.endpoint, [], connections);
+    if (!after.answering || self(after).slots.length > 0) continue;
+    noteLeader(inputs.cluster, inputs.node, heir.id);
+    return undefined;
+  }
+  return `${inputs.node} still owns ${slots} slots after a failover was asked for`;
 }
 
 /**
@@ -173,7 +177,7 @@ function onTheirWay({ node: name }: GuardInputs, node: AnsweringNode): string {
 }
 
 /** Does nothing get lost where it stops and starts again? */
-function isOnDisk({ settings: { appendonly, save }, keys }: AnsweringNode): boolean {
+export function isOnDisk({ settings: { appendonly, save }, keys }: AnsweringNode): boolean {
   return appendonly !== "no" || (save ?? "") !== "" || keys === 0;
 }
 
@@ -188,7 +192,7 @@ function pause(inputs: GuardInputs, node: AnsweringNode): string | undefined {
  * already gone and its data on their volume. What must not go is one that is silent only from here: the others tell. Where
  * nobody can, it goes only with consent.
  */
-async function mayGoSilently({ inputs, connections }: GuardWork): Promise<boolean> {
+export async function mayGoSilently({ inputs, connections }: GuardWork): Promise<boolean> {
   const { address, port } = inputs.endpoint;
   const peers = (await peersOf(inputs, connections)).filter((p) => !isBlank(p));
   const entries = peers.map((p) => p.view.find((e) => e.address === address && e.port === port));
@@ -197,14 +201,14 @@ async function mayGoSilently({ inputs, connections }: GuardWork): Promise<boolea
 }
 
 /** Do enough masters answer to elect another one? */
-async function mastersHaveMajority(node: AnsweringNode, connections: Connections): Promise<boolean> {
+export async function mastersHaveMajority(node: AnsweringNode, connections: Connections): Promise<boolean> {
   const masters = node.view.filter((e) => e.role === "master" && e.slots.length > 0);
   const answers = await Promise.all(masters.map((e) => e.myself || leads(e, connections)));
   return answers.filter(Boolean).length * 2 > masters.length;
 }
 
 /** Does this node answer, as a master with slots? */
-async function leads(entry: NodeEntry | undefined, connections: Connections): Promise<boolean> {
+export async function leads(entry: NodeEntry | undefined, connections: Connections): Promise<boolean> {
   if (!entry || entry.noaddr) return false;
   const node = await observeNode(entry.id, endpointOf(entry), [], connections);
   return node.answering && node.id === entry.id && self(node).role === "master" && self(node).slots.length > 0;

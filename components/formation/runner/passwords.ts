@@ -1,6 +1,7 @@
 import { randomInt } from "node:crypto";
 import type { ResourceRunner } from "../../cluster/shim";
 import { ownEntry } from "../../security/ownEntry";
+import { renamed } from "../../spec/renamed";
 import { sorted } from "./formation";
 import { withoutUndefined } from "./partialFailure";
 import { hasUnknown, UNKNOWN } from "./unknowns";
@@ -46,6 +47,9 @@ export function generatePassword(): string {
  */
 export const passwordsRunner: ResourceRunner<PasswordsInputs, PasswordsInputs> = {
   async check(olds, news) {
+    const name = renamed(olds.cluster, news.cluster);
+    if (name)
+      return { inputs: { ...news, table: olds.table ?? {} }, failures: [{ property: "cluster", reason: name }] };
     if (hasUnknown(news)) return { inputs: { ...news, table: UNKNOWN as unknown as PasswordTable }, failures: [] };
     const failures = Object.entries(news.given).flatMap(([user, password]) =>
       whyNoPassword(password).map((why) => ({ property: "given", reason: `users.${user}.password: ${why}` })),

@@ -144,7 +144,8 @@ function declareNode(options: DockerPlatformOptions, shared: Shared, request: No
   const volume = new docker.Volume(
     node.name,
     { name: [options.project, options.stack, node.name].join("-"), labels },
-    { ...ofDocker, retainOnDelete: spec.dataOnDestroy !== "delete" },
+    // After the network, which refuses what is to be refused before anything is touched.
+    { ...ofDocker, retainOnDelete: spec.dataOnDestroy !== "delete", dependsOn: [shared.network] },
   );
   const address = shared.network.addresses.apply((addresses) => addresses[node.name] ?? "");
   const container = new docker.Container(

@@ -1,10 +1,11 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, type TestContext, test } from "vitest";
 import { type EngineName, enginesHere } from "../../engine/workspace";
 import type { Ledger } from "../../load/ledger";
 import { until } from "../../support/formation";
 import { onlyInFull } from "../../support/full";
+import { STRICT } from "../../support/modes";
 import { CLUSTER_NAME, type Project } from "../../support/project";
 import { LoadedProject } from "./support";
 
@@ -34,13 +35,8 @@ async function expectUnharmed(step: string, loaded: LoadedProject, work: () => P
   await loaded.change(`${step}; then a plain up`, {});
 }
 
-/** Puts another text into the program. */
-function rewrite(project: Project, change: (program: string) => string): void {
-  const file = join(project.directory, "index.js");
-  writeFileSync(file, change(readFileSync(file, "utf8")));
-}
-
-const start = (context: TestContext, engine: EngineName) => LoadedProject.start(context, "redis-7.0", KEEP, { engine });
+const start = (context: TestContext, engine: EngineName, args: object = {}) =>
+  LoadedProject.start(context, "redis-7.0", { ...KEEP, ...args }, { engine });
 
 describe.each(enginesHere())(
   "whatever Pulumi is called with, all slots are served and no key is lost, on %s",
@@ -136,11 +132,12 @@ describe.each(enginesHere())("a cluster that the program does not declare any mo
   test("by another name: an alias is refused before anything is touched, and without one its data stay", {
     timeout: 900_000,
   }, async (context) => {
-    const loaded = await start(context, engine);
+    // What is made once and is not plain must not be made anew.
+    const loaded = await start(context, engine, STRICT.args);
     const { project, load } = loaded;
-    const [pids, places] = [await project.pids(), await project.nodes()];
+    const [pids, places, credentials] = [await project.pids(), await project.nodes(), await project.credentials()];
 
-    rewrite(project, (text) =>
+    project.rewrite((text) =>
       text.replace(/"sessions", (.*)\);/, '"carts", $1, { aliases: [{ name: "sessions" }] });'),
     );
     for (const run of [await project.engine.preview(), await project.up()]) {
@@ -151,16 +148,17 @@ describe.each(enginesHere())("a cluster that the program does not declare any mo
       expect(run.operations.filter((each) => /^out (?!same|refresh)/.test(each))).toEqual([]);
     }
     expect(await project.pids()).toEqual(pids);
-    rewrite(project, (text) => text.replace(/"carts", (.*), \{ aliases.*$/m, '"sessions", $1);'));
+    project.rewrite((text) => text.replace(/"carts", (.*), \{ aliases.*$/m, '"sessions", $1);'));
     const { operations } = await project.mustUp();
     expect(operations.filter((each) => /^pre (?!same|refresh)/.test(each) && !/RedisCluster/.test(each))).toEqual([]);
+    expect(await project.credentials()).toEqual(credentials);
     await loaded.expectWhole("under its name again");
 
     await load.end();
-    rewrite(project, (text) => text.replace('"sessions"', '"carts"'));
+    project.rewrite((text) => text.replace('"sessions"', '"carts"'));
     await project.mustUp();
     expect((await project.inventory()).name).toBe("carts");
-    rewrite(project, (text) => text.replace('"carts"', '"sessions"'));
+    project.rewrite((text) => text.replace('"carts"', '"sessions"'));
     await project.mustUp();
     expect((await project.nodes()).map(({ name }) => name)).toEqual(places.map(({ name }) => name));
     await expectKept(project, load.ledger);
@@ -177,26 +175,26 @@ describe.each(enginesHere())("a cluster that the program does not declare any mo
       await until("there are keys", async () => load.operations > 5_000);
       await load.end();
       const program = readFileSync(join(project.directory, "index.js"), "utf8");
-      rewrite(project, () => "");
+      project.rewrite(() => "");
       await project.mustUp();
       expect(project.servers()).toEqual([]);
-      rewrite(project, () => program);
+      project.rewrite(() => program);
       await project.mustUp();
       await expectKept(project, load.ledger);
 
       loaded.declare({ persistence: { mode: "none" } });
       await project.mustUp();
       for (const removal of ["destroy", "up"] as const) {
-        if (removal === "up") rewrite(project, () => "");
+        if (removal === "up") project.rewrite(() => "");
         const { ok, stdout } = await (removal === "up" ? project.up() : project.engine.destroy());
         expect([ok, stdout]).toEqual([
           false,
           expect.stringMatching(
-            /holds \d+ keys in memory only \(no persistence\), and `dataOnDestroy` is "keep": they would be lost\. It stays\./,
+            /holds \d+ keys in memory only \(no persistence\)\. It stays\. `dataOnDestroy` is "keep"/,
           ),
         ]);
         expect(project.servers()).toHaveLength(6);
-        rewrite(project, () => program);
+        project.rewrite(() => program);
         await project.mustUp();
         await expectKept(project, load.ledger);
       }

@@ -2,9 +2,10 @@ import { describe, expect, type TestContext, test } from "vitest";
 import { layoutOf } from "../../../components/formation/layout";
 import { AnotherActor, EXECUTOR_PREFIX } from "../../../components/formation/lock";
 import { formationRunner } from "../../../components/formation/runner/formation";
-import { type GuardInputs, guardRunner } from "../../../components/formation/runner/guard";
+import { guardRunner } from "../../../components/formation/runner/guard";
 import { Connections } from "../../../components/formation/wire";
 import { failureOf, programFor, TestCluster, until } from "../../support/formation";
+import { guardInputs } from "./support";
 
 async function start(context: TestContext, replicas = 1): Promise<TestCluster> {
   const cluster = await TestCluster.start({
@@ -51,43 +52,31 @@ describe("one actor at a time", { timeout: 60_000 }, () => {
 });
 
 describe("the guard before a machine", { timeout: 90_000 }, () => {
-  const inputsFor = (cluster: TestCluster, node: string, more: Partial<GuardInputs> = {}): GuardInputs => ({
-    cluster: cluster.goal.cluster,
-    node,
-    endpoint: cluster.endpoint(node),
-    peers: [],
-    instance: "one",
-    dataOnDestroy: "keep",
-    replicasPerMaster: 1,
-    access: cluster.access,
-    ...more,
-  });
-
   test("lets a blank node pass, hands leadership over without losing a key, lets replicas go, keeps last copies", async (context) => {
     const cluster = await start(context);
     const [master = "", replica = ""] = cluster.names;
-    await guardRunner.create?.(inputsFor(cluster, master));
+    await guardRunner.create?.(guardInputs(cluster, master));
     await cluster.reconcile();
     await cluster.fill(400);
-    await guardRunner.create?.(inputsFor(cluster, master));
-    await guardRunner.create?.(inputsFor(cluster, replica));
+    await guardRunner.create?.(guardInputs(cluster, master));
+    await guardRunner.create?.(guardInputs(cluster, replica));
 
-    await guardRunner.delete?.("guard", inputsFor(cluster, master));
+    await guardRunner.delete?.("guard", guardInputs(cluster, master));
     expect(await cluster.sendTo(replica, ["ROLE"])).toContain("master");
     expect(await cluster.missing(400)).toEqual([]);
     // It is a replica now: nothing is left to hand over.
-    await guardRunner.delete?.("guard", inputsFor(cluster, master));
+    await guardRunner.delete?.("guard", guardInputs(cluster, master));
     expect(await cluster.sendTo(replica, ["ROLE"])).toContain("master");
 
     await cluster.killNode(master);
     await until("the leader has lost its replica", async () =>
       /connected_slaves:0/.test(String(await cluster.sendTo(replica, ["INFO", "replication"]))),
     );
-    await expect(guardRunner.delete?.("guard", inputsFor(cluster, replica))).rejects.toThrow(
+    await expect(guardRunner.delete?.("guard", guardInputs(cluster, replica))).rejects.toThrow(
       /owns 5461 slots and has no replica in sync/,
     );
-    await guardRunner.delete?.("guard", inputsFor(cluster, replica, { dataOnDestroy: "delete" }));
-    await guardRunner.delete?.("guard", inputsFor(cluster, replica, { replicasPerMaster: 0 }));
+    await guardRunner.delete?.("guard", guardInputs(cluster, replica, { dataOnDestroy: "delete" }));
+    await guardRunner.delete?.("guard", guardInputs(cluster, replica, { replicasPerMaster: 0 }));
     // A silent machine goes once the others say that it is out of service.
     const peers = cluster.names.filter((n) => n !== master).map((n) => cluster.endpoint(n));
     await until("the others have no link to it", async () => {
@@ -101,8 +90,8 @@ describe("the guard before a machine", { timeout: 90_000 }, () => {
           .some((line) => line.includes(`${address}:${port}@`) && line.includes(" disconnected")),
       );
     });
-    await guardRunner.delete?.("guard", inputsFor(cluster, master, { peers }));
-    await guardRunner.delete?.("guard", inputsFor(cluster, master, { dataOnDestroy: "delete" }));
+    await guardRunner.delete?.("guard", guardInputs(cluster, master, { peers }));
+    await guardRunner.delete?.("guard", guardInputs(cluster, master, { dataOnDestroy: "delete" }));
     expect(await cluster.sendTo(replica, ["CLUSTER", "INFO"])).toMatch(/cluster_slots_assigned:16384/);
   });
 
@@ -113,15 +102,18 @@ describe("the guard before a machine", { timeout: 90_000 }, () => {
     const [master = "", replica = ""] = cluster.names;
     await cluster.sendTo(replica, ["CONFIG", "SET", "cluster-replica-no-failover", "yes"]);
     await cluster.killNode(master);
-    await expect(guardRunner.delete?.("guard", inputsFor(cluster, replica))).rejects.toThrow(/may hold the last copy/);
-    await guardRunner.delete?.("guard", inputsFor(cluster, replica, { dataOnDestroy: "delete" }));
+    await expect(guardRunner.delete?.("guard", guardInputs(cluster, replica))).rejects.toThrow(
+      /may hold the last copy/,
+    );
+    await guardRunner.delete?.("guard", guardInputs(cluster, replica, { dataOnDestroy: "delete" }));
   });
 
-  test("lets everybody go once the whole cluster was destroyed", async (context) => {
+  test("holds nobody for the lack of a replica once the whole cluster was destroyed", async (context) => {
     const cluster = await start(context);
     const { members, layout } = await cluster.reconcile();
     await cluster.fill(10);
-    const [master = ""] = cluster.names;
+    const [master = "", replica = ""] = cluster.names;
+    await cluster.killNode(replica);
     const goal = { ...cluster.goal, cluster: "destroyed-one" };
     await formationRunner.delete?.("id", {
       ...goal,
@@ -133,7 +125,7 @@ describe("the guard before a machine", { timeout: 90_000 }, () => {
       unfinished: "",
       verifiedAt: "",
     });
-    await guardRunner.delete?.("guard", inputsFor(cluster, master, { cluster: goal.cluster }));
+    await guardRunner.delete?.("guard", guardInputs(cluster, master, { cluster: goal.cluster }));
     expect(layoutOf(cluster.goal, await cluster.observe()).map((s) => s.leader?.name)).toEqual(
       layout.map((s) => s.leader?.name),
     );

@@ -1,7 +1,7 @@
 import { describe, expect, type TestContext, test } from "vitest";
 import type { FormationGoal } from "../../../components/formation/goal";
 import { observe } from "../../../components/formation/observe";
-import { type GuardInputs, guardRunner } from "../../../components/formation/runner/guard";
+import { guardRunner } from "../../../components/formation/runner/guard";
 import { Connections } from "../../../components/formation/wire";
 import { place } from "../../../components/topology/place";
 import {
@@ -15,6 +15,7 @@ import {
 } from "../../support/formation";
 import { onlyInFull } from "../../support/full";
 import { specOf } from "../../unit/topology/support";
+import { guardInputs } from "./support";
 
 const shape = { masters: 3, replicas: 1, zones: 3, nodeTimeoutMilliseconds: 2_000 };
 
@@ -121,17 +122,8 @@ describe.concurrent("formation acts on evidence only", { timeout: 120_000 }, () 
 });
 
 describe("a guard in a roll", { timeout: 120_000 }, () => {
-  const inputsFor = (cluster: TestCluster, node: string, more: Partial<GuardInputs> = {}): GuardInputs => ({
-    cluster: cluster.goal.cluster,
-    node,
-    endpoint: cluster.endpoint(node),
-    peers: [],
-    instance: "one",
-    dataOnDestroy: "delete",
-    replicasPerMaster: 1,
-    access: cluster.access,
-    ...more,
-  });
+  const inputsFor = (...[cluster, node, more]: Parameters<typeof guardInputs>) =>
+    guardInputs(cluster, node, { dataOnDestroy: "delete", ...more });
 
   test("keeps a leader without a replica in sync, consent or not, while the program declares the cluster", async (context) => {
     const cluster = await start(context);

@@ -17,8 +17,26 @@ export function drift(subject: () => Subject): void {
   });
 }
 
-/** What no flag of Pulumi's gets by. */
+/** What no flag of Pulumi's gets by, nor a program that names it anew. */
 export function guards(subject: () => Subject): void {
+  test("another name, by an alias, is refused before anything is touched", async () => {
+    const { project, cluster } = subject();
+    const machines = await cluster.machines();
+    project.rewrite((text) =>
+      text.replace(/"sessions", (.*)\);/, '"carts", $1, { aliases: [{ name: "sessions" }] });'),
+    );
+    const refused = await subject().unharmed("another name", () => subject().up());
+    expect([refused.ok, refused.stdout]).toEqual([
+      false,
+      expect.stringContaining("sessions is declared under the name carts, and a cluster keeps its name"),
+    ]);
+    expect(refused.operations.filter((each) => /^out (?!same|refresh)/.test(each))).toEqual([]);
+    project.rewrite((text) => text.replace(/"carts", (.*), \{ aliases.*$/m, '"sessions", $1);'));
+    await subject().change("its own name again", {});
+    expect(await cluster.machines()).toEqual(machines);
+    expect(await cluster.left()).toMatchObject({ machines: 6, data: 6 });
+  });
+
   test("a leader without a replica in sync is not restarted, and not taken away", async () => {
     const { project, cluster } = subject();
     await subject().change("as scenarios before leave it", {

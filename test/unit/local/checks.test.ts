@@ -10,16 +10,16 @@ import { LocalNode } from "../../../infra/platforms/local/runner/node";
 import type { NodeDeclaration, NodeInputs, NodeOutputs } from "../../../infra/platforms/local/runner/types";
 import { LocalVolume } from "../../../infra/platforms/local/runner/volume";
 
+/** Where nobody listens: ports are looked at. */
+const NOWHERE = { address: "127.231.77.9", port: 7813, busPort: 17813 };
+
 const context = {
   node: "dev-0-zone-a",
   folder: "/data/n",
-  address: "127.0.1.1",
+  address: NOWHERE.address,
   server: "/bin/redis-server",
   log: "/data/n/server.log",
 };
-
-/** Where nobody listens: ports are looked at. */
-const NOWHERE = { address: "127.231.77.9", port: 7813, busPort: 17813 };
 
 const node: NodeInputs = {
   cluster: "dev",
@@ -120,8 +120,8 @@ describe("what a server's last words mean", () => {
       /line of its configuration: "foo bar" \(neither it nor a module knows it\)/,
     ],
     [
-      "1:M # Warning: Could not create server TCP listening socket 127.0.1.1:7000: bind: Address already in use\n1:M # Failed listening on port 7000 (TCP), aborting.",
-      /did not start: port 127\.0\.1\.1:7000 is in use by another process; .* free this one, then run `up` again$/,
+      "1:M # Warning: Could not create server TCP listening socket 127.231.77.9:7813: bind: Address already in use\n1:M # Failed listening on port 7813 (TCP), aborting.",
+      /did not start: port 127\.231\.77\.9:7813 is in use by another process; .* free this one, then run `up` again$/,
     ],
     [
       "Sorry, the cluster configuration file nodes.conf is already used by a different Redis Cluster node.",
