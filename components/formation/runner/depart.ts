@@ -88,10 +88,14 @@ function notSaved(node: AnsweringNode): string | undefined {
   return node.unsaved && `holds ${node.keys} keys, and ${node.unsaved}`;
 }
 
-/** Dead, hanging, or not to be logged in at: what does not answer may hold keys all the same. */
+/**
+ * Dead, hanging, or not to be logged in at: what does not answer may hold keys all the same. That others call it failed says that it does not serve, and not that
+ * its process is gone.
+ */
 async function ofSilent(work: GuardWork, { reason, notListening }: SilentNode): Promise<Obstacle | undefined> {
   const { node, onDisk } = work.inputs;
-  if (notListening || (await mayGoSilently(work))) return undefined;
-  const why = `${node} does not answer (${reason}), and no other node says that it is out of service`;
-  return onDisk ? { why, loses: false } : { why: `${why}: it may hold keys in memory`, loses: true };
+  if (notListening) return undefined;
+  const why = `${node} does not answer (${reason})`;
+  if (!onDisk) return { why: `${why}, and may hold keys in memory`, loses: true };
+  return (await mayGoSilently(work)) ? undefined : { why, loses: false };
 }
