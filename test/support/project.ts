@@ -378,12 +378,20 @@ export class LiveRun {
   readonly #directory: string;
   #printed = "";
   #ended = false;
+  /** Called when it has printed more, or ended. */
+  #noticed: (() => void) | undefined;
 
   constructor(started: StartedRun, directory: string) {
     this.#started = started;
     this.#directory = directory;
-    started.child.stdout?.on("data", (text: string) => (this.#printed += text));
-    void started.result.then(() => (this.#ended = true));
+    started.child.stdout?.on("data", (text: string) => {
+      this.#printed += text;
+      this.#noticed?.();
+    });
+    void started.result.then(() => {
+      this.#ended = true;
+      this.#noticed?.();
+    });
   }
 
   get result(): Promise<RunResult> {
@@ -393,8 +401,11 @@ export class LiveRun {
   /** Until a line was printed for the given time. @throws Error where the run ends without it */
   async until(pattern: RegExp, times = 1): Promise<void> {
     const all = new RegExp(pattern, "g");
-    for (; [...this.#printed.matchAll(all)].length < times; await setTimeout(2)) {
+    while ([...this.#printed.matchAll(all)].length < times) {
       if (this.#ended) throw new Error(`the run ended before it printed ${pattern} ${times}x:\n${this.#printed}`);
+      await new Promise<void>((resolve) => {
+        this.#noticed = resolve;
+      });
     }
   }
 
