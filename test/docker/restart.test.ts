@@ -15,7 +15,8 @@ const SLACK_MILLISECONDS = 500;
 const servers = await testServers();
 const able = dockerHost !== undefined && process.platform === "linux" && process.getuid?.() === 0;
 
-describe.skipIf(!able || !servers)("a Docker daemon that is started again", () => {
+/** In `npm run test:full` only: it takes a daemon of its own. */
+describe.skipIf(!process.env.FULL || !able || !servers)("a Docker daemon that is started again", () => {
   let daemon: OwnDaemon;
   let project: Project;
   let load: CheckedLoad;

@@ -2,9 +2,12 @@ import { afterEach, describe, expect, test } from "vitest";
 import { type Bench, createBench, urnOf } from "./lifecycle";
 import { enginesHere } from "./workspace";
 
-// Proves resource options and command-line options one by one. The same tests run on the CLI where one is on PATH.
+// Proves resource options and command-line options one by one. The same tests run on the CLI where one is on PATH. In `npm run test:full`, or where the CLI is:
+// the library itself uses few of them.
 
-describe.each(enginesHere())("on %s", (engine) => {
+const engines = enginesHere();
+
+describe.skipIf(!process.env.FULL && !engines.includes("cli")).each(engines)("on %s", (engine) => {
   let bench: Bench;
   afterEach(() => bench.dispose());
 

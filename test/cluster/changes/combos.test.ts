@@ -43,11 +43,14 @@ describe.skipIf(!process.env.FULL).each(SERVERS)(
         const before = await project.pids();
         const follow = async () => load.changeLogin(loginOf(await project.credentials()), await project.nodes());
         const first = await project.credentials();
+        const change = () => loaded.change("all at once", { ...ALL_AT_ONCE, ...more });
         if (deadReplica) {
           const replica = (await project.nodes()).find(({ role }) => role === "replica");
-          process.kill(before.get(replica?.name ?? "") ?? 0, "SIGKILL");
-        }
-        await loaded.change("all at once", { ...ALL_AT_ONCE, ...more });
+          await project.whileDown(async () => {
+            process.kill(before.get(replica?.name ?? "") ?? 0, "SIGKILL");
+            await change();
+          });
+        } else await change();
         const now = await project.pids();
         for (const [node, pid] of before) expect([node, now.get(node) === pid]).toEqual([node, false]);
         // The second shows the new authority's certificates and ends former passwords; the third trusts the former authority no more.

@@ -129,40 +129,44 @@ describe.each(enginesHere())(
 );
 
 describe.each(enginesHere())("a cluster that the program does not declare any more, on %s", (engine) => {
-  test("by another name: an alias is refused before anything is touched, and without one its data stay", {
-    timeout: 900_000,
-  }, async (context) => {
-    // What is made once and is not plain must not be made anew.
-    const loaded = await start(context, engine, STRICT.args);
-    const { project, load } = loaded;
-    const [pids, places, credentials] = [await project.pids(), await project.nodes(), await project.credentials()];
+  onlyInFull(
+    "by another name: an alias is refused before anything is touched, and without one its data stay",
+    {
+      timeout: 900_000,
+    },
+    async (context) => {
+      // What is made once and is not plain must not be made anew.
+      const loaded = await start(context, engine, STRICT.args);
+      const { project, load } = loaded;
+      const [pids, places, credentials] = [await project.pids(), await project.nodes(), await project.credentials()];
 
-    project.rewrite((text) =>
-      text.replace(/"sessions", (.*)\);/, '"carts", $1, { aliases: [{ name: "sessions" }] });'),
-    );
-    for (const run of [await project.engine.preview(), await project.up()]) {
-      expect([run.ok, run.stdout]).toEqual([
-        false,
-        expect.stringContaining(`${CLUSTER_NAME} is declared under the name carts, and a cluster keeps its name`),
-      ]);
-      expect(run.operations.filter((each) => /^out (?!same|refresh)/.test(each))).toEqual([]);
-    }
-    expect(await project.pids()).toEqual(pids);
-    project.rewrite((text) => text.replace(/"carts", (.*), \{ aliases.*$/m, '"sessions", $1);'));
-    const { operations } = await project.mustUp();
-    expect(operations.filter((each) => /^pre (?!same|refresh)/.test(each) && !/RedisCluster/.test(each))).toEqual([]);
-    expect(await project.credentials()).toEqual(credentials);
-    await loaded.expectWhole("under its name again");
+      project.rewrite((text) =>
+        text.replace(/"sessions", (.*)\);/, '"carts", $1, { aliases: [{ name: "sessions" }] });'),
+      );
+      for (const run of [await project.engine.preview(), await project.up()]) {
+        expect([run.ok, run.stdout]).toEqual([
+          false,
+          expect.stringContaining(`${CLUSTER_NAME} is declared under the name carts, and a cluster keeps its name`),
+        ]);
+        expect(run.operations.filter((each) => /^out (?!same|refresh)/.test(each))).toEqual([]);
+      }
+      expect(await project.pids()).toEqual(pids);
+      project.rewrite((text) => text.replace(/"carts", (.*), \{ aliases.*$/m, '"sessions", $1);'));
+      const { operations } = await project.mustUp();
+      expect(operations.filter((each) => /^pre (?!same|refresh)/.test(each) && !/RedisCluster/.test(each))).toEqual([]);
+      expect(await project.credentials()).toEqual(credentials);
+      await loaded.expectWhole("under its name again");
 
-    await load.end();
-    project.rewrite((text) => text.replace('"sessions"', '"carts"'));
-    await project.mustUp();
-    expect((await project.inventory()).name).toBe("carts");
-    project.rewrite((text) => text.replace('"carts"', '"sessions"'));
-    await project.mustUp();
-    expect((await project.nodes()).map(({ name }) => name)).toEqual(places.map(({ name }) => name));
-    await expectKept(project, load.ledger);
-  });
+      await load.end();
+      project.rewrite((text) => text.replace('"sessions"', '"carts"'));
+      await project.mustUp();
+      expect((await project.inventory()).name).toBe("carts");
+      project.rewrite((text) => text.replace('"carts"', '"sessions"'));
+      await project.mustUp();
+      expect((await project.nodes()).map(({ name }) => name)).toEqual(places.map(({ name }) => name));
+      await expectKept(project, load.ledger);
+    },
+  );
 
   onlyInFull(
     "removed by mistake: declared again it has its keys; those in memory alone hold it",

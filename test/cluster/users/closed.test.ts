@@ -5,6 +5,7 @@ import { Cluster } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ioredisOptions } from "../../../components/client";
 import { ask } from "../../support/clients";
+import { onlyInFull } from "../../support/full";
 import { Project } from "../../support/project";
 import { type TestServerName, testServers } from "../../support/servers";
 import { APP, credentialsOf, fileOf, readOf, usersOnNodes } from "./support";
@@ -152,7 +153,7 @@ describe.skipIf(!servers).each(NAMES)("a closed cluster of %s", (name) => {
     expect(result.stdout).toMatch(/22 unchanged/);
   });
 
-  test("what was changed by hand is shown by refresh, and mended by up", async () => {
+  onlyInFull("what was changed by hand is shown by refresh, and mended by up", async () => {
     const { admin } = await credentialsOf(project);
     const [one, two] = await project.nodes();
     if (!one || !two) throw new Error("no nodes");
