@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { type GuardInputs, guardRunner } from "../../../components/formation/runner/guard";
+import { guardRunner } from "../../../components/formation/runner/guard";
 import { programFor, TestCluster, until } from "../../support/formation";
 import type { TestServerName } from "../../support/servers";
+import { guardInputs } from "../formation/support";
 
 const SERVERS: readonly TestServerName[] = process.env.FULL
   ? ["redis-7.0", "redis-8.0", "valkey-8.1", "valkey-9.1"]
@@ -20,24 +21,14 @@ describe.each(SERVERS)("certificates of %s that carry host names, and no address
       domain: "nodes.example.net",
     });
     context.onTestFinished(() => cluster.stop());
-    const inputsFor = (node: string): GuardInputs => ({
-      cluster: cluster.goal.cluster,
-      node,
-      endpoint: cluster.endpoint(node),
-      peers: [],
-      instance: "one",
-      dataOnDestroy: "keep",
-      replicasPerMaster: 1,
-      access: cluster.access,
-    });
     const { members } = await cluster.reconcile();
     const [master = "", replica = ""] = cluster.names;
-    await guardRunner.delete("guard", inputsFor(master));
+    await guardRunner.delete("guard", guardInputs(cluster, master));
     await until("its replica leads", async () => String(await cluster.sendTo(replica, ["ROLE"])).startsWith("master"));
     await cluster.killNode(master);
     await cluster.startNode(master);
-    await guardRunner.create(inputsFor(master));
-    await guardRunner.delete("guard", inputsFor(master));
+    await guardRunner.create(guardInputs(cluster, master));
+    await guardRunner.delete("guard", guardInputs(cluster, master));
     expect((await cluster.reconcile({ members, verified: true })).members).toEqual(members);
   });
 });
