@@ -45,14 +45,14 @@ async function obstacleTo(work: GuardWork, agreed: boolean): Promise<Obstacle | 
   const { inputs, connections } = work;
   const node = await observeNode(inputs.node, inputs.endpoint, ["appendonly", "save"], connections);
   if (!node.answering) return agreed ? undefined : ofSilent(work, node);
+  // All of the cluster is to go: that is said at its first node, before a copy of anything is gone.
+  if (!agreed && !isOnDisk(node)) throw stays(`${inputs.node} ${notSaved(node)}`, inputs);
   const own = self(node);
   if (own.role === "replica") {
     const master = node.view.find((e) => e.id === own.masterId);
     if (agreed || notSaved(node) === undefined || (await leads(master, connections))) return undefined;
     return { why: `${inputs.node} ${notSaved(node)}, and its master does not answer as one`, loses: true };
   }
-  // All of the cluster is to go: that is said at its first leader, before a copy of anything is gone.
-  if (!agreed && !isOnDisk(node)) throw stays(`${inputs.node} ${notSaved(node)}`, inputs);
   const trouble = own.slots.length > 0 ? await handOverIfPossible(work, node) : NOBODY;
   if (trouble === undefined) return undefined;
   const lost = agreed ? undefined : notSaved(node);
