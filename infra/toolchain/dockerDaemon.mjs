@@ -81,11 +81,13 @@ async function untilReady(host, ended) {
 export async function endDaemon(pid) {
   if (!alive(pid)) return;
   process.kill(pid, "SIGTERM");
+  let killed = false;
+  // Whoever calls removes its folder next, so it is waited for in any case.
   for (const deadline = Date.now() + END_SECONDS * 1000; alive(pid); await delay(100)) {
-    if (Date.now() < deadline) continue;
+    if (killed || Date.now() < deadline) continue;
     say(`the Docker daemon (pid ${pid}) has not ended ${END_SECONDS} s after SIGTERM; it is killed`);
     process.kill(pid, "SIGKILL");
-    return;
+    killed = true;
   }
 }
 
