@@ -32,8 +32,10 @@ export class DialError extends ProxyError {
 /** A server that is silent for about 15 s, as long as a command may take, is gone, and what hangs on it is told. */
 const PING_MILLISECONDS = 1_500;
 const PINGS = 9;
-/** Less than a look at a node may take, which so ends with the cause; longer than from one ping to the next. */
+/** Less than a look at a node may take, which so ends with the cause. */
 const FORWARD_MILLISECONDS = 2_500;
+/** What comes before was on its way, and says nothing of the server now; from here to the end a ping is answered. */
+const ON_ITS_WAY_MILLISECONDS = 500;
 /** Reasons of RFC 4254 for which a channel is not opened. */
 const PROHIBITED = 1;
 const CONNECT_FAILED = 2;
@@ -74,12 +76,14 @@ export class SshSession {
   forward(host: string, port: number): Promise<Duplex> {
     const node = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
     return new Promise((resolve, reject) => {
-      const before = this.#socket.bytesRead;
       let late = false;
-      const timer = setTimeout(() => {
-        late = true;
-        reject(this.#silent(node, this.#socket.bytesRead > before));
-      }, FORWARD_MILLISECONDS);
+      let timer = setTimeout(() => {
+        const before = this.#socket.bytesRead;
+        timer = setTimeout(() => {
+          late = true;
+          reject(this.#silent(node, this.#socket.bytesRead > before));
+        }, FORWARD_MILLISECONDS - ON_ITS_WAY_MILLISECONDS);
+      }, ON_ITS_WAY_MILLISECONDS);
       const opened = (error: Error | undefined, channel: Duplex) => {
         clearTimeout(timer);
         if (error) return reject(this.#lost ?? this.#refused(node, error));
