@@ -40,8 +40,11 @@ class Mixed extends BaseSequencer {
 
 const SECOND = 1000;
 
-/** Of files with processes: four at once leave a quarter of two cores idle, six keep them busy. Memory sets the upper bound: about 0.5 GiB each. */
-const FILES_AT_ONCE = Math.min(12, Math.max(4, 3 * availableParallelism()));
+/**
+ * Of files with processes: four at once leave a quarter of two cores idle, six keep them busy; all of the long run wait more, hence eight. Memory
+ * sets the upper bound: about 0.5 GiB each.
+ */
+const FILES_AT_ONCE = Math.min(12, Math.max(4, (process.env.FULL ? 4 : 3) * availableParallelism()));
 
 /**
  * Scenarios that are run a second time under TLS and with strict users (`test/support/modes.ts`): all of them in `npm run test:full`,

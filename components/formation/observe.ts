@@ -38,7 +38,7 @@ export async function observe(
       leaving: { shard, zone },
     })),
   ]);
-  return { nodes: looks.filter((node) => !isUnrelated(node, unrecorded, looks)) };
+  return { nodes: withoutUnrelated(looks, new Set(unrecorded.map((m) => m.name))) };
 }
 
 interface Asked {
@@ -55,18 +55,28 @@ function askedSettings(goal: FormationGoal): string[] {
   return Object.keys(settingsOf(goal, node)).sort();
 }
 
-/** A machine of ours that nobody of the cluster knows has never joined it, and has no business in it. */
-function isUnrelated(node: NodeObservation, unrecorded: readonly Machine[], all: readonly NodeObservation[]): boolean {
-  if (!unrecorded.some((m) => m.name === node.name)) return false;
-  const { address, port } = node.endpoint;
-  return !all.some(
-    (other) =>
-      other.answering &&
-      other !== node &&
-      !unrecorded.some((m) => m.name === other.name) &&
-      other.view.some((e) =>
-        node.answering ? !e.handshake && e.id === node.id : e.address === address && e.port === port,
-      ),
+/**
+ * Without those of these machines that have never joined: nobody of the cluster knows them, and they have no business in it. Whoever has been met
+ * tells of others at once, before those who met them have their IDs; so whom a newcomer knows is of the cluster too.
+ */
+export function withoutUnrelated(
+  nodes: readonly NodeObservation[],
+  unrecorded: ReadonlySet<string>,
+): readonly NodeObservation[] {
+  let related = nodes.filter((node) => !unrecorded.has(node.name));
+  for (;;) {
+    const more = nodes.filter((node) => related.includes(node) || related.some((other) => knows(other, node)));
+    if (more.length === related.length) return more;
+    related = more;
+  }
+}
+
+/** By its ID; by its address, where nobody knows which ID it has. */
+function knows(one: NodeObservation, other: NodeObservation): boolean {
+  if (!one.answering) return false;
+  const { address, port } = other.endpoint;
+  return one.view.some((e) =>
+    other.answering ? !e.handshake && e.id === other.id : e.address === address && e.port === port,
   );
 }
 

@@ -9,6 +9,11 @@ const REFUSES_CERTIFICATES = /^it takes no certificate that is known here/;
 const RESTART =
   "the authority that it trusts is over (authorityExpires in inventory.tls), or is not in this state, as where an older one was brought back. Where the newer state cannot be had, end the servers: the next `up` starts them again with what is declared";
 
+/** `reasonOf`. */
+const NO_ANSWER = "no answer in time";
+const HANGS =
+  "look whether its server runs: one that does and stands still, or burns its processor, is to be ended by hand (SIGKILL), after which it comes back with what it has on disk;";
+
 /** Whether it is the way that all nodes share that fails; it says nothing about this one. */
 export function isWayThatFails({ reason }: Pick<SilentNode, "reason">): boolean {
   return WAY.test(reason);
@@ -36,8 +41,13 @@ export function silentNodes(nodes: readonly NodeObservation[], subject: string, 
           kind: "silent-node",
           subject: name,
           message: `${name} at ${address}:${port} does not answer: ${reason}`,
-          remedy: REFUSES_CERTIFICATES.test(reason) ? RESTART : remedy,
+          remedy: remedyFor(reason, remedy),
         }),
       ),
   ];
+}
+
+function remedyFor(reason: string, remedy: string): string {
+  if (REFUSES_CERTIFICATES.test(reason)) return RESTART;
+  return reason === NO_ANSWER ? `${HANGS} else ${remedy}` : remedy;
 }

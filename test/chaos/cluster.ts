@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -16,6 +16,7 @@ import { specOf } from "../unit/topology/support";
 import type { Declaration } from "./sequence";
 
 const MEMORY = "/dev/shm";
+const LOOK_MILLISECONDS = 2_000;
 
 /** A stack as Pulumi would keep it: machines, what is declared, what formation recorded. Machines of nodes that are no longer declared go last. */
 export class ChaosCluster {
@@ -98,6 +99,41 @@ export class ChaosCluster {
         return `${name} (${(words ?? server.log().slice(-300)).split("\n").join(" / ")})`;
       }),
     );
+  }
+
+  /** What is to be known of a server that does not answer: whether it runs, and the end of its log. */
+  lastWords(name: string): string[] {
+    const server = this.#servers.get(name);
+    if (!server) return ["it is not running"];
+    const { exitCode, signalCode } = server.process;
+    const how = exitCode !== null || signalCode !== null ? `it ended: ${signalCode ?? exitCode}` : "its process runs";
+    return [how, ...server.log().trimEnd().split("\n").slice(-30)];
+  }
+
+  /**
+   * Of these, servers that go round in a loop of their own, ended and started again, as an operator does whom a refusal asks to. One that is
+   * merely busy or suspended is none: it burns less than half of a processor, or answers meanwhile.
+   */
+  async reviveLooping(names: readonly string[]): Promise<string[]> {
+    const before = names.map((name) => this.#ticks(name));
+    await setTimeout(LOOK_MILLISECONDS);
+    const looping = names.filter((name, i) => this.#ticks(name) - (before[i] ?? 0) > LOOK_MILLISECONDS / 20);
+    for (const name of looping) {
+      await this.stopNode(name);
+      await this.startNode(name);
+    }
+    return looping;
+  }
+
+  /** Hundredths of a second that a server has used of a processor, as proc(5) tells; 0 where nothing is known. */
+  #ticks(name: string): number {
+    const file = `/proc/${this.#servers.get(name)?.process.pid}/stat`;
+    if (!existsSync(file)) return 0;
+    // The name, in brackets, may hold anything; the fields behind it begin with the third. utime is the fourteenth, stime the next.
+    const fields = readFileSync(file, "utf8")
+      .replace(/^.*\) /s, "")
+      .split(" ");
+    return Number(fields[11]) + Number(fields[12]);
   }
 
   /** Deletes the machines that are no longer declared, as Pulumi does at the end of an `up` that succeeded. */

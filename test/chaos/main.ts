@@ -114,7 +114,8 @@ function summary({ seed, plant: planted }: Options, reports: readonly RunReport[
   for (const { index, why } of failed)
     say(`  failed, run ${index}: ${why.split("\n")[0]} (--seed ${seed} --only ${index})`);
   for (const { index, crashes } of reports)
-    for (const crash of crashes) say(`  a server crashed by itself in run ${index}, and was started again: ${crash}`);
+    for (const crash of crashes)
+      say(`  a server crashed or hung by itself in run ${index}, and was started again: ${crash}`);
   const tooMany = refusals.length > reports.length * 0.05;
   if (tooMany) say(`more than 5 % of the runs were refused (accepted are ${ACCEPTED_REFUSALS.join(", ")})`);
   say(

@@ -29,7 +29,7 @@ export interface RunReport {
   readonly injected: Readonly<Partial<Record<Fault, number>>>;
   /** Refusals that were to be expected, and whose remedy worked. */
   readonly remedied: readonly string[];
-  /** Servers that ended by themselves, with their last words; started again as a platform does. */
+  /** Servers that ended by themselves, with their last words, or hung; started again as a platform or an operator does. */
   readonly crashes: readonly string[];
   readonly changes: number;
   readonly writes: { readonly asked: number; readonly acknowledged: number; readonly confirmed: number };
@@ -123,8 +123,10 @@ class Run {
   /** Every node by its own word: for whoever looks into a run that failed. */
   async describeNodes(): Promise<void> {
     for (const node of (await this.#cluster.observe()).nodes) {
-      if (!node.answering) this.note(`    ${node.name} does not answer: ${node.reason}`);
-      else {
+      if (!node.answering) {
+        this.note(`    ${node.name} does not answer: ${node.reason}`);
+        for (const line of this.#cluster.lastWords(node.name)) this.note(`        ${line}`);
+      } else {
         const { id, role, masterId = "-", configEpoch, slots } = self(node);
         this.note(
           `    ${node.name} ${id.slice(0, 8)} ${role} of ${masterId.slice(0, 8)}, epoch ${configEpoch}, ${countSlots(slots)} slots, ${node.keys} keys`,
@@ -254,8 +256,21 @@ class Run {
     try {
       await this.#reconcile();
     } catch (error) {
-      throw asEnd(error);
+      if (!(await this.#unhung(error))) throw asEnd(error);
+      await this.#up();
     }
+  }
+
+  /** A server in an endless loop is refused with what to do; that is done. @returns whether that was it */
+  async #unhung(error: unknown): Promise<boolean> {
+    if (!(error instanceof FormationFailed) || error.refusals.some((r) => r.kind !== "silent-node")) return false;
+    const looping = await this.#cluster.reviveLooping(error.refusals.map((r) => r.subject));
+    for (const name of looping) {
+      this.note(`LOOPING: ${name} does not answer and burns its processor; ended and started again`);
+      this.crashes.push(`${name} (it went round in a loop, and answered nobody)`);
+      this.data.ledger.open();
+    }
+    return looping.length > 0;
   }
 
   async #reconcile(): Promise<void> {

@@ -9,7 +9,14 @@ import { cliAvailable } from "./workspace";
 
 const scenarios: Scenario[] = JSON.parse(fs.readFileSync(path.join(recordingsFolder, "scenarios.json"), "utf8"));
 /** What others in this folder come close to. */
-const LONG_RUN_ONLY = ["replace-create-first", "partial-create", "failures", "protect"];
+const LONG_RUN_ONLY = [
+  "basic",
+  "dependant-fails-then-resumes",
+  "replace-create-first",
+  "partial-create",
+  "failures",
+  "protect",
+];
 const sorted = (list: readonly unknown[]) => list.map((item) => JSON.stringify(item)).sort();
 
 function recorded(name: string): { cli: string; steps: RecordedStep[] } {

@@ -55,7 +55,7 @@ describe("changes by `up`, under a load that is checked", () => {
   // Strictly only, where it is a sample: open, the contract of a platform rolls from a version to the next.
   test.skipIf(!process.env.FULL && !MODE.strict).for(SCENARIOS)(
     "$name: no key lost, no client error",
-    { timeout: 900_000 },
+    { timeout: 1_800_000 },
     async (scenario, context) => {
       const fields = process.env.FULL ? 100_000 : 5_000;
       const loaded = await LoadedProject.start(context, scenario.server, {}, { fields });

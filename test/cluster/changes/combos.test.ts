@@ -36,7 +36,7 @@ describe.skipIf(!process.env.FULL).each(SERVERS)(
   (server) => {
     test.for(SCENARIOS)(
       "$name: no key lost, no error for clients that take the credentials of each run",
-      { timeout: 900_000 },
+      { timeout: 1_800_000 },
       async ({ name, more, deadReplica }, context) => {
         const loaded = await LoadedProject.start(context, server, ARGS);
         const { project, load } = loaded;

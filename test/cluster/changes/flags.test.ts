@@ -41,7 +41,7 @@ const start = (context: TestContext, engine: EngineName, args: object = {}) =>
 describe.each(enginesHere())(
   "whatever Pulumi is called with, all slots are served and no key is lost, on %s",
   (engine) => {
-    onlyInFull("a roll of which a part is left out", { timeout: 900_000 }, async (context) => {
+    onlyInFull("a roll of which a part is left out", { timeout: 1_800_000 }, async (context) => {
       const loaded = await start(context, engine);
       const { project } = loaded;
       const [first = ""] = (await project.nodes()).map(({ name }) => name);
@@ -60,7 +60,7 @@ describe.each(enginesHere())(
     });
 
     test("a destroy of a part: leaders hand over before they go, and what is left serves", {
-      timeout: 900_000,
+      timeout: 1_800_000,
     }, async (context) => {
       const loaded = await start(context, engine);
       const { project } = loaded;
@@ -84,7 +84,7 @@ describe.each(enginesHere())(
     onlyInFull(
       "a change that is killed and taken over by a third one, which is neither of both",
       {
-        timeout: 900_000,
+        timeout: 1_800_000,
       },
       async (context) => {
         const loaded = await start(context, engine);
@@ -132,7 +132,7 @@ describe.each(enginesHere())("a cluster that the program does not declare any mo
   onlyInFull(
     "by another name: an alias is refused before anything is touched, and without one its data stay",
     {
-      timeout: 900_000,
+      timeout: 1_800_000,
     },
     async (context) => {
       // What is made once and is not plain must not be made anew.
@@ -171,7 +171,7 @@ describe.each(enginesHere())("a cluster that the program does not declare any mo
   onlyInFull(
     "removed by mistake: declared again it has its keys; those in memory alone hold it",
     {
-      timeout: 900_000,
+      timeout: 1_800_000,
     },
     async (context) => {
       const loaded = await start(context, engine);

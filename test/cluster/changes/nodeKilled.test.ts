@@ -43,7 +43,7 @@ const PLANS: readonly Plan[] = process.env.FULL
 /** In `npm run test:full` only: minutes of runs that fail and are resumed. */
 describe.skipIf(!process.env.FULL)("a node killed at random while a plan is carried out", () => {
   test(`what WAIT confirmed is there, and nothing is missing but the last moments (seed ${SEED})`, {
-    timeout: 900_000,
+    timeout: 1_800_000,
   }, async (context) => {
     const random = randomFrom(SEED);
     const loaded = await LoadedProject.start(context, "redis-7.0", {}, { confirmedBy: 1, restMilliseconds: 3 });

@@ -44,7 +44,7 @@ beforeAll(() => {
 afterAll(() => runner.remove());
 
 describe("a plan that is interrupted after any of its steps, and so is each run that resumes it", () => {
-  test.for(PLANS)("$name, $server: nothing is lost", { timeout: 900_000 }, async (plans, context) => {
+  test.for(PLANS)("$name, $server: nothing is lost", { timeout: 1_800_000 }, async (plans, context) => {
     const { name, server, other, ends } = plans;
     const cluster = await ChangingCluster.start(await programFor(context, server), SMALL);
     context.onTestFinished(() => cluster.stop());

@@ -40,7 +40,7 @@ describe("how nodes of a running cluster may speak", () => {
   onlyInFull(
     "clients move from a port without TLS to the one with it, then it closes: under load, live",
     {
-      timeout: 900_000,
+      timeout: 1_800_000,
     },
     async (context) => {
       const [port = 0, plainPort = 0] = await freeBlocks(2);

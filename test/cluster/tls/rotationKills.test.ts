@@ -54,7 +54,7 @@ async function killed({ project }: LoadedProject, victim: Victim, point: Point):
 describe("rotation of certificates and authority, killed", () => {
   test.skipIf(!process.env.FULL).for<Victim>(["engine", "provider", "both"])(
     "%s, at every stage: the next up gets in and ends the stage; no client error, no restart",
-    { timeout: 900_000 },
+    { timeout: 1_800_000 },
     async (victim, context) => {
       const loaded = await LoadedProject.start(context, "redis-7.0", { tls: TLS });
       const { project, load } = loaded;

@@ -340,7 +340,7 @@ describe.skipIf(!servers)("a fault on a cluster that is there", () => {
       expect(result.ok).toBe(false);
       expect(result.stdout).toMatch(
         new RegExp(
-          `nothing was changed, because\\s+${replica?.name} at ${replica?.address}:${replica?.port} does not answer: no answer in time\\n\\s+→ start the server`,
+          `nothing was changed, because\\s+${replica?.name} at ${replica?.address}:${replica?.port} does not answer: no answer in time\\n\\s+→ look whether its server runs`,
         ),
       );
       await project.mustUp();

@@ -17,7 +17,7 @@ describe("rotation of passwords", () => {
   onlyInFull(
     "under load: two are valid in between, then one; no client is told of an error",
     {
-      timeout: 900_000,
+      timeout: 1_800_000,
     },
     async (context) => {
       const args = { users: { app: APP }, passwordOverlapSeconds: 0, passwordRotation: "1" };
@@ -84,7 +84,7 @@ describe("rotation of passwords", () => {
   onlyInFull(
     "killed once the new ones are written down, and rotated again: the next up finds its way in",
     {
-      timeout: 900_000,
+      timeout: 1_800_000,
     },
     async ({ skip, onTestFinished }) => {
       const servers = (await testServers()) ?? skip("no servers here");

@@ -38,7 +38,7 @@ async function watched(project: Project, places: Places, what: string): Promise<
   });
   while (!ended) {
     addProcesses(places, project.directory);
-    await setTimeout(100);
+    await setTimeout(250);
   }
   const { ok, stdout, stderr } = await result;
   places.set(`output of ${what}`, stdout + stderr);

@@ -21,7 +21,7 @@ import { specOf } from "../../unit/topology/support";
 
 /** The same shapes at every run; FC_SEED tries others. */
 const SEED = Number(process.env.FC_SEED ?? 20_260_101);
-const RUNS = process.env.FULL ? 500 : 30;
+const RUNS = process.env.FULL ? 500 : 20;
 const ROUNDS = 40;
 
 interface Choice {

@@ -22,7 +22,7 @@ import { specOf } from "../../unit/topology/support";
 
 /** The same changes at every run; FC_SEED tries others. */
 const SEED = Number(process.env.FC_SEED ?? 20_260_102);
-const RUNS = process.env.FULL ? 300 : 20;
+const RUNS = process.env.FULL ? 300 : 12;
 const ROUNDS = 400;
 
 interface Shape {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { NodeObservation } from "../../../components/formation/observation";
+import { reasonOf } from "../../../components/formation/observe";
 import { silentNodes } from "../../../components/formation/silent";
 
 const silent = (i: number, reason: string): NodeObservation => ({
@@ -18,4 +19,12 @@ test("the way to all of them is one refusal, a node that does not answer is one 
     ["c", `n1, n2 cannot be reached: ${WAY}`],
     ["n3", "n3 at 10.0.0.3:6379 does not answer: root@bastion:22 gets no answer of 10.0.0.3:6379"],
   ]);
+});
+
+test("one that is there and says nothing may hang: then it has to be ended before anybody can start it", () => {
+  const remedies = (reason: string) => silentNodes([silent(1, reason)], "c", "start it").map((r) => r.remedy);
+  expect(remedies(reasonOf(Object.assign(new Error(), { code: "ETIMEDOUT" })))).toEqual([
+    expect.stringMatching(/^look whether its server runs: .* is to be ended by hand \(SIGKILL\), .*; else start it$/),
+  ]);
+  expect(remedies("connection refused (no server listens there)")).toEqual(["start it"]);
 });
