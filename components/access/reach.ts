@@ -73,10 +73,12 @@ export class Reach {
 
   /**
    * @param identity which of our certificates to show, from 0
+   * @param onConnected called once the other end has taken the connection; under TLS nothing is known of it then
    * @throws Error why there is no connection; NodeNotTrusted where the node is not who it should be
    */
-  async open(place: Place, identity = 0): Promise<Reached> {
+  async open(place: Place, identity = 0, onConnected?: () => void): Promise<Reached> {
     const raw = await this.#raw(place, this.#timeoutMilliseconds);
+    onConnected?.();
     if (!this.#tls) return { stream: raw };
     try {
       return await shakeHands(raw, place, this.#tls, identity, this.#timeoutMilliseconds);

@@ -34,7 +34,7 @@ const PING_MILLISECONDS = 1_500;
 const PINGS = 9;
 /** Less than a look at a node may take, which so ends with the cause. */
 const FORWARD_MILLISECONDS = 2_500;
-/** What comes before was on its way, and says nothing of the server now; from here to the end a ping is answered. */
+/** What comes before was on its way, and says nothing of the server now; from here to the end a ping is answered, on a way of up to 500 ms. */
 const ON_ITS_WAY_MILLISECONDS = 500;
 /** Reasons of RFC 4254 for which a channel is not opened. */
 const PROHIBITED = 1;
@@ -77,15 +77,20 @@ export class SshSession {
     const node = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
     return new Promise((resolve, reject) => {
       let late = false;
-      let timer = setTimeout(() => {
-        const before = this.#socket.bytesRead;
-        timer = setTimeout(() => {
-          late = true;
-          reject(this.#silent(node, this.#socket.bytesRead > before));
-        }, FORWARD_MILLISECONDS - ON_ITS_WAY_MILLISECONDS);
-      }, ON_ITS_WAY_MILLISECONDS);
+      let before = Number.POSITIVE_INFINITY;
+      // What arrived while this process was busy elsewhere is read first.
+      const marked = setTimeout(() => setImmediate(() => (before = this.#socket.bytesRead)), ON_ITS_WAY_MILLISECONDS);
+      const ended = setTimeout(
+        () =>
+          setImmediate(() => {
+            late = true;
+            reject(this.#silent(node, this.#socket.bytesRead > before));
+          }),
+        FORWARD_MILLISECONDS,
+      );
       const opened = (error: Error | undefined, channel: Duplex) => {
-        clearTimeout(timer);
+        clearTimeout(marked);
+        clearTimeout(ended);
         if (error) return reject(this.#lost ?? this.#refused(node, error));
         const stream = new Forwarded(channel);
         if (late || this.#lost) {
@@ -100,7 +105,8 @@ export class SshSession {
         this.#client.forwardOut("127.0.0.1", 0, host, port, opened as Parameters<Client["forwardOut"]>[4]);
       } catch (error) {
         // It is on its way out, and says so before anybody was told.
-        clearTimeout(timer);
+        clearTimeout(marked);
+        clearTimeout(ended);
         reject(this.#lose(said((error as Error).message)));
       }
     });

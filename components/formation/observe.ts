@@ -5,9 +5,9 @@ import { hostAndPort, type NodeEndpoint } from "../config/types";
 import type { ObservedCertificates } from "./certificates";
 import { endpointOf, parseClusterNodes } from "./clusterNodes";
 import { type FormationGoal, type Machine, type Member, settingsOf } from "./goal";
-import { type AnsweringNode, answering, type ClusterObservation, type NodeObservation } from "./observation";
+import { type AnsweringNode, answering, type ClusterObservation, isBlank, type NodeObservation } from "./observation";
 import type { ObservedUsers } from "./users";
-import { type Answer, type Command, type Connections, LOGIN_REFUSED } from "./wire";
+import { type Answer, type Command, type Connections, LOGIN_REFUSED, SILENT_ONCE_CONNECTED } from "./wire";
 
 /** Asks every node of the goal, and every member that is to leave, all at once. Sends reading commands only. */
 export async function observe(
@@ -71,13 +71,12 @@ export function withoutUnrelated(
   }
 }
 
-/** By its ID; by its address, where nobody knows which ID it has. */
+/** By its ID; by its address, where nobody knows which ID it has, or it has another one since it was reset. */
 function knows(one: NodeObservation, other: NodeObservation): boolean {
   if (!one.answering) return false;
-  const { address, port } = other.endpoint;
-  return one.view.some((e) =>
-    other.answering ? !e.handshake && e.id === other.id : e.address === address && e.port === port,
-  );
+  const byAddress = !other.answering || isBlank(other);
+  const at = hostAndPort(other.endpoint);
+  return one.view.some((e) => (other.answering && e.id === other.id) || (byAddress && hostAndPort(e) === at));
 }
 
 /** Asks those too that are in the views of these nodes and that nobody has named: a run that was killed may have added them. */
@@ -259,6 +258,7 @@ export function reasonOf(error: Error): string {
   const code = (error as { code?: string }).code;
   if (error instanceof ProxyError && code !== "ECONNREFUSED") return error.message;
   if (code === "ECONNREFUSED") return "connection refused (no server listens there)";
+  if (error.message === SILENT_ONCE_CONNECTED) return error.message;
   if (code === "ETIMEDOUT" || /timed? ?out/i.test(error.message)) return "no answer in time";
   if (LOGIN_REFUSED.test(error.message))
     return `it refuses the login (${error.message.split(" ")[0]}): its users or passwords are not those that are known here`;

@@ -10,12 +10,13 @@ import { ForgottenWatch } from "./forgotten";
 import type { FormationGoal, History, Machine, Member } from "./goal";
 import { layoutOf, type ShardLayout } from "./layout";
 import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } from "./lock";
+import { currentMembers, rememberMembers } from "./members";
 import { type MigrationWay, MoveRefused } from "./migrate";
 import { leftoversSettled } from "./migrateJobs";
 import { KeyRate } from "./migrateRate";
 import { handsOverAtomically } from "./migrateWay";
 import { MoveProgress } from "./moveProgress";
-import { answering, type ClusterObservation, isBlank, openSlotsOf, self, withoutRetired } from "./observation";
+import { answering, type ClusterObservation, openSlotsOf, self, withoutRetired } from "./observation";
 import { observe } from "./observe";
 import { defaultPatience } from "./patience";
 import { isWhole, type Plan, plan } from "./plan";
@@ -374,35 +375,4 @@ function say(run: Run, observation: ClusterObservation, next: Plan, more: string
   const line = `${progressLine(run.goal, observation)}${more}`;
   if (line !== run.said) run.options.onProgress(line);
   run.said = line;
-}
-
-/** Adds what answers now. A former ID of a node stays, marked stale, until nobody lists it any more. */
-export function rememberMembers(
-  goal: FormationGoal,
-  members: readonly Member[],
-  observation: ClusterObservation,
-): Member[] {
-  const alive = answering(observation);
-  const byId = new Map(members.map((m) => [m.id, m]));
-  const answer = new Set(alive.map((n) => n.id));
-  const planned = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));
-  for (const node of alive) {
-    if (node.id.startsWith("no-cluster-mode:")) continue;
-    const former = node.leaving && isBlank(node);
-    // An ID that another node answers with is not a former one: names were exchanged.
-    for (const m of members) if (m.name === node.name && !answer.has(m.id)) byId.set(m.id, { ...m, state: "stale" });
-    if (former) continue;
-    const { shard = "", zone = "" } = planned.get(node.name) ?? node.leaving ?? {};
-    byId.set(node.id, { name: node.name, shard, zone, id: node.id, endpoint: node.endpoint, state: "member" });
-  }
-  return [...byId.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
-}
-
-/** After verification: former IDs, and nodes that are no longer declared, are gone for good once nobody lists them. */
-function currentMembers(goal: FormationGoal, members: readonly Member[], observation: ClusterObservation): Member[] {
-  const known = new Set(answering(withoutRetired(observation)).flatMap((n) => n.view.map((e) => e.id)));
-  const planned = new Set(goal.plan.shards.flatMap((s) => s.nodes.map((n) => n.name)));
-  return rememberMembers(goal, members, observation).filter(
-    (m) => known.has(m.id) || (m.state === "member" && planned.has(m.name)),
-  );
 }

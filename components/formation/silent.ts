@@ -9,10 +9,10 @@ const REFUSES_CERTIFICATES = /^it takes no certificate that is known here/;
 const RESTART =
   "the authority that it trusts is over (authorityExpires in inventory.tls), or is not in this state, as where an older one was brought back. Where the newer state cannot be had, end the servers: the next `up` starts them again with what is declared";
 
-/** `reasonOf`. */
-const NO_ANSWER = "no answer in time";
-const HANGS =
-  "look whether its server runs: one that does and stands still, or burns its processor, is to be ended by hand (SIGKILL), after which it comes back with what it has on disk;";
+/** `SILENT_ONCE_CONNECTED`, without what sends commands. */
+const HANGS = /^it takes the connection/;
+const LOOK_AT_ITS_HOST =
+  "look on its host. Suspended, it is to be resumed. If it answers nobody there either, for a minute, end it (SIGKILL, `docker kill`), where its keys are in memory alone only once a replica leads in its place, and start it again. If it answers there, leave it alone: only the way from here is closed. Otherwise:";
 
 /** Whether it is the way that all nodes share that fails; it says nothing about this one. */
 export function isWayThatFails({ reason }: Pick<SilentNode, "reason">): boolean {
@@ -49,5 +49,5 @@ export function silentNodes(nodes: readonly NodeObservation[], subject: string, 
 
 function remedyFor(reason: string, remedy: string): string {
   if (REFUSES_CERTIFICATES.test(reason)) return RESTART;
-  return reason === NO_ANSWER ? `${HANGS} else ${remedy}` : remedy;
+  return HANGS.test(reason) ? `${LOOK_AT_ITS_HOST} ${remedy}` : remedy;
 }

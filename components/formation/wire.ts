@@ -14,6 +14,8 @@ export type Answer = { readonly ok: true; readonly value: unknown } | { readonly
 
 /** How a server answers a login that is not, or not yet, one of its own. */
 export const LOGIN_REFUSED = /^(WRONGPASS|NOAUTH)\b/;
+/** What is said of a node that cannot be told from one that hangs. */
+export const SILENT_ONCE_CONNECTED = "it takes the connection, and gives no answer in time";
 const CONNECT_TIMEOUT_MILLISECONDS = 5_000;
 const COMMAND_TIMEOUT_MILLISECONDS = 15_000;
 
@@ -38,6 +40,8 @@ export class Connections {
   /** Which of our certificates a node took, where it is not the first. */
   readonly #identities = new Map<string, number>();
   readonly #certificates = new Map<string, ShownCertificate>();
+  /** Nodes whose machines have taken the present connection, whatever they say over it. */
+  readonly #taken = new Set<string>();
   /** What CLIENT LIST shows of us on every node. */
   readonly clientName: string;
 
@@ -102,8 +106,10 @@ export class Connections {
     timer.abort();
     if (inTime) return inTime;
     // Answers that come later belong to nobody: whatever is sent next gets a connection of its own.
-    this.#drop(hostAndPort(endpoint));
-    const error = Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" });
+    const key = hostAndPort(endpoint);
+    const message = this.#taken.has(key) ? SILENT_ONCE_CONNECTED : "no answer in time";
+    this.#drop(key);
+    const error = Object.assign(new Error(message), { code: "ETIMEDOUT" });
     return commands.map((): Answer => ({ ok: false, error }));
   }
 
@@ -163,6 +169,7 @@ export class Connections {
     this.#open.delete(key);
     this.#connecting.delete(key);
     this.#otherwise.delete(key);
+    this.#taken.delete(key);
   }
 
   /** @throws Error what the first login was answered, where all are refused */
@@ -206,7 +213,7 @@ export class Connections {
     this.#certificates.delete(key);
     const direct = isDirect(this.#access);
     const opened = async () => {
-      const { stream, certificate } = await this.#reach.open(endpoint, identity);
+      const { stream, certificate } = await this.#reach.open(endpoint, identity, () => this.#taken.add(key));
       if (certificate) this.#certificates.set(key, certificate);
       return stream;
     };
@@ -232,6 +239,7 @@ export class Connections {
     client.on("error", (error: Error) => {
       cause = error;
     });
+    if (direct) client.once("connect", () => this.#open.get(key) === client && this.#taken.add(key));
     this.#open.set(key, client);
     try {
       await client.connect();

@@ -30,9 +30,9 @@ export class Ledger {
     this.counts[certainty]++;
   }
 
-  /** A node dies or freezes now. Ends with `close`, when the cluster is whole again. */
-  open(): void {
-    this.#windows.push({ from: Date.now() - ASYNCHRONOUS_MILLISECONDS, to: Number.POSITIVE_INFINITY });
+  /** A node dies or freezes now, or did at some time since then. Ends with `close`, when the cluster is whole again. */
+  open(since = Date.now()): void {
+    this.#windows.push({ from: since - ASYNCHRONOUS_MILLISECONDS, to: Number.POSITIVE_INFINITY });
   }
 
   close(): void {

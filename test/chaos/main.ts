@@ -114,8 +114,10 @@ function summary({ seed, plant: planted }: Options, reports: readonly RunReport[
   for (const { index, why } of failed)
     say(`  failed, run ${index}: ${why.split("\n")[0]} (--seed ${seed} --only ${index})`);
   for (const { index, crashes } of reports)
-    for (const crash of crashes)
-      say(`  a server crashed or hung by itself in run ${index}, and was started again: ${crash}`);
+    for (const crash of crashes) say(`  a server crashed by itself in run ${index}, and was started again: ${crash}`);
+  for (const { index, hung } of reports)
+    for (const name of hung)
+      say(`  a server looped by itself in run ${index}, and was ended and started again: ${name}`);
   const tooMany = refusals.length > reports.length * 0.05;
   if (tooMany) say(`more than 5 % of the runs were refused (accepted are ${ACCEPTED_REFUSALS.join(", ")})`);
   say(
@@ -129,12 +131,17 @@ function summary({ seed, plant: planted }: Options, reports: readonly RunReport[
       faults,
       changes: sum((r) => r.changes),
       crashes: sum((r) => r.crashes.length),
+      hung: sum((r) => r.hung.length),
       remedied: sum((r) => r.remedied.length),
       writes: { acknowledged: sum((r) => r.writes.acknowledged), confirmed: sum((r) => r.writes.confirmed) },
       seconds: Math.round(seconds),
     }),
   );
-  return failed.length > 0 || tooMany ? 1 : 0;
+  // A fault of a server is rare; more of them are a fault of whoever drives it there.
+  const hung = reports.filter((r) => r.hung.length > 0).length;
+  const tooOften = hung > Math.max(1, reports.length * 0.02);
+  if (tooOften) say(`servers looped in ${hung} of ${reports.length} runs: more than one and 2 %`);
+  return failed.length > 0 || tooMany || tooOften ? 1 : 0;
 }
 
 void main(process.argv.slice(2)).then(

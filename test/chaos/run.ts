@@ -29,8 +29,10 @@ export interface RunReport {
   readonly injected: Readonly<Partial<Record<Fault, number>>>;
   /** Refusals that were to be expected, and whose remedy worked. */
   readonly remedied: readonly string[];
-  /** Servers that ended by themselves, with their last words, or hung; started again as a platform or an operator does. */
+  /** Servers that ended by themselves, with their last words; started again as a platform does. */
   readonly crashes: readonly string[];
+  /** Servers that went round in a loop of their own; ended and started again as an operator does. */
+  readonly hung: readonly string[];
   readonly changes: number;
   readonly writes: { readonly asked: number; readonly acknowledged: number; readonly confirmed: number };
   readonly seconds: number;
@@ -78,6 +80,7 @@ export async function runSequence(sequence: Sequence, program: ServerProgram, op
     injected: run.injected,
     remedied: run.remedied,
     crashes: run.crashes,
+    hung: run.hung,
     changes: run.changes,
     writes: run.data.ledger.counts,
     seconds: Math.round((Date.now() - began) / 100) / 10,
@@ -89,6 +92,7 @@ class Run {
   readonly injected: Partial<Record<Fault, number>> = {};
   readonly remedied: string[] = [];
   readonly crashes: string[] = [];
+  readonly hung: string[] = [];
   readonly log: string[] = [];
   readonly data = new Data();
   changes = 0;
@@ -96,6 +100,7 @@ class Run {
   readonly #cluster: ChaosCluster;
   readonly #options: RunOptions;
   readonly #began = Date.now();
+  #roundBegan = Date.now();
 
   constructor(sequence: Sequence, program: ServerProgram, options: RunOptions) {
     this.#sequence = sequence;
@@ -150,6 +155,7 @@ class Run {
 
   async #round(round: Round, random: Random): Promise<void> {
     const cluster = this.#cluster;
+    this.#roundBegan = Date.now();
     const before = cluster.declared;
     const changed = JSON.stringify(before) !== JSON.stringify(round.declared);
     if (changed) this.changes++;
@@ -261,14 +267,18 @@ class Run {
     }
   }
 
-  /** A server in an endless loop is refused with what to do; that is done. @returns whether that was it */
+  /** A server in an endless loop is refused with what to do; that is done, once a run. @returns whether that was it */
   async #unhung(error: unknown): Promise<boolean> {
     if (!(error instanceof FormationFailed) || error.refusals.some((r) => r.kind !== "silent-node")) return false;
-    const looping = await this.#cluster.reviveLooping(error.refusals.map((r) => r.subject));
+    if (this.hung.length > 0) return false;
+    const looping = await this.#cluster.looping(error.refusals.map((r) => r.subject));
     for (const name of looping) {
-      this.note(`LOOPING: ${name} does not answer and burns its processor; ended and started again`);
-      this.crashes.push(`${name} (it went round in a loop, and answered nobody)`);
-      this.data.ledger.open();
+      this.note(`LOOPING: ${name} answers nobody and burns its processor; ended and started again`);
+      for (const line of this.#cluster.lastWords(name)) this.note(`    ${line}`);
+      this.hung.push(name);
+      this.data.ledger.open(this.#roundBegan);
+      await this.#cluster.stopNode(name);
+      await this.#cluster.startNode(name);
     }
     return looping.length > 0;
   }

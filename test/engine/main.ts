@@ -1,3 +1,4 @@
+import "./lateModules";
 import { parseArguments, UsageError } from "./arguments";
 import { cancel, configCommand, stackCommand } from "./commands";
 import { Digest } from "./digest";

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import * as path from "node:path";
 import * as readline from "node:readline";
 import type { Config, Project } from "./project";
-import type { Sdk } from "./sdk";
+import { LATE_MODULES, type Sdk } from "./sdk";
 
 /** An exit code by which the SDK says that the error was reported through the engine already. */
 const alreadyReported = 32;
@@ -36,6 +36,7 @@ export class Program {
     this.#child = spawn(
       process.execPath,
       [
+        ...LATE_MODULES,
         ...project.nodeArguments,
         script,
         ...["--monitor", address, "--engine", address, "--organization", "organization"],

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import * as path from "node:path";
 import * as readline from "node:readline";
 import type { Sdk, Stub } from "./sdk";
-import { messageLimits } from "./sdk";
+import { LATE_MODULES, messageLimits } from "./sdk";
 import { annotateSecrets, type Properties, propertiesFromWire, propertiesToWire, unwrap } from "./values";
 
 export interface DiffResult {
@@ -93,7 +93,7 @@ export class DynamicProvider implements ResourceProvider {
   static async start(host: ProviderHost, configuration: Properties): Promise<DynamicProvider> {
     const script = path.join(host.sdk.directory, "cmd", "dynamic-provider");
     // A process group of its own: Ctrl-C is for the engine alone, which lets running calls finish.
-    const child = spawn(process.execPath, [script, host.engineAddress], {
+    const child = spawn(process.execPath, [...LATE_MODULES, script, host.engineAddress], {
       cwd: host.directory,
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],

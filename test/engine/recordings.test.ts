@@ -8,15 +8,6 @@ import { cliAvailable } from "./workspace";
 // state after every step of every recorded scenario.
 
 const scenarios: Scenario[] = JSON.parse(fs.readFileSync(path.join(recordingsFolder, "scenarios.json"), "utf8"));
-/** What others in this folder come close to. */
-const LONG_RUN_ONLY = [
-  "basic",
-  "dependant-fails-then-resumes",
-  "replace-create-first",
-  "partial-create",
-  "failures",
-  "protect",
-];
 const sorted = (list: readonly unknown[]) => list.map((item) => JSON.stringify(item)).sort();
 
 function recorded(name: string): { cli: string; steps: RecordedStep[] } {
@@ -118,28 +109,25 @@ function compare(actual: StepResult, expected: RecordedStep): void {
   }
 }
 
-describe.each(scenarios.filter(({ name }) => process.env.FULL || cliAvailable() || !LONG_RUN_ONLY.includes(name)))(
-  "scenario $name",
-  (scenario) => {
-    const recording = recorded(scenario.name);
-    test(`the hermetic engine does what the CLI ${recording.cli} did`, { timeout: 120_000 }, async () => {
-      const results = await runScenario(scenario, "hermetic");
-      expect(results).toHaveLength(recording.steps.length);
-      for (const [i, result] of results.entries()) {
-        const expected = recording.steps[i];
-        if (!expected) throw new Error(`step ${i} was not recorded`);
-        try {
-          compare(result, expected);
-        } catch (error) {
-          (error as Error).message = `step ${i} (${expected.do} ${expected.flags ?? ""}): ${(error as Error).message}`;
-          throw error;
-        }
+describe.each(scenarios)("scenario $name", (scenario) => {
+  const recording = recorded(scenario.name);
+  test(`the hermetic engine does what the CLI ${recording.cli} did`, { timeout: 120_000 }, async () => {
+    const results = await runScenario(scenario, "hermetic");
+    expect(results).toHaveLength(recording.steps.length);
+    for (const [i, result] of results.entries()) {
+      const expected = recording.steps[i];
+      if (!expected) throw new Error(`step ${i} was not recorded`);
+      try {
+        compare(result, expected);
+      } catch (error) {
+        (error as Error).message = `step ${i} (${expected.do} ${expected.flags ?? ""}): ${(error as Error).message}`;
+        throw error;
       }
-    });
+    }
+  });
 
-    test.skipIf(!cliAvailable())("the CLI on PATH does what was recorded", { timeout: 300_000 }, async () => {
-      const results = await runScenario(scenario, "cli");
-      for (const [i, result] of results.entries()) compare(result, recording.steps[i] as RecordedStep);
-    });
-  },
-);
+  test.skipIf(!cliAvailable())("the CLI on PATH does what was recorded", { timeout: 300_000 }, async () => {
+    const results = await runScenario(scenario, "cli");
+    for (const [i, result] of results.entries()) compare(result, recording.steps[i] as RecordedStep);
+  });
+});

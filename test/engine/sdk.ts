@@ -38,6 +38,9 @@ export const messageLimits = {
   "grpc.max_send_message_length": 400 * 1024 * 1024,
 };
 
+/** Arguments of Node for a process that loads the SDK: most of what it brings is loaded when it is needed. */
+export const LATE_MODULES: readonly string[] = ["--require", path.join(__dirname, "lateModules")];
+
 export function loadSdk(programDirectory: string): Sdk {
   const fromProgram = createRequire(path.join(programDirectory, "_"));
   let manifest: string;

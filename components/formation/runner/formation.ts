@@ -9,11 +9,12 @@ import { authorityChange, type CertificatesInForce, certificatesGoal, provedCert
 import { describeDrift } from "../drift";
 import type { FormationGoal, History, Member } from "../goal";
 import { layoutOf, type ShardLayout } from "../layout";
+import { rememberMembers, unrecordedIds } from "../members";
 import { answering, type ClusterObservation, type NodeObservation } from "../observation";
 import { observe, observeStrangers } from "../observe";
 import { declaredChanges, outlineChange, outlineNew } from "../outline";
 import type { TlsInput } from "../outlineCertificates";
-import { FormationFailed, type Reconciled, reconcile, rememberMembers } from "../reconcile";
+import { FormationFailed, type Reconciled, reconcile } from "../reconcile";
 import { type PasswordsInForce, type PasswordsInput, provedInForce, type UsersInput, usersGoal } from "../rotation";
 import { formatRange } from "../slots";
 import { type Access, Connections } from "../wire";
@@ -194,15 +195,12 @@ function whatIsKnown(
     const seen = observation?.strangers?.find((s) => s.endpoint.address === address && s.endpoint.port === port);
     return seen ? [{ ...seen, name, ...(planned.has(name) ? {} : { leaving: { shard, zone } }) }] : [];
   });
-  if (!observation || joined.length === 0) return { observation, history };
-  return {
-    observation: { nodes: [...observation.nodes, ...joined] },
-    history: {
-      ...history,
-      members: rememberMembers(goal, history.members, { nodes: joined }),
-      recorded: history.members,
-    },
-  };
+  if (!observation) return { observation, history };
+  const all = { nodes: [...observation.nodes, ...joined] };
+  const members = joined.length > 0 ? rememberMembers(goal, history.members, { nodes: joined }) : history.members;
+  const former = unrecordedIds(goal, members, all);
+  if (joined.length + former.length === 0) return { observation, history };
+  return { observation: all, history: { ...history, members: [...members, ...former], recorded: history.members } };
 }
 
 async function run(

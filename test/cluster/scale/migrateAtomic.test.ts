@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, type TestContext, test, vi } from "vitest";
+import { rememberMembers } from "../../../components/formation/members";
 import { observe } from "../../../components/formation/observe";
-import { rememberMembers } from "../../../components/formation/reconcile";
 import { Connections } from "../../../components/formation/wire";
 import { failureOf, until } from "../../support/formation";
 import { makeRunner, type Runner } from "./runner";

@@ -340,7 +340,7 @@ describe.skipIf(!servers)("a fault on a cluster that is there", () => {
       expect(result.ok).toBe(false);
       expect(result.stdout).toMatch(
         new RegExp(
-          `nothing was changed, because\\s+${replica?.name} at ${replica?.address}:${replica?.port} does not answer: no answer in time\\n\\s+→ look whether its server runs`,
+          `nothing was changed, because\\s+${replica?.name} at ${replica?.address}:${replica?.port} does not answer: it takes the connection, and gives no answer in time\\n\\s+→ look on its host`,
         ),
       );
       await project.mustUp();

@@ -14,7 +14,7 @@ const FORMING: readonly Point[] = [
   ["with slots assigned", () => /slots 16384\/16384/, 1, "both"],
   ["once verified, not yet written down", () => /sessions: verified/, 1, "engine"],
 ];
-const FORMING_SAMPLE = [1, 4];
+const FORMING_SAMPLE = [1, 3];
 
 /** Of a roll: the machine is gone, is back, or its guard has let go of it. */
 const ROLLING: readonly Point[] = [

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { NodeEntry } from "../../../components/formation/clusterNodes";
 import { apply, asDeclared, settle } from "../../../components/formation/forecast";
 import type { FormationGoal, History } from "../../../components/formation/goal";
+import { rememberMembers } from "../../../components/formation/members";
 import {
   type AnsweringNode,
   answering,
@@ -11,7 +12,6 @@ import {
 } from "../../../components/formation/observation";
 import { plan } from "../../../components/formation/plan";
 import { recognize } from "../../../components/formation/recognize";
-import { rememberMembers } from "../../../components/formation/reconcile";
 import { countSlots, SLOT_COUNT } from "../../../components/formation/slots";
 import type { Step } from "../../../components/formation/steps";
 import { changeHosts, type Host, type HostPlan, topologyOf } from "../../../components/topology/hosts";

@@ -4,6 +4,7 @@ import type { NodeEntry } from "../../../components/formation/clusterNodes";
 import { apply, settle } from "../../../components/formation/forecast";
 import type { FormationGoal, Member } from "../../../components/formation/goal";
 import { layoutOf } from "../../../components/formation/layout";
+import { rememberMembers } from "../../../components/formation/members";
 import {
   type AnsweringNode,
   answering,
@@ -12,7 +13,6 @@ import {
   withoutRetired,
 } from "../../../components/formation/observation";
 import { type Plan, plan } from "../../../components/formation/plan";
-import { rememberMembers } from "../../../components/formation/reconcile";
 import { countSlots, expandSlots, mergeRanges } from "../../../components/formation/slots";
 import { standingOf } from "../../../components/formation/standing";
 import type { Step } from "../../../components/formation/steps";
@@ -325,7 +325,7 @@ describe("plan", () => {
           const name = all[pick % all.length] ?? "";
           const stranger = blank(goal, name);
           const slots = [{ start: 0, end: 16_383 }];
-          const known: NodeEntry = { ...self(blank(goal, name)), myself: false };
+          const known: NodeEntry = { ...self(blank(goal, name)), myself: false, address: "192.0.2.1" };
           const broken: ClusterObservation =
             fault === "foreign"
               ? change(observation, name, (n) => ({ ...n, view: [...n.view, known] }))

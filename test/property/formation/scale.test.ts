@@ -5,6 +5,7 @@ import type { NodeEntry } from "../../../components/formation/clusterNodes";
 import { apply, asDeclared, forecast, settle } from "../../../components/formation/forecast";
 import type { FormationGoal, Member } from "../../../components/formation/goal";
 import { layoutOf } from "../../../components/formation/layout";
+import { rememberMembers } from "../../../components/formation/members";
 import {
   type AnsweringNode,
   answering,
@@ -14,7 +15,6 @@ import {
 } from "../../../components/formation/observation";
 import { plan } from "../../../components/formation/plan";
 import { fairShares, nextRound, planMoves } from "../../../components/formation/rebalance";
-import { rememberMembers } from "../../../components/formation/reconcile";
 import { countSlots, expandSlots, SLOT_COUNT, toRanges } from "../../../components/formation/slots";
 import type { Step } from "../../../components/formation/steps";
 import { place } from "../../../components/topology/place";

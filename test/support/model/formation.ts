@@ -1,10 +1,10 @@
 import { execute } from "../../../components/formation/execute";
 import type { FormationGoal, History, Machine, Member } from "../../../components/formation/goal";
+import { rememberMembers } from "../../../components/formation/members";
 import { KeyRate } from "../../../components/formation/migrateRate";
 import { answering, type ClusterObservation, self } from "../../../components/formation/observation";
 import { observe } from "../../../components/formation/observe";
 import { isWhole, type Plan, plan } from "../../../components/formation/plan";
-import { rememberMembers } from "../../../components/formation/reconcile";
 import { importStrays, strayKeys } from "../../../components/formation/strayKeys";
 import { place } from "../../../components/topology/place";
 import { specOf } from "../../unit/topology/support";

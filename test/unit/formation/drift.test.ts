@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import { describeDrift } from "../../../components/formation/drift";
 import { apply, settle } from "../../../components/formation/forecast";
 import type { FormationGoal } from "../../../components/formation/goal";
+import { rememberMembers } from "../../../components/formation/members";
 import type { AnsweringNode, ClusterObservation, NodeObservation } from "../../../components/formation/observation";
-import { rememberMembers } from "../../../components/formation/reconcile";
 import { place } from "../../../components/topology/place";
 import { specOf } from "../topology/support";
 

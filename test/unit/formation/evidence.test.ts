@@ -3,9 +3,9 @@ import { servesElsewhere, staleMembers } from "../../../components/formation/ass
 import type { NodeEntry } from "../../../components/formation/clusterNodes";
 import type { FormationGoal, Member } from "../../../components/formation/goal";
 import { layoutOf } from "../../../components/formation/layout";
+import { rememberMembers } from "../../../components/formation/members";
 import type { AnsweringNode } from "../../../components/formation/observation";
 import { plan } from "../../../components/formation/plan";
-import { rememberMembers } from "../../../components/formation/reconcile";
 import { place } from "../../../components/topology/place";
 import { specOf } from "../topology/support";
 

@@ -413,6 +413,40 @@ describe("a scale-out that was killed midway and taken back in the declaration",
     expect(keysOf(stack)).toBe(9);
   });
 
+  test("is taken back by a run that follows one which was killed among its last commands: resetting and forgetting", async () => {
+    const first = await takenBack();
+    const { members } = first;
+    for (let killAfter = 1, over = false; !over; killAfter++) {
+      const stack = killAfter === 1 ? first : await takenBack();
+      for (let steps = 0; !over && steps < killAfter; ) {
+        const { next, observation } = await stack.look();
+        const before = steps;
+        if (next.kind === "act" && next.phase === "retire") steps += next.steps.length;
+        over = next.kind === "done";
+        await stack.carryOut(next, observation, (step) => before + step < killAfter || steps === before);
+        // Others have noticed since, or not.
+        if (steps < killAfter || killAfter % 2 === 0) stack.model.settle();
+      }
+      stack.members = members;
+      const known = async () => stack.model.nodes.map((n) => n.known.size).sort();
+      expect([killAfter, await stack.converge(), keysOf(stack), await known()]).toEqual([
+        killAfter,
+        ...[DONE, 9, [1, 1, 6, 6, 6, 6, 6, 6]],
+      ]);
+      if (over) expect(killAfter).toBeGreaterThan(10);
+    }
+  }, 120_000);
+
+  test("is refused while one of the new nodes is silent, for that alone", async () => {
+    const stack = await takenBack();
+    const [gone = ""] = stack.names.slice(6);
+    stack.node(gone).running = false;
+    const { next } = await stack.look();
+    expect(next).toMatchObject({ kind: "refuse", refusals: [{ kind: "silent-node", subject: gone }] });
+    stack.declare({ ...SHAPE, masters: 4 });
+    expect((await stack.look()).next).toMatchObject({ refusals: [{ kind: "silent-node", subject: gone }] });
+  });
+
   test("a machine of the stack that never joined is left alone", async () => {
     const stack = await formed();
     stack.declare({ ...SHAPE, masters: 4 });

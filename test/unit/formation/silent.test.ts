@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import type { NodeObservation } from "../../../components/formation/observation";
 import { reasonOf } from "../../../components/formation/observe";
 import { silentNodes } from "../../../components/formation/silent";
+import { SILENT_ONCE_CONNECTED } from "../../../components/formation/wire";
 
 const silent = (i: number, reason: string): NodeObservation => ({
   answering: false,
@@ -21,10 +22,12 @@ test("the way to all of them is one refusal, a node that does not answer is one 
   ]);
 });
 
-test("one that is there and says nothing may hang: then it has to be ended before anybody can start it", () => {
+test("one that takes connections and says nothing may hang: that is looked into before anybody starts it, or ends one that is well", () => {
   const remedies = (reason: string) => silentNodes([silent(1, reason)], "c", "start it").map((r) => r.remedy);
-  expect(remedies(reasonOf(Object.assign(new Error(), { code: "ETIMEDOUT" })))).toEqual([
-    expect.stringMatching(/^look whether its server runs: .* is to be ended by hand \(SIGKILL\), .*; else start it$/),
+  expect(remedies(reasonOf(new Error(SILENT_ONCE_CONNECTED)))).toEqual([
+    expect.stringMatching(/^look on its host\. .* leave it alone: .*\. Otherwise: start it$/),
   ]);
+  // A firewall is as silent, and its server may serve everybody else.
+  expect(remedies(reasonOf(Object.assign(new Error(), { code: "ETIMEDOUT" })))).toEqual(["start it"]);
   expect(remedies("connection refused (no server listens there)")).toEqual(["start it"]);
 });

@@ -49,8 +49,14 @@ test("a machine that nobody of the cluster knows is none of its nodes, whomever 
   expect(kept(answers("member", []), answers("first", [entry("second")]), answers("second", [entry("first")]))).toEqual(
     ["member"],
   );
-  expect(kept(answers("member", [entry("first", true)]), answers("first", []))).toEqual(["member"]);
   expect(kept(answers("member", [entry("first")]), answers("first", []))).toEqual(["member", "first"]);
+});
+
+test("one that was reset is known by its address, if there is nothing on it; another server there is not", () => {
+  const member = answers("member", [{ ...entry("first"), id: "id-before" }]);
+  expect(kept(member, answers("first", []))).toEqual(["member", "first"]);
+  expect(kept(member, { ...answers("first", []), keys: 1 })).toEqual(["member"]);
+  expect(kept(member, answers("first", [entry("third")]))).toEqual(["member"]);
 });
 
 test("one that does not answer is known by its address, in a handshake too", () => {
