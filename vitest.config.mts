@@ -40,6 +40,9 @@ class Mixed extends BaseSequencer {
 
 const SECOND = 1000;
 
+/** The long run asks more of a test, on a machine that is busier. */
+const PATIENCE = process.env.FULL ? 6 : 1;
+
 /**
  * Of files with processes: four at once leave a quarter of two cores idle, six keep them busy; all of the long run wait more, hence eight. Memory
  * sets the upper bound: about 0.5 GiB each.
@@ -110,8 +113,8 @@ function project(name: string, include: string[], how: Kind) {
     test: {
       name,
       include,
-      testTimeout: how.timeout,
-      hookTimeout: how.timeout,
+      testTimeout: PATIENCE * how.timeout,
+      hookTimeout: PATIENCE * how.timeout,
       ...(how.env ? { env: how.env } : {}),
       ...(how.setup ? { globalSetup: [how.setup] } : {}),
       // Real processes on a shared machine: a repetition tells a race of the test from a fault; the reporter names it.

@@ -352,6 +352,6 @@ describe("whatever was done to a cluster, and whatever is declared next", () => 
         },
       );
     },
-    1_200_000,
+    3_600_000,
   );
 });
