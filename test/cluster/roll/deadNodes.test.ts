@@ -39,14 +39,16 @@ describe.skipIf(!servers)("a roll that finds nodes dead starts them again as the
     const [leader, replica] = (await project.inventory()).shards[0]?.nodes ?? [];
     if (!leader || !replica) throw new Error("a shard of two was declared");
     const before = await project.pids();
-    await kill(project, [leader]);
-    while (((await project.ask(replica, "ROLE")) as unknown[])[0] !== "master") await setTimeout(50);
+    await project.whileDown(async () => {
+      await kill(project, [leader]);
+      while (((await project.ask(replica, "ROLE")) as unknown[])[0] !== "master") await setTimeout(50);
 
-    project.declare({ ...QUICK, ...BOOT_CHANGE });
-    // A changed configuration is planned in another provider process than the one that refreshed.
-    await project.engine.command(["config", "set", "note", "changed"]);
-    const { stdout } = await project.mustUp();
-    expect(stdout).toContain(`started again as before, ahead of their turn: ${leader.name}`);
+      project.declare({ ...QUICK, ...BOOT_CHANGE });
+      // A changed configuration is planned in another provider process than the one that refreshed.
+      await project.engine.command(["config", "set", "note", "changed"]);
+      const { stdout } = await project.mustUp();
+      expect(stdout).toContain(`started again as before, ahead of their turn: ${leader.name}`);
+    });
     await expectRolled(project, before);
   });
 
@@ -73,13 +75,15 @@ describe.skipIf(!servers)("a roll that finds nodes dead starts them again as the
       const project = await started(context, args, server);
       const before = await project.pids();
       const { shards } = await project.inventory();
-      await kill(
-        project,
-        shards.slice(0, 2).map(({ nodes }) => nodes.find(({ role }) => role === "master")),
-      );
-      project.declare({ ...args, ...change });
-      const { stdout } = await project.mustUp();
-      expect(stdout).toMatch(/no majority to elect a leader: it takes its shard over by itself/);
+      await project.whileDown(async () => {
+        await kill(
+          project,
+          shards.slice(0, 2).map(({ nodes }) => nodes.find(({ role }) => role === "master")),
+        );
+        project.declare({ ...args, ...change });
+        const { stdout } = await project.mustUp();
+        expect(stdout).toMatch(/no majority to elect a leader: it takes its shard over by itself/);
+      });
       if (change === BOOT_CHANGE) await expectRolled(project, before);
       expect(await missingKeys(project)).toBe(0);
     },
@@ -109,8 +113,10 @@ describe.skipIf(!servers)("a roll that finds nodes dead starts them again as the
           }
           expect(await client.call("WAIT", "1", "5000")).toBe(1);
         });
-      await kill(project, leaders);
-      await project.mustUp();
+      await project.whileDown(async () => {
+        await kill(project, leaders);
+        await project.mustUp();
+      });
       const found: string[] = [];
       for (const leader of leadersOf((await project.inventory()).shards))
         await project.withNode(leader, async (client) => {

@@ -39,7 +39,13 @@ const STAGES: readonly { name: string; tls: object; points: readonly Point[] }[]
 /** `up`, killed at this point. @returns false where formation had come to its end */
 async function killed({ project }: LoadedProject, victim: Victim, point: Point): Promise<boolean> {
   const run = await project.start();
-  await run.until(point.pattern);
+  try {
+    await run.until(point.pattern);
+  } catch (error) {
+    // A kill that comes late leaves what it was to interrupt done, and the next run does not print it again.
+    if (!(await run.result).ok) throw error;
+    return false;
+  }
   const ended = await Promise.race([
     run.result.then(() => true),
     setTimeout(point.milliseconds ?? 0).then(() => false),
