@@ -1,18 +1,20 @@
 import { createHash } from "node:crypto";
-import { appendFileSync, lstatSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { appendFileSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 const FRESH_MILLISECONDS = 10 * 60_000;
 
 /**
  * An engine may start one provider process to refresh and another to plan (always, where the configuration changed between
  * them). So the first leaves what it learned for the second, a line each, in a private file that is named after the engine
- * which both answer to. Nothing is kept outside of Pulumi's provider process.
+ * which both answer to, and after the stack: where a run was killed, the engine of another stack may get the same port a moment later, and a cluster of
+ * the same name may be there. Nothing is kept outside of Pulumi's provider process.
  */
 export function leaveForPlanner(cluster: string, topic: string, line: string): void {
   const file = fileFor(cluster, topic);
   if (!file) return;
+  prune(dirname(file));
   try {
     appendFileSync(file, `${line}\n`, { mode: 0o600 });
   } catch {
@@ -34,6 +36,22 @@ export function takeFromReader(cluster: string, topic: string): string[] {
   }
 }
 
+let pruned = false;
+
+/** What killed runs left goes once nobody would take it any more. */
+function prune(folder: string): void {
+  if (pruned) return;
+  pruned = true;
+  for (const name of readdirSync(folder).filter((each) => each.endsWith(".jsonl"))) {
+    const file = join(folder, name);
+    try {
+      if (Date.now() - statSync(file).mtimeMs >= FRESH_MILLISECONDS) rmSync(file, { force: true });
+    } catch {
+      // Another process was quicker.
+    }
+  }
+}
+
 /** Undefined outside of Pulumi's provider process, and where the folder is not ours alone. */
 function fileFor(cluster: string, topic: string): string | undefined {
   const engine = /:\d+$/.test(process.argv.at(-1) ?? "") ? process.argv.at(-1) : undefined;
@@ -47,6 +65,8 @@ function fileFor(cluster: string, topic: string): string | undefined {
   } catch {
     return undefined;
   }
-  const name = createHash("sha256").update(`${engine}\n${cluster}\n${topic}`).digest("hex").slice(0, 24);
+  const { PULUMI_NODEJS_PROJECT: project, PULUMI_NODEJS_STACK: stack } = process.env;
+  const whose = JSON.stringify([engine, process.cwd(), project, stack, cluster, topic]);
+  const name = createHash("sha256").update(whose).digest("hex").slice(0, 24);
   return join(folder, `${name}.jsonl`);
 }
