@@ -1,7 +1,7 @@
 import { hostAndPort } from "../config/types";
 import type { NodeEntry } from "./clusterNodes";
 import type { FormationGoal, Member } from "./goal";
-import { answering, type ClusterObservation, isBlank, withoutRetired } from "./observation";
+import { answering, type ClusterObservation, isBlank, type NodeObservation, withoutRetired } from "./observation";
 
 /** Adds what answers now. A former ID of a node stays, marked stale, until nobody lists it any more. */
 export function rememberMembers(
@@ -12,15 +12,14 @@ export function rememberMembers(
   const alive = answering(observation);
   const byId = new Map(members.map((m) => [m.id, m]));
   const answer = new Set(alive.map((n) => n.id));
-  const planned = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));
+  const madeFor = purposes(goal);
   for (const node of alive) {
     if (node.id.startsWith("no-cluster-mode:")) continue;
     const former = node.leaving && isBlank(node);
     // An ID that another node answers with is not a former one: names were exchanged.
     for (const m of members) if (m.name === node.name && !answer.has(m.id)) byId.set(m.id, { ...m, state: "stale" });
     if (former) continue;
-    const { shard = "", zone = "" } = planned.get(node.name) ?? node.leaving ?? {};
-    byId.set(node.id, { name: node.name, shard, zone, id: node.id, endpoint: node.endpoint, state: "member" });
+    byId.set(node.id, { name: node.name, ...madeFor(node), id: node.id, endpoint: node.endpoint, state: "member" });
   }
   for (const former of unrecordedIds(goal, [...byId.values()], observation)) byId.set(former.id, former);
   return [...byId.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
@@ -58,7 +57,7 @@ export function unrecordedIds(
   const going = new Set(alive.filter((n) => n.leaving).map((n) => n.id));
   const stays = (id: string) => ours.has(id) && !going.has(id);
   const followed = new Set(alive.flatMap((n) => n.view.filter((e) => stays(e.id)).map((e) => e.masterId)));
-  const planned = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));
+  const madeFor = purposes(goal);
   const unknown = new Map<string, NodeEntry[]>();
   for (const entry of alive.flatMap((n) => n.view))
     if (!entry.handshake && !ours.has(entry.id)) unknown.set(entry.id, [...(unknown.get(entry.id) ?? []), entry]);
@@ -66,11 +65,19 @@ export function unrecordedIds(
     const places = new Set(entries.filter((e) => !e.noaddr).map(hostAndPort));
     const node = observation.nodes.find(({ endpoint }) => places.has(hostAndPort(endpoint)));
     if (node) {
-      const { shard = "", zone = "" } = planned.get(node.name) ?? node.leaving ?? {};
       const state = node.answering ? "stale" : "member";
-      return [{ name: node.name, shard, zone, id, endpoint: node.endpoint, state }];
+      return [{ name: node.name, ...madeFor(node), id, endpoint: node.endpoint, state }];
     }
     if (places.size > 0 || followed.has(id) || entries.some((e) => e.slots.length > 0)) return [];
     return [{ name: LEFT, shard: "", zone: "", id, endpoint: NOWHERE, state: "stale" }];
   });
+}
+
+/** Shard and zone that a node is planned in, or, where it is to leave, was. */
+function purposes(goal: FormationGoal): (node: NodeObservation) => Pick<Member, "shard" | "zone"> {
+  const planned = new Map(goal.plan.shards.flatMap((s) => s.nodes.map((n) => [n.name, n] as const)));
+  return (node) => {
+    const { shard = "", zone = "" } = planned.get(node.name) ?? node.leaving ?? {};
+    return { shard, zone };
+  };
 }

@@ -14,8 +14,8 @@ const FRESH_MILLISECONDS = 10 * 60_000;
 export function leaveForPlanner(cluster: string, topic: string, line: string): void {
   const file = fileFor(cluster, topic);
   if (!file) return;
-  prune(dirname(file));
   try {
+    prune(dirname(file));
     appendFileSync(file, `${line}\n`, { mode: 0o600 });
   } catch {
     // A full disk or the like: then the other process knows what is recorded, and no more.
@@ -38,7 +38,7 @@ export function takeFromReader(cluster: string, topic: string): string[] {
 
 let pruned = false;
 
-/** What killed runs left goes once nobody would take it any more. */
+/** What no planner took, as after a destroy or a killed run, goes once nobody would take it any more. */
 function prune(folder: string): void {
   if (pruned) return;
   pruned = true;
