@@ -21,7 +21,6 @@ export function rememberMembers(
     if (former) continue;
     byId.set(node.id, { name: node.name, ...madeFor(node), id: node.id, endpoint: node.endpoint, state: "member" });
   }
-  for (const former of unrecordedIds(goal, [...byId.values()], observation)) byId.set(former.id, former);
   return [...byId.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
 }
 
@@ -38,6 +37,15 @@ export function currentMembers(
   );
 }
 
+/** Who counts as ours at this look. What nobody recorded is never remembered: the next look may tell another story of it. */
+export function membersOfThisLook(
+  goal: FormationGoal,
+  remembered: readonly Member[],
+  observation: ClusterObservation,
+): Member[] {
+  return [...remembered, ...unrecordedIds(goal, remembered, observation)];
+}
+
 /** Stands for the name of a node of which nothing is left but an ID. */
 const LEFT = "a node that left";
 const NOWHERE = { address: "", port: 0, busPort: 0 };
@@ -45,18 +53,21 @@ const NOWHERE = { address: "", port: 0, busPort: 0 };
 /**
  * IDs that no run recorded, and that are ours all the same, as after a run that added nodes and was killed, and another that was
  * killed while it took them out again. One that is listed at the address of a node of ours is that node's: it is silent, or has another
- * one by now. One without any address, which owns nothing and is followed by none of ours that stays, is of a node that left.
+ * one by now. One without any address, which owns nothing and is followed by none of ours that stays, is of a node that left. Given
+ * hosts are never added by a run, and so leave nothing: whoever is not recorded there is somebody else's.
  */
 export function unrecordedIds(
   goal: FormationGoal,
   members: readonly Member[],
   observation: ClusterObservation,
 ): Member[] {
+  if (goal.given) return [];
   const alive = answering(observation);
   const ours = new Set([...alive, ...members].map(({ id }) => id));
-  const going = new Set(alive.filter((n) => n.leaving).map((n) => n.id));
-  const stays = (id: string) => ours.has(id) && !going.has(id);
-  const followed = new Set(alive.flatMap((n) => n.view.filter((e) => stays(e.id)).map((e) => e.masterId)));
+  const going = new Set(observation.nodes.filter((n) => n.leaving).map((n) => n.name));
+  const current = [...alive, ...members.filter((m) => m.state === "member")];
+  const staying = new Set(current.filter((n) => !going.has(n.name)).map((n) => n.id));
+  const followed = new Set(alive.flatMap((n) => n.view.filter((e) => staying.has(e.id)).map((e) => e.masterId)));
   const madeFor = purposes(goal);
   const unknown = new Map<string, NodeEntry[]>();
   for (const entry of alive.flatMap((n) => n.view))

@@ -10,7 +10,7 @@ import { ForgottenWatch } from "./forgotten";
 import type { FormationGoal, History, Machine, Member } from "./goal";
 import { layoutOf, type ShardLayout } from "./layout";
 import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } from "./lock";
-import { currentMembers, rememberMembers } from "./members";
+import { currentMembers, membersOfThisLook, rememberMembers } from "./members";
 import { type MigrationWay, MoveRefused } from "./migrate";
 import { leftoversSettled } from "./migrateJobs";
 import { KeyRate } from "./migrateRate";
@@ -171,7 +171,8 @@ async function converge(run: Run): Promise<ClusterObservation> {
     const still = watch.look(observation, Date.now());
     forgotten.look(observation, Date.now());
     const patience = forgotten.patience(usual);
-    const next = plan(goal, { members, recorded: run.members, verified: run.verified }, observation, {
+    const counted = membersOfThisLook(goal, members, observation);
+    const next = plan(goal, { members: counted, recorded: run.members, verified: run.verified }, observation, {
       insist: still > usual / 4,
     });
     // What is refused is not ours to remember.

@@ -12,7 +12,7 @@ const RESTART =
 /** `SILENT_ONCE_CONNECTED`, without what sends commands. */
 const HANGS = /^it takes the connection/;
 const LOOK_AT_ITS_HOST =
-  "look on its host. Suspended, it is to be resumed. If it answers nobody there either, for a minute, end it (SIGKILL, `docker kill`), where its keys are in memory alone only once a replica leads in its place, and start it again. If it answers there, leave it alone: only the way from here is closed. Otherwise:";
+  "look on its host. Suspended, it is to be resumed. If it answers nobody there either, for a minute, end it (SIGKILL, `docker kill`) and start it again; unless it keeps an append-only file, only once a replica leads in its place, which would otherwise copy what little it comes back with. If it answers there, leave it alone: only the way from here is closed. Otherwise:";
 
 /** Whether it is the way that all nodes share that fails; it says nothing about this one. */
 export function isWayThatFails({ reason }: Pick<SilentNode, "reason">): boolean {

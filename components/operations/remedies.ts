@@ -3,7 +3,7 @@ import type { StatusIssueKind } from "./status";
 /** What an operator can do, by kind of issue. One sentence each; most are what the next `up` does by itself. */
 const REMEDIES: Record<StatusIssueKind, string> = {
   "silent-node":
-    "start the server (one that hangs, on its own host too, has to be ended first) or let this machine reach it; where it is declared, `up` starts it and joins it again",
+    "start the server (one that hangs, on its own host too, has to be ended first; where it keeps no append-only file, once a replica leads in its place) or let this machine reach it; where it is declared, `up` starts it and joins it again",
   "not-cluster-mode": "start it with `cluster-enabled yes`",
   "version-mix": "finish the upgrade: every node should run one version",
   "duplicate-id": "one data folder was copied from the other: give one of them a fresh nodes.conf",

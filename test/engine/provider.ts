@@ -102,8 +102,6 @@ export class DynamicProvider implements ResourceProvider {
         ...host.configEnvironment,
         PULUMI_PROJECT: host.project,
         PULUMI_NODEJS_PROJECT: host.project,
-        PULUMI_STACK: host.stack,
-        PULUMI_NODEJS_STACK: host.stack,
       },
     });
     const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));

@@ -9,7 +9,7 @@ import { authorityChange, type CertificatesInForce, certificatesGoal, provedCert
 import { describeDrift } from "../drift";
 import type { FormationGoal, History, Member } from "../goal";
 import { layoutOf, type ShardLayout } from "../layout";
-import { rememberMembers, unrecordedIds } from "../members";
+import { membersOfThisLook, rememberMembers } from "../members";
 import { answering, type ClusterObservation, type NodeObservation } from "../observation";
 import { observe, observeStrangers } from "../observe";
 import { declaredChanges, outlineChange, outlineNew } from "../outline";
@@ -197,10 +197,10 @@ function whatIsKnown(
   });
   if (!observation) return { observation, history };
   const all = { nodes: [...observation.nodes, ...joined] };
-  const members = joined.length > 0 ? rememberMembers(goal, history.members, { nodes: joined }) : history.members;
-  const former = unrecordedIds(goal, members, all);
-  if (joined.length + former.length === 0) return { observation, history };
-  return { observation: all, history: { ...history, members: [...members, ...former], recorded: history.members } };
+  const remembered = joined.length > 0 ? rememberMembers(goal, history.members, { nodes: joined }) : history.members;
+  const members = membersOfThisLook(goal, remembered, all);
+  if (joined.length === 0 && members.length === history.members.length) return { observation, history };
+  return { observation: all, history: { ...history, members, recorded: history.members } };
 }
 
 async function run(

@@ -2,7 +2,7 @@ import type { Login } from "../../access/types";
 import type { NodeEndpoint } from "../../config/types";
 import type { Machine } from "../goal";
 import type { Access } from "../wire";
-import { leaveForPlanner, takeFromReader } from "./handover";
+import { discardLeft, leaveForPlanner, takeFromReader } from "./handover";
 
 /**
  * What this provider process has heard of each cluster. A process lives for one command of Pulumi, and every resource of
@@ -69,13 +69,22 @@ export function markDeclared(cluster: string): void {
   // Every node of the cluster comes by here; the refresh has ended before the first of them.
   if (heard.declared) return;
   heard.declared = true;
-  for (const line of takeFromReader(cluster, "nodes")) {
-    const [node, endpoint] = JSON.parse(line) as [string, NodeEndpoint];
-    if (!heard.nodes.has(node)) heard.nodes.set(node, endpoint);
-    heard.guarded.add(node);
+  for (const part of takeFromReader(cluster, "stack") as PartOfStack[]) {
+    if ("formed" in part) {
+      heard.formed = true;
+      continue;
+    }
+    if (!heard.nodes.has(part.node)) heard.nodes.set(part.node, part.endpoint);
+    heard.guarded.add(part.node);
     heard.refreshed = true;
   }
-  heard.formed ||= takeFromReader(cluster, "formed").length > 0;
+}
+
+/** What the process that refreshed tells the one that plans: all in one file, since part of it alone would mislead. */
+type PartOfStack = { readonly node: string; readonly endpoint: NodeEndpoint } | { readonly formed: true };
+
+function leavePart(cluster: string, part: PartOfStack): void {
+  leaveForPlanner(cluster, "stack", part);
 }
 
 export function markCreated(cluster: string): void {
@@ -85,6 +94,7 @@ export function markCreated(cluster: string): void {
 /** Called when formation is destroyed, which Pulumi does before anything that it depends on. */
 export function markDismantled(cluster: string): void {
   heardOf(cluster).dismantled = true;
+  discardLeft(cluster);
 }
 
 /** The machines go with their whole cluster: there is nothing left to guard. */
@@ -107,13 +117,13 @@ export function noteRecorded(cluster: string, node: string, endpoint: NodeEndpoi
   noteNode(cluster, node, endpoint);
   noteGuarded(cluster, node);
   heardOf(cluster).refreshed = true;
-  leaveForPlanner(cluster, "nodes", JSON.stringify([node, endpoint]));
+  leavePart(cluster, { node, endpoint });
 }
 
 /** The stack has a formation, as its refresh tells; the process that plans is told too. */
 export function noteFormed(cluster: string): void {
   heardOf(cluster).formed = true;
-  leaveForPlanner(cluster, "formed", "yes");
+  leavePart(cluster, { formed: true });
 }
 
 /**
@@ -128,14 +138,14 @@ export function isYetToForm(cluster: string): boolean {
 /** Whose certificates all nodes were last proved to show, as a refresh of the stack tells: a generation. */
 export function noteAuthority(cluster: string, generation: number): void {
   heardOf(cluster).authority = generation;
-  leaveForPlanner(cluster, "authority", String(generation));
+  leaveForPlanner(cluster, "authority", generation);
 }
 
 /** Undefined where this command began without a refresh, and before anything was proved. */
 export function notedAuthority(cluster: string): number | undefined {
   const heard = heardOf(cluster);
-  const left = takeFromReader(cluster, "authority").at(-1);
-  heard.authority ??= left === undefined ? undefined : Number(left);
+  const left = takeFromReader(cluster, "authority") as number[];
+  heard.authority ??= left.at(-1);
   return heard.authority;
 }
 

@@ -11,11 +11,11 @@ export function remember(cluster: string, observation: ClusterObservation): void
 /** As `remember`, for the process that will plan too. */
 export function handOver(cluster: string, observation: ClusterObservation): void {
   remember(cluster, observation);
-  leaveForPlanner(cluster, "observation", JSON.stringify(observation));
+  leaveForPlanner(cluster, "observation", observation);
 }
 
 export function lastSeen(cluster: string): ClusterObservation | undefined {
-  const left = takeFromReader(cluster, "observation").at(-1);
-  if (left !== undefined && !seen.has(cluster)) seen.set(cluster, JSON.parse(left) as ClusterObservation);
+  const left = (takeFromReader(cluster, "observation") as ClusterObservation[]).at(-1);
+  if (left && !seen.has(cluster)) seen.set(cluster, left);
   return seen.get(cluster);
 }

@@ -1,6 +1,6 @@
 import { execute } from "../../../components/formation/execute";
 import type { FormationGoal, History, Machine, Member } from "../../../components/formation/goal";
-import { rememberMembers } from "../../../components/formation/members";
+import { membersOfThisLook, rememberMembers } from "../../../components/formation/members";
 import { KeyRate } from "../../../components/formation/migrateRate";
 import { answering, type ClusterObservation, self } from "../../../components/formation/observation";
 import { observe } from "../../../components/formation/observe";
@@ -104,7 +104,8 @@ export class ModelStack {
   async look(): Promise<{ next: Plan; observation: ClusterObservation }> {
     const observation = await this.observe();
     const members = rememberMembers(this.goal, this.members, observation);
-    const next = plan(this.goal, { ...this.history(), members, recorded: this.members }, observation);
+    const counted = membersOfThisLook(this.goal, members, observation);
+    const next = plan(this.goal, { ...this.history(), members: counted, recorded: this.members }, observation);
     if (next.kind !== "refuse") this.members = members;
     return { next, observation };
   }
