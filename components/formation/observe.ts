@@ -5,7 +5,15 @@ import { hostAndPort, type NodeEndpoint } from "../config/types";
 import type { ObservedCertificates } from "./certificates";
 import { endpointOf, parseClusterNodes } from "./clusterNodes";
 import { type FormationGoal, type Machine, type Member, settingsOf } from "./goal";
-import { type AnsweringNode, answering, type ClusterObservation, isBlank, type NodeObservation } from "./observation";
+import { claims } from "./layout";
+import {
+  type AnsweringNode,
+  answering,
+  type ClusterObservation,
+  isBlank,
+  type NodeObservation,
+  self,
+} from "./observation";
 import type { ObservedUsers } from "./users";
 import { type Answer, type Command, type Connections, LOGIN_REFUSED, SILENT_ONCE_CONNECTED } from "./wire";
 
@@ -57,7 +65,8 @@ function askedSettings(goal: FormationGoal): string[] {
 
 /**
  * Without those of these machines that have never joined: nobody of the cluster knows them, and they have no business in it. Whoever has been met
- * tells of others at once, before those who met them have their IDs; so whom a newcomer knows is of the cluster too.
+ * tells of others at once, before those who met them have their IDs; so whom a newcomer knows is of the cluster too. And so is who owns
+ * slots that it lacks, and knows a node of it, though all may have forgotten that one: it may hold the only copy of their keys.
  */
 export function withoutUnrelated(
   nodes: readonly NodeObservation[],
@@ -65,7 +74,10 @@ export function withoutUnrelated(
 ): readonly NodeObservation[] {
   let related = nodes.filter((node) => !unrecorded.has(node.name));
   for (;;) {
-    const more = nodes.filter((node) => related.includes(node) || related.some((other) => knows(other, node)));
+    const more = nodes.filter(
+      (node) =>
+        related.includes(node) || related.some((other) => knows(other, node)) || holdsWhatTheyLack(node, related),
+    );
     if (more.length === related.length) return more;
     related = more;
   }
@@ -77,6 +89,15 @@ function knows(one: NodeObservation, other: NodeObservation): boolean {
   const byAddress = !other.answering || isBlank(other);
   const at = hostAndPort(other.endpoint);
   return one.view.some((e) => (other.answering && e.id === other.id) || (byAddress && hostAndPort(e) === at));
+}
+
+/** It owns slots that none of these owns, and knows one of them. */
+function holdsWhatTheyLack(one: NodeObservation, related: readonly NodeObservation[]): boolean {
+  if (!one.answering) return false;
+  const ids = new Set(answering({ nodes: related }).map((n) => n.id));
+  if (!one.view.some((e) => ids.has(e.id))) return false;
+  const { unowned } = claims({ nodes: related });
+  return self(one).slots.some((own) => unowned.some(({ start, end }) => own.start <= end && start <= own.end));
 }
 
 /** Asks those too that are in the views of these nodes and that nobody has named: a run that was killed may have added them. */

@@ -125,7 +125,7 @@ test("nothing is left in a folder that others may write to or read, or that is a
 });
 
 test("a user without a name in the system can run", async () => {
-  const uid = vi.spyOn(process, "getuid" as never).mockReturnValue(54_321 as never);
+  const uid = vi.spyOn(process as { getuid(): number }, "getuid").mockReturnValue(54_321);
   const { takeFromReader } = await provider("127.0.0.1:5000", "/a");
   expect(takeFromReader("c", "stack")).toEqual([]);
   expect(uid).toHaveBeenCalled();

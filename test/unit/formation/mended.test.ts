@@ -448,6 +448,22 @@ describe("a scale-out that was killed midway and taken back in the declaration",
     expect((await stack.look()).next).toMatchObject({ refusals: [{ kind: "silent-node", subject: gone }] });
   });
 
+  test("is taken back with the keys that it has already got, though all others were made to forget it", async () => {
+    const stack = await takenBack();
+    const newcomers = stack.names.slice(6).map((name) => stack.node(name));
+    for (const { id } of newcomers)
+      for (const other of stack.model.nodes)
+        if (!newcomers.includes(other)) stack.model.call(other, ["CLUSTER", "FORGET", id]);
+    stack.model.settle();
+    expect(newcomers.flatMap((node) => node.owned).length).toBeGreaterThan(0);
+    for (const node of newcomers) for (const slot of node.owned.slice(0, 3)) node.keysIn(slot).add(`here ${slot}`);
+    stack.model.replicate();
+    const keys = keysOf(stack);
+    expect(await stack.converge()).toEqual(DONE);
+    expect(keysOf(stack)).toBe(keys);
+    expect(stack.model.nodes.map((n) => n.known.size).sort()).toEqual([1, 1, 6, 6, 6, 6, 6, 6]);
+  });
+
   test("a machine of the stack that never joined is left alone", async () => {
     const stack = await formed();
     stack.declare({ ...SHAPE, masters: 4 });

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { membersOfThisLook, rememberMembers } from "../../../components/formation/members";
-import type { AnsweringNode } from "../../../components/formation/observation";
-import { type ModelNode, REDIS_7_0 } from "../../support/model/cluster";
+import { REDIS_7_0 } from "../../support/model/cluster";
 import { ModelStack } from "../../support/model/formation";
+import type { ModelNode } from "../../support/model/node";
 
-/** A formed cluster, and a replica that an operator joined by hand; `gone`: its address was lost. */
+/** A formed cluster, and a node that an operator joined by hand. */
 async function withStranger(): Promise<{ stack: ModelStack; stranger: ModelNode }> {
   const stack = new ModelStack({ masters: 3, replicas: 1, zones: 3 }, REDIS_7_0);
   expect(await stack.converge()).toEqual({ kind: "done" });

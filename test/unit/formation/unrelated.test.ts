@@ -70,3 +70,13 @@ test("whom a newcomer knows is of the cluster, though its members have no more t
   expect(kept(...all)).toEqual(["member", "third", "second", "first"]);
   expect(kept(...[...all].reverse())).toEqual(["first", "second", "third", "member"]);
 });
+
+test("a machine that all have forgotten, and that owns slots which they lack, is of the cluster; one whose slots they own is not", () => {
+  const owns = (name: Name, start: number, end: number, view: readonly NodeEntry[]): AnsweringNode => {
+    const node = answers(name, view);
+    return { ...node, view: node.view.map((e) => (e.myself ? { ...e, slots: [{ start, end }] } : e)) };
+  };
+  expect(kept(owns("member", 0, 99, []), owns("first", 100, 16_383, [entry("member")]))).toEqual(["member", "first"]);
+  expect(kept(owns("member", 0, 16_383, []), owns("first", 100, 16_383, [entry("member")]))).toEqual(["member"]);
+  expect(kept(owns("member", 0, 99, []), owns("first", 100, 16_383, [entry("second")]))).toEqual(["member"]);
+});

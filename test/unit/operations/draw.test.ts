@@ -42,8 +42,8 @@ describe("drawStatus", () => {
                                    sessions-2-zone-a  zone-a  ◇ replica  127.0.1.1:7006  6,000  2.4 MB / 64.0 MB  0 B  up
 
       ✗ sessions-1-zone-b at 127.0.2.1:7003 does not answer: connection refused (no server listens there)
-        → start the server (one that hangs, on its own host too, has to be ended first; where it keeps no append-only file, once a replica leads in its place) or let this machine reach it; where it is declared, \`up\`
-          starts it and joins it again
+        → start the server (one that hangs, on its own host too, has to be ended first; where it keeps no append-only file, once a replica leads
+          in its place) or let this machine reach it; where it is declared, \`up\` starts it and joins it again
       ✗ 5 of 5 answering nodes mark sessions-1-zone-b as fail
         → if it stays so for longer than the node timeout, look at that server and at the network between the nodes
       ✗ 5462 slots have no owner among the nodes that answer: 5461-10922
