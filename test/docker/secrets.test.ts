@@ -38,7 +38,9 @@ function addAllProcesses(places: Places): void {
       // The same process may have become another program by the next look.
       for (const [kind, file] of [["arguments", "cmdline"] as const, ["environment", "environ"] as const]) {
         const place = `${kind} of ${name ?? "process"} ${pid}`;
-        places.set(place, `${places.get(place) ?? ""} ${file === "cmdline" ? command : text(file)}`.slice(-100_000));
+        const before = places.get(place) ?? "";
+        const now = file === "cmdline" ? command : text(file);
+        if (!before.endsWith(` ${now}`)) places.set(place, `${before} ${now}`.slice(-100_000));
       }
     } catch {
       // Gone meanwhile.
@@ -145,16 +147,21 @@ describe.skipIf(dockerHost === undefined || process.platform !== "linux")(
       await watched("preview", "the preview of a rotation");
       await watched("up", "a rotation");
       await learn("after the rotation");
-      // Until the daemon has asked every node for its health, with a password from its file.
+      // Until the daemon has asked every node for its health; the same is asked here, where it can be looked at: with a password from its file.
       const containers = [...(await project.containers()).values()];
       const seen = () => [...places.keys()].filter((place) => /^environment of redis-cli/.test(place)).length;
       const healthy = async () =>
         (await Promise.all(containers.map((id) => docker.getContainer(id).inspect()))).every(
           ({ State }) => State.Health?.Status === "healthy",
         );
-      for (const end = Date.now() + 60_000; !(await healthy()) || seen() < 5; ) {
+      for (const end = Date.now() + 120_000; !(await healthy()) || seen() < 5; ) {
         if (Date.now() > end) throw new Error(`not healthy, or not seen how that is asked (${seen()} times)`);
-        for (let i = 0; i < 40; i++, await setTimeout(5)) addAllProcesses(places);
+        let answered = false;
+        const asked = Promise.all(containers.map((id) => inside(id, "sh /data/health.sh"))).finally(() => {
+          answered = true;
+        });
+        for (; !answered; await setTimeout(5)) addAllProcesses(places);
+        await asked;
       }
       await addInspected(places);
       await addEvents(places, began);

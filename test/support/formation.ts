@@ -287,14 +287,25 @@ function named(endpoints: FormationGoal["endpoints"], domain: string | undefined
   );
 }
 
+/**
+ * Addresses of zones that nobody else has: the port of a server that is down is not taken before it starts again. 127.0.0.0/16 is for
+ * what has fixed addresses.
+ */
+export function ownAddresses(): (zone: number) => string {
+  const among = (first: number, last: number) => first + Math.floor(Math.random() * (last - first + 1));
+  const [second, last] = [among(100, 254), among(1, 254)];
+  return (zone) => (process.platform === "linux" ? `127.${second}.${zone + 1}.${last}` : "127.0.0.1");
+}
+
 export async function freeEndpoints(
   nodes: readonly PlannedNode[],
   zones: readonly string[],
 ): Promise<FormationGoal["endpoints"]> {
   const endpoints: Record<string, { address: string; port: number; busPort: number }> = {};
   const taken = new Set<string>();
+  const addressOf = ownAddresses();
   for (const { name, zone } of nodes) {
-    const address = process.platform === "linux" ? `127.0.${zones.indexOf(zone) + 1}.1` : "127.0.0.1";
+    const address = addressOf(zones.indexOf(zone));
     let port = await freePort(address);
     while (taken.has(`${address}:${port}`)) port = await freePort(address);
     taken.add(`${address}:${port}`);

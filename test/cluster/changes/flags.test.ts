@@ -122,7 +122,7 @@ describe.each(enginesHere())(
           await project.engine.command(["cancel"]);
           await loaded.change(step, third);
         }
-        await loaded.expectUnharmed();
+        await loaded.expectUnharmed({ killed: true });
       },
     );
   },

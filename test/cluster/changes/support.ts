@@ -83,12 +83,15 @@ export class LoadedProject {
     expect([step, await this.load.audit(), this.load.errors]).toEqual([step, [], []]);
   }
 
-  /** Ends the load. Nothing is lost or wrong, no client was told of an error, and none waited for long. */
-  async expectUnharmed(): Promise<LoadReport> {
+  /**
+   * Ends the load. Nothing is lost or wrong, no client was told of an error, and none waited for long; where a run was `killed`, maybe
+   * longer: on a slot that it left half moved, commands with several keys wait for the next run, which a busy machine takes its time for.
+   */
+  async expectUnharmed({ killed = false } = {}): Promise<LoadReport> {
     const report = await this.load.end();
     expect([report.errors, report.wrong, report.lostInWindow]).toEqual([[], [], 0]);
     for (const { step, longestPauseMilliseconds } of report.steps)
-      expect(longestPauseMilliseconds, step).toBeLessThan(LONGEST_PAUSE_MILLISECONDS);
+      if (!killed) expect(longestPauseMilliseconds, step).toBeLessThan(LONGEST_PAUSE_MILLISECONDS);
     return report;
   }
 }

@@ -8,7 +8,7 @@ import type { TlsIdentity } from "../../../components/access/types";
 import { type NodeEntry, parseClusterNodes } from "../../../components/formation/clusterNodes";
 import { countSlots, formatRanges } from "../../../components/formation/slots";
 import { issueCertificate } from "../../../components/security/x509";
-import { until } from "../../support/formation";
+import { ownAddresses, until } from "../../support/formation";
 import { Project } from "../../support/project";
 import { freePort, type RunningServer, type ServerProgram, startServer } from "../../support/servers";
 
@@ -40,6 +40,7 @@ export class Hosts {
   readonly #program: ServerProgram;
   readonly #options: HostOptions;
   readonly #root = mkdtempSync(join(tmpdir(), "prc-hosts-"));
+  readonly #addressOf = ownAddresses();
   readonly #servers = new Map<number, RunningServer>();
   #shown: TlsIdentity | undefined;
 
@@ -62,7 +63,7 @@ export class Hosts {
   async add(count: number): Promise<void> {
     for (let i = 0; i < count; i++) {
       const at = this.addresses.length % ZONES.length;
-      const address = process.platform === "linux" ? `127.0.${at + 1}.1` : "127.0.0.1";
+      const address = this.#addressOf(at);
       let port = await freePort(address);
       while (this.addresses.some((h) => h.port === port)) port = await freePort(address);
       this.addresses.push({ address, port, zone: ZONES[at] ?? "" });
