@@ -40,14 +40,14 @@ export async function probe(
   how: "write" | "read" = "write",
 ): Promise<void> {
   const seeds = Object.values(goal.endpoints);
-  const { client, close } = openClusterClient(seeds, access, clientName);
+  const { client, ready, close } = openClusterClient(seeds, access, clientName);
   const errors: string[] = [];
   let clientError: Error | undefined;
   client.on("error", (error: Error) => {
     clientError = error;
   });
   try {
-    await client.connect();
+    await ready();
     const token = randomUUID();
     await Promise.all(
       layout.map(async ({ planned, slots }) => {

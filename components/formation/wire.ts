@@ -287,12 +287,17 @@ function isDirect({ tls, proxy, ways }: Access): boolean {
   return [tls, proxy, ways].every((way) => way === undefined);
 }
 
+/** How long a cluster client may begin anew, as where a leader is lost while it connects. */
+const BEGINS_ANEW_MILLISECONDS = 10_000;
+/** Whatever becomes of it, nobody waits longer. */
+const READY_WITHIN_MILLISECONDS = 60_000;
+
 /** An ordinary cluster client, as applications use it; for verification. It knows nodes by the names that they announce. */
 export function openClusterClient(
   seeds: readonly NodeEndpoint[],
   access: Access,
   clientName: string,
-): { readonly client: Cluster; close(): void } {
+): { readonly client: Cluster; ready(): Promise<void>; close(): void } {
   const direct = isDirect(access);
   const reach = new Reach(access, CONNECT_TIMEOUT_MILLISECONDS);
   // Announced names may mean nothing here, and still have to be those of the certificates.
@@ -302,12 +307,13 @@ export function openClusterClient(
     ),
   );
   const opened = async (to: Place) => (await reach.open(places.get(hostAndPort(to)) ?? to)).stream;
+  const giveUpAt = Date.now() + BEGINS_ANEW_MILLISECONDS;
   const client = new Cluster(
     seeds.map(({ address, port }) => ({ host: address, port })),
     {
       lazyConnect: true,
       enableReadyCheck: true,
-      clusterRetryStrategy: (attempt) => (attempt > 20 ? null : 100),
+      clusterRetryStrategy: () => (Date.now() < giveUpAt ? 100 : null),
       slotsRefreshTimeout: CONNECT_TIMEOUT_MILLISECONDS,
       // Names are looked up where the connection is made.
       ...(direct ? {} : { dnsLookup: (host, done) => done(null, host) }),
@@ -326,9 +332,37 @@ export function openClusterClient(
   if (!direct) (client as unknown as { subscriber: { start(): void } }).subscriber.start = () => {};
   return {
     client,
+    ready: () => isReady(client),
     close: () => {
       client.disconnect();
       reach.close();
     },
   };
+}
+
+/**
+ * What `connect()` promises is never kept where the cluster is down at the client's first look, and serves at a later one: the promise is
+ * that of the first attempt alone. So it is the client's state that is awaited.
+ */
+function isReady(client: Cluster): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const late = globalThis.setTimeout(
+      () => reject(new Error(`a client was not ready within ${READY_WITHIN_MILLISECONDS / 1_000} s`)),
+      READY_WITHIN_MILLISECONDS,
+    );
+    const over = (then: () => void) => () => {
+      clearTimeout(late);
+      then();
+    };
+    let cause: unknown = new Error("the cluster is down whenever a client that has just come looks at it");
+    client.once("ready", over(resolve));
+    client.once(
+      "end",
+      over(() => reject(cause)),
+    );
+    // Another attempt follows, or the end.
+    client.connect().catch((error: unknown) => {
+      cause = error;
+    });
+  });
 }

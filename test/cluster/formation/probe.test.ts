@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, type TestContext, test } from "vitest";
 import { layoutOf } from "../../../components/formation/layout";
 import { probe } from "../../../components/formation/probe";
 import { programFor, TestCluster, until } from "../../support/formation";
@@ -42,4 +42,49 @@ test("a probe waits until replicas have reported, where writes need them, and no
   expect(ended).toBe(false);
   signal("SIGCONT");
   await probing;
+});
+
+/** Three masters; `down`: a slot is nobody's, and they serve no slot at all. */
+async function fragile(context: TestContext) {
+  const cluster = await TestCluster.start({
+    program: await programFor(context, "redis-7.0"),
+    masters: 3,
+    replicas: 0,
+    zones: 3,
+  });
+  context.onTestFinished(() => cluster.stop());
+  await cluster.reconcile();
+  const layout = layoutOf(cluster.goal, await cluster.observe());
+  const [owner = ""] = cluster.names;
+  await cluster.send(["CONFIG", "SET", "cluster-require-full-coverage", "yes"]);
+  const state = async (state: string) =>
+    until(`all say that the cluster is ${state}`, async () =>
+      (await cluster.send(["CLUSTER", "INFO"])).every((info) => String(info).includes(`cluster_state:${state}`)),
+    );
+  await cluster.send(["CLUSTER", "DELSLOTS", "0"]);
+  await state("fail");
+  const served = async () => {
+    await cluster.sendTo(owner, ["CLUSTER", "ADDSLOTS", "0"]);
+    await state("ok");
+  };
+  return { cluster, served, probing: () => probe(cluster.goal, layout, cluster.access, "test-probe") };
+}
+
+test("a probe that meets a cluster which is down for a moment goes on as soon as that serves", async (context) => {
+  const { cluster, served, probing } = await fragile(context);
+  await cluster.send(["CONFIG", "RESETSTAT"]);
+  const answer = probing();
+  // By then its client has been told so, and begins anew.
+  await until("its client has looked several times", async () => {
+    const stats = await Promise.all(cluster.names.map((n) => cluster.sendTo(n, ["INFO", "commandstats"])));
+    const looks = stats.map((text) => Number(/cmdstat_cluster\|slots:calls=(\d+)/.exec(String(text))?.[1] ?? 0));
+    return looks.reduce((a, b) => a + b, 0) > 2;
+  });
+  await served();
+  await answer;
+});
+
+test("a probe of a cluster that stays down ends, and says so", async (context) => {
+  const { probing } = await fragile(context);
+  await expect(probing()).rejects.toThrow(/a client cannot use all of it: .*down/);
 });

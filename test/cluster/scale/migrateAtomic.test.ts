@@ -94,12 +94,14 @@ describe("handing slots over atomically", () => {
       slots.filter((_, i) => i % 200 === 0),
       "first",
     );
-    await pace(uneven, SLOW_MICROSECONDS_A_KEY);
+    // Whoever comes next must find it under way, on a busy machine too.
+    await pace(uneven, "1000000");
     const three = cluster.history;
     await cluster.declare({ ...SHAPE, masters: 4 });
     const fourth = cluster.names.at(-1) ?? "";
     // Killed at every first step, the last of which asks for a job.
     while (!(await jobs(uneven)).includes("EXPORT")) expect(await runner.run(cluster, three, 1)).toBe(undefined);
+    await pace(uneven, "0");
     await uneven.executorsGone();
     const connections = cluster.connections();
     const members = rememberMembers(cluster.goal, three.members, await observe(cluster.goal, connections));
