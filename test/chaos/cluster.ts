@@ -11,7 +11,7 @@ import { observe } from "../../components/formation/observe";
 import { Connections } from "../../components/formation/wire";
 import { place } from "../../components/topology/place";
 import type { PlannedNode } from "../../components/topology/plan";
-import { freePort, type RunningServer, type ServerProgram, startServer } from "../support/servers";
+import { freePort, ownAddresses, type RunningServer, type ServerProgram, startServer } from "../support/servers";
 import { specOf } from "../unit/topology/support";
 import type { Declaration } from "./sequence";
 
@@ -25,6 +25,7 @@ export class ChaosCluster {
   goal: FormationGoal;
   history: History = { members: [], verified: false };
   readonly #root = temporaryFolder();
+  readonly #addressOf = ownAddresses();
   readonly #servers = new Map<string, RunningServer>();
   readonly #machines = new Map<string, PlannedNode & { endpoint: NodeEndpoint }>();
   #strangers = 0;
@@ -156,7 +157,7 @@ export class ChaosCluster {
   }
 
   async #freeEndpoint(zone: string): Promise<NodeEndpoint> {
-    const address = process.platform === "linux" ? `127.0.${zone.charCodeAt(zone.length - 1) - 96}.1` : "127.0.0.1";
+    const address = this.#addressOf(zone.charCodeAt(zone.length - 1) - 97);
     const taken = new Set([...this.#machines.values()].map(({ endpoint }) => endpoint.port));
     for (;;) {
       const port = await freePort(address);

@@ -23,6 +23,7 @@ import { MODE } from "./modes";
 import { Security } from "./security";
 import {
   freePort,
+  ownAddresses,
   type RunningServer,
   type ServerProgram,
   startServer,
@@ -285,16 +286,6 @@ function named(endpoints: FormationGoal["endpoints"], domain: string | undefined
   return Object.fromEntries(
     Object.entries(endpoints).map(([name, endpoint]) => [name, { ...endpoint, hostname: `${name}.${domain}` }]),
   );
-}
-
-/**
- * Addresses of zones that nobody else has: the port of a server that is down is not taken before it starts again. 127.0.0.0/16 is for
- * what has fixed addresses.
- */
-export function ownAddresses(): (zone: number) => string {
-  const among = (first: number, last: number) => first + Math.floor(Math.random() * (last - first + 1));
-  const [second, last] = [among(100, 254), among(1, 254)];
-  return (zone) => (process.platform === "linux" ? `127.${second}.${zone + 1}.${last}` : "127.0.0.1");
 }
 
 export async function freeEndpoints(

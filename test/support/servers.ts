@@ -254,6 +254,16 @@ async function comesFree(address: string, port: number): Promise<boolean> {
  */
 const PORTS = { first: 18_000, last: 22_700 };
 
+/**
+ * Addresses of zones that nobody else has: the port of a server that is down is not taken before it starts again. 127.0.0.0/16 is for
+ * what has fixed addresses.
+ */
+export function ownAddresses(): (zone: number) => string {
+  const among = (first: number, last: number) => first + Math.floor(Math.random() * (last - first + 1));
+  const [second, last] = [among(100, 254), among(1, 254)];
+  return (zone) => (process.platform === "linux" ? `127.${second}.${zone + 1}.${last}` : "127.0.0.1");
+}
+
 /** A client port that is free together with its bus port. */
 export async function freePort(address = "127.0.0.1"): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt += 1) {

@@ -8,9 +8,9 @@ import type { TlsIdentity } from "../../../components/access/types";
 import { type NodeEntry, parseClusterNodes } from "../../../components/formation/clusterNodes";
 import { countSlots, formatRanges } from "../../../components/formation/slots";
 import { issueCertificate } from "../../../components/security/x509";
-import { ownAddresses, until } from "../../support/formation";
+import { until } from "../../support/formation";
 import { Project } from "../../support/project";
-import { freePort, type RunningServer, type ServerProgram, startServer } from "../../support/servers";
+import { freePort, ownAddresses, type RunningServer, type ServerProgram, startServer } from "../../support/servers";
 
 const ZONES = ["a", "b", "c"];
 
