@@ -53,15 +53,14 @@ const NOWHERE = { address: "", port: 0, busPort: 0 };
 /**
  * IDs that no run recorded, and that are ours all the same, as after a run that added nodes and was killed, and another that was
  * killed while it took them out again. One that is listed at the address of a node of ours is that node's: it is silent, or has another
- * one by now. One without any address, which owns nothing and is followed by none of ours that stays, is of a node that left. Given
- * hosts are never added by a run, and so leave nothing: whoever is not recorded there is somebody else's.
+ * one by now. One without any address, which owns nothing and is followed by none of ours that stays, is of a node that left. Of
+ * given hosts only one that is silent counts: whoever else is not recorded there is somebody else's.
  */
 export function unrecordedIds(
   goal: FormationGoal,
   members: readonly Member[],
   observation: ClusterObservation,
 ): Member[] {
-  if (goal.given) return [];
   const alive = answering(observation);
   const ours = new Set([...alive, ...members].map(({ id }) => id));
   const going = new Set(observation.nodes.filter((n) => n.leaving).map((n) => n.name));
@@ -75,6 +74,7 @@ export function unrecordedIds(
   return [...unknown].flatMap(([id, entries]): Member[] => {
     const places = new Set(entries.filter((e) => !e.noaddr).map(hostAndPort));
     const node = observation.nodes.find(({ endpoint }) => places.has(hostAndPort(endpoint)));
+    if (goal.given && node?.answering !== false) return [];
     if (node) {
       const state = node.answering ? "stale" : "member";
       return [{ name: node.name, ...madeFor(node), id, endpoint: node.endpoint, state }];

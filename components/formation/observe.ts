@@ -5,7 +5,6 @@ import { hostAndPort, type NodeEndpoint } from "../config/types";
 import type { ObservedCertificates } from "./certificates";
 import { endpointOf, parseClusterNodes } from "./clusterNodes";
 import { type FormationGoal, type Machine, type Member, settingsOf } from "./goal";
-import { claims } from "./layout";
 import {
   type AnsweringNode,
   answering,
@@ -91,13 +90,18 @@ function knows(one: NodeObservation, other: NodeObservation): boolean {
   return one.view.some((e) => (other.answering && e.id === other.id) || (byAddress && hostAndPort(e) === at));
 }
 
-/** It owns slots that none of these owns, and knows one of them. */
+/**
+ * It owns slots, knows one of these, and none of them names any owner of any of those slots. Else it may be a former owner, whose older
+ * claim must win over nobody.
+ */
 function holdsWhatTheyLack(one: NodeObservation, related: readonly NodeObservation[]): boolean {
   if (!one.answering) return false;
-  const ids = new Set(answering({ nodes: related }).map((n) => n.id));
-  if (!one.view.some((e) => ids.has(e.id))) return false;
-  const { unowned } = claims({ nodes: related });
-  return self(one).slots.some((own) => unowned.some(({ start, end }) => own.start <= end && start <= own.end));
+  const others = answering({ nodes: related });
+  const ids = new Set(others.map((n) => n.id));
+  const own = self(one).slots;
+  if (own.length === 0 || !one.view.some((e) => ids.has(e.id))) return false;
+  const named = others.flatMap((n) => n.view.flatMap((e) => e.slots));
+  return own.every((slots) => !named.some(({ start, end }) => slots.start <= end && start <= slots.end));
 }
 
 /** Asks those too that are in the views of these nodes and that nobody has named: a run that was killed may have added them. */

@@ -71,7 +71,7 @@ test("whom a newcomer knows is of the cluster, though its members have no more t
   expect(kept(...[...all].reverse())).toEqual(["first", "second", "third", "member"]);
 });
 
-test("a machine that all have forgotten, and that owns slots which they lack, is of the cluster; one whose slots they own is not", () => {
+test("a machine that all have forgotten, and that owns slots which they lack, is of the cluster; one is not of whose slots they name another owner", () => {
   const owns = (name: Name, start: number, end: number, view: readonly NodeEntry[]): AnsweringNode => {
     const node = answers(name, view);
     return { ...node, view: node.view.map((e) => (e.myself ? { ...e, slots: [{ start, end }] } : e)) };
@@ -79,4 +79,9 @@ test("a machine that all have forgotten, and that owns slots which they lack, is
   expect(kept(owns("member", 0, 99, []), owns("first", 100, 16_383, [entry("member")]))).toEqual(["member", "first"]);
   expect(kept(owns("member", 0, 16_383, []), owns("first", 100, 16_383, [entry("member")]))).toEqual(["member"]);
   expect(kept(owns("member", 0, 99, []), owns("first", 100, 16_383, [entry("second")]))).toEqual(["member"]);
+  // One slot has another owner: what it says of the others is old too.
+  expect(kept(owns("member", 0, 100, []), owns("first", 100, 16_383, [entry("member")]))).toEqual(["member"]);
+  // Their owner does not answer, and is named by who does.
+  const named = { ...entry("second"), slots: [{ start: 200, end: 300 }] };
+  expect(kept(owns("member", 0, 99, [named]), owns("first", 100, 16_383, [entry("member")]))).toEqual(["member"]);
 });
