@@ -56,11 +56,7 @@ const NOWHERE = { address: "", port: 0, busPort: 0 };
  * one by now. One without any address, which owns nothing and is followed by none of ours that stays, is of a node that left. Of
  * given hosts only one that is silent counts: whoever else is not recorded there is somebody else's.
  */
-export function unrecordedIds(
-  goal: FormationGoal,
-  members: readonly Member[],
-  observation: ClusterObservation,
-): Member[] {
+function unrecordedIds(goal: FormationGoal, members: readonly Member[], observation: ClusterObservation): Member[] {
   const alive = answering(observation);
   const ours = new Set([...alive, ...members].map(({ id }) => id));
   const going = new Set(observation.nodes.filter((n) => n.leaving).map((n) => n.name));
