@@ -7,7 +7,7 @@ import { readInstanceRecord, writeInstanceRecord } from "../../../infra/platform
 import { LocalNode } from "../../../infra/platforms/local/runner/node";
 import { findMarked, processMark, startTime } from "../../../infra/platforms/local/runner/processes";
 import { recordOf } from "../../../infra/platforms/local/runner/server";
-import { CLIENT_PORT_LIMIT, PORT_STRIDE } from "../../../infra/platforms/local/runner/types";
+import { CLIENT_PORT_LIMIT, type NodeDeclaration, PORT_STRIDE } from "../../../infra/platforms/local/runner/types";
 import { findServer } from "../../../infra/platforms/local/server";
 import { GatedServer } from "../../support/gate";
 import { type RunningServer, startServer } from "../../support/servers";
@@ -21,16 +21,69 @@ beforeEach(() => {
 });
 afterEach(() => bench.clean());
 
-describe("ports that somebody else takes between their choice and the start", () => {
-  /** A server that is not ours, and would answer in place of ours. */
-  async function foreignAt({ address, port }: { address: string; port: number }): Promise<RunningServer> {
-    const { path, engine } = bench.server;
-    const server = { path, engine: engine.name, version: engine.version };
-    const foreign = await startServer({ server, address, port, conf: "" });
-    onTestFinished(() => foreign.stop());
-    return foreign;
+/** A server that is not ours, and would answer in place of ours. */
+async function foreignAt({ address, port }: { address: string; port: number }): Promise<RunningServer> {
+  const { path, engine } = bench.server;
+  const server = { path, engine: engine.name, version: engine.version };
+  const foreign = await startServer({ server, address, port, conf: "" });
+  onTestFinished(() => foreign.stop());
+  return foreign;
+}
+
+describe("a server that was ended, and whose successor was not made: the run was killed on the way", () => {
+  /** At the second place that it may have: another one is at the first when it is made, and gone when it is ended. */
+  async function endedNode() {
+    const declared = bench.node(await bench.createVolume());
+    const first = await foreignAt(await bench.checkNode(declared));
+    const node = await bench.createNode(declared);
+    await withData(node);
+    await first.stop();
+    await LocalNode.delete("id", node);
+    return { declared, node };
   }
 
+  test("it comes back where the others know it, with its data", async () => {
+    const { declared, node } = await endedNode();
+    expect(node.port).not.toBe(bench.firstPort + declared.hints.offset);
+    const back = await bench.createNode(declared);
+    expect([back.address, back.port, back.busPort]).toEqual([node.address, node.port, node.busPort]);
+    await hasData(back);
+  });
+
+  test("unless somebody else is there by now: then anywhere else, with its data", async () => {
+    const { declared, node } = await endedNode();
+    await foreignAt(node);
+    const back = await bench.createNode(declared);
+    expect(back.port).not.toBe(node.port);
+    await hasData(back);
+  });
+
+  test("unless a node that is down has it by now: then anywhere else", async () => {
+    const { declared, node } = await endedNode();
+    const other = await bench.createVolume(bench.volume("node-1"));
+    const { address, port } = node;
+    writeInstanceRecord(other.path, { instance: "other", fingerprint: "", zone: declared.zone, address, port });
+    expect((await bench.checkNode(declared)).port).not.toBe(port);
+  });
+
+  test("unless something else is declared by now", async () => {
+    const { declared, node } = await endedNode();
+    const { hints } = declared;
+    const placeFor = async (changes: Partial<NodeDeclaration>) => {
+      const { address, port } = await bench.checkNode({ ...declared, ...changes });
+      return [address, port];
+    };
+    expect(await placeFor({})).toEqual([node.address, node.port]);
+    const fixed = hints.firstPort + hints.offset;
+    expect(await placeFor({ hints: { ...hints, fixedPorts: true } })).toEqual([node.address, fixed]);
+    expect((await placeFor({ hints: { ...hints, firstPort: node.port + 1 - hints.offset } }))[1]).toBe(node.port + 1);
+    expect((await placeFor({ hints: { ...hints, address: "127.0.0.1" } }))[0]).toBe("127.0.0.1");
+    expect((await placeFor({ hints: { ...hints, address: "127.0.0.1", addressPerZone: false } }))[0]).toBe("127.0.0.1");
+    expect((await placeFor({ zone: "zone-b" }))[1]).toBe(fixed);
+  });
+});
+
+describe("ports that somebody else takes between their choice and the start", () => {
   test("a new node gets others in the same run, and the next run knows them", async () => {
     const gated = await GatedServer.create(bench.root, bench.server.path);
     const declared = bench.node(await bench.createVolume(), { serverPath: gated.path });

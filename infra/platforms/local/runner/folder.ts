@@ -10,6 +10,7 @@ export const FILES = {
   tls: "tls",
   volume: "volume.json",
   instance: "instance.json",
+  place: "place.json",
 } as const;
 
 /** Who owns a folder. */
@@ -30,6 +31,9 @@ export interface InstanceRecord {
   /** With the pid it names one process, also after a reboot: see `startTime` in processes.ts. */
   readonly startTime?: string;
 }
+
+/** Where a node was whose server was ended and not started again yet. It reserves nothing: a cluster that is gone may have left it. */
+export type FormerPlace = Pick<InstanceRecord, "zone" | "address" | "port">;
 
 /** The project's folder: where Pulumi.yaml is. The program and its providers start in the same folder at or below it. */
 export function projectFolder(start = process.cwd()): string {
@@ -63,11 +67,24 @@ export function removeInstanceRecord(folder: string): void {
   fs.rmSync(path.join(folder, FILES.instance), { force: true });
 }
 
+export function readFormerPlace(folder: string): FormerPlace | undefined {
+  return readJson(path.join(folder, FILES.place));
+}
+
+export function writeFormerPlace(folder: string, { zone, address, port }: FormerPlace): void {
+  writeJson(path.join(folder, FILES.place), { zone, address, port });
+}
+
+export interface Neighbour {
+  readonly record: InstanceRecord;
+  readonly sameCluster: boolean;
+}
+
 /** What the nodes around this one hold, running or not: `<root>/<stack>/<cluster>/<node>/instance.json`. */
-export function neighbours(folder: string): { record: InstanceRecord; sameCluster: boolean }[] {
+export function neighbours(folder: string): Neighbour[] {
   const cluster = path.dirname(folder);
   const root = path.dirname(path.dirname(cluster));
-  const found: { record: InstanceRecord; sameCluster: boolean }[] = [];
+  const found: Neighbour[] = [];
   for (const stack of subfolders(root)) {
     for (const name of subfolders(stack)) {
       for (const node of subfolders(name)) {

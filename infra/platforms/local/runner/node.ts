@@ -14,10 +14,12 @@ import { fingerprint, keepConfigFile, writeConfigFile, writeTlsFiles } from "./c
 import { PortTaken, systemFailure } from "./failures";
 import {
   FILES,
+  readFormerPlace,
   readInstanceRecord,
   readVolumeRecord,
   removeInstanceRecord,
   resolveVolume,
+  writeFormerPlace,
   writeInstanceRecord,
 } from "./folder";
 import { hasData, isBlank, letReplicaLead } from "./lastCopy";
@@ -85,6 +87,8 @@ export const LocalNode: Runner = {
         news.zone,
         hints,
         olds.instance === undefined ? interrupted : sameZone(olds, news) ? had : undefined,
+        // A roll that was killed between a server's end and its successor's start leaves neither.
+        olds.instance === undefined ? readFormerPlace(folder) : undefined,
       );
     } catch (error) {
       if (!(error instanceof NoPort)) throw error;
@@ -167,6 +171,7 @@ export const LocalNode: Runner = {
     // Where its folder was removed under it, it cannot save, and would not end by itself.
     await whileStopping(folder, async () => {
       if (server) await stopServer(props.name, server, lostUnder(folder) ? 0 : undefined);
+      writeFormerPlace(folder, record ?? props);
       removeInstanceRecord(folder);
     });
   },

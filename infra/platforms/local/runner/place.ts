@@ -1,5 +1,5 @@
 import { BUS_PORT_OFFSET } from "../../../../components/config/types";
-import { type InstanceRecord, neighbours } from "./folder";
+import { type FormerPlace, type InstanceRecord, type Neighbour, neighbours } from "./folder";
 import { listenedPorts, portProblem } from "./ports";
 import { CLIENT_PORT_LIMIT, type PlacementHints, PORT_STRIDE } from "./types";
 
@@ -19,27 +19,54 @@ export class NoPort extends Error {}
  * other new node of the cluster.
  *
  * @param kept what the node has, from its last inputs, else from a run that was interrupted
+ * @param former where it was, if nothing says that it still has that: had again while it is free, since others may know it by that
  */
 export async function choosePlace(
   folder: string,
   zone: string,
   hints: PlacementHints,
   kept?: Partial<Place>,
+  former?: FormerPlace,
 ): Promise<Place> {
   const portBase = hints.fixedPorts ? hints.firstPort : 0;
   const others = neighbours(folder);
   const siblings = others.filter((other) => other.sameCluster).map((other) => other.record);
+  if (!kept && former && former.zone === zone && mightBeChosen(former, hints, siblings)) {
+    const { address, port } = former;
+    const reserved = reservedPorts(address, others);
+    const free = ![port, port + BUS_PORT_OFFSET].some((each) => reserved.has(each));
+    if (free && !(await portProblem(address, port)))
+      return { address, port, busPort: port + BUS_PORT_OFFSET, portBase };
+  }
   const address = kept?.address ?? addressOf(zone, hints, siblings);
   const stays = kept?.port !== undefined && (portBase === 0 || kept.portBase === portBase);
-  const port = stays
-    ? (kept?.port ?? 0)
-    : await choosePort(
-        address,
-        hints,
-        others.map((other) => other.record),
-        siblings,
-      );
+  const port = stays ? (kept?.port ?? 0) : await choosePort(address, hints, reservedPorts(address, others), siblings);
   return { address, port, busPort: port + BUS_PORT_OFFSET, portBase };
+}
+
+/** That the hints lead there, if other addresses and ports are taken: what is declared by now counts, and not what was. */
+function mightBeChosen(
+  { zone, address, port }: FormerPlace,
+  hints: PlacementHints,
+  siblings: InstanceRecord[],
+): boolean {
+  const beyond = port - hints.firstPort - hints.offset;
+  if (hints.fixedPorts ? beyond !== 0 : beyond < 0 || beyond % PORT_STRIDE !== 0) return false;
+  if (!hints.addressPerZone) return address === hints.address;
+  const withoutZone = (each: string) => each.split(".").with(2, "").join(".");
+  return (
+    withoutZone(address) === withoutZone(hints.address) &&
+    Number(address.split(".")[2]) >= Number(hints.address.split(".")[2]) &&
+    siblings.every((sibling) => (sibling.zone === zone) === (sibling.address === address))
+  );
+}
+
+function reservedPorts(address: string, others: Neighbour[]): Set<number> {
+  return new Set(
+    others
+      .filter(({ record }) => record.address === address)
+      .flatMap(({ record }) => [record.port, record.port + BUS_PORT_OFFSET]),
+  );
 }
 
 function addressOf(zone: string, hints: PlacementHints, siblings: InstanceRecord[]): string {
@@ -59,7 +86,7 @@ function addressOf(zone: string, hints: PlacementHints, siblings: InstanceRecord
 async function choosePort(
   address: string,
   hints: PlacementHints,
-  others: InstanceRecord[],
+  reserved: ReadonlySet<number>,
   siblings: InstanceRecord[],
 ): Promise<number> {
   const wanted = hints.firstPort + hints.offset;
@@ -69,9 +96,6 @@ async function choosePort(
       throw new NoPort(`${problem}; free it, or choose another \`port\` (or none: free ones are found then)`);
     return wanted;
   }
-  const reserved = new Set(
-    others.filter((other) => other.address === address).flatMap(({ port }) => [port, port + BUS_PORT_OFFSET]),
-  );
   let problem: string | undefined;
   const ports: number[] = [];
   for (let port = wanted; port < CLIENT_PORT_LIMIT; port += PORT_STRIDE) ports.push(port);
