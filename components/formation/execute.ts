@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
 import { aclWords } from "../config/usersAcl";
+import { untilHeard } from "./heard";
 import { type MigrationContext, type Moved, migrateSlots } from "./migrate";
 import { reasonOf } from "./observe";
 import { expandSlots } from "./slots";
@@ -73,6 +74,9 @@ async function sendAll(
   { endpoints }: ExecutionContext,
   connections: Connections,
 ): Promise<Outcome["again"]> {
+  // Where its master is gone, each moment counts.
+  const orderly = steps.filter((s) => s.do === "failover" && !s.without);
+  await Promise.all(orderly.flatMap(({ node }) => (endpoints[node] ? [untilHeard(endpoints[node], connections)] : [])));
   const byNode = new Map<string, Step[]>();
   for (const step of steps) byNode.set(step.node, [...(byNode.get(step.node) ?? []), step]);
   const again: { step: Step; reason: string }[] = [];

@@ -160,7 +160,8 @@ export class ChangingCluster {
     }
   }
 
-  async startNode(name: string): Promise<void> {
+  /** @param program default: as the others */
+  async startNode(name: string, program = this.#program): Promise<void> {
     const { address, port } = this.endpoint(name);
     const dir = join(this.#root, name);
     mkdirSync(dir, { recursive: true });
@@ -178,10 +179,10 @@ export class ChangingCluster {
       `cluster-announce-ip ${address}`,
       ...this.#lines,
     ];
-    const engine = { name: this.#program.engine, version: this.#program.version };
+    const engine = { name: program.engine, version: program.version };
     const security = await this.#security?.forNode(name, address, engine);
     const server = await startServer({
-      server: this.#program,
+      server: program,
       address,
       port,
       dir,
