@@ -10,9 +10,11 @@ const PROBE_TTL_MILLISECONDS = 60_000;
 
 /**
  * Answers that pass by themselves right after a change: replicas that have linked up and not reported yet (where writes need
- * them), a failover that not everybody has heard of.
+ * them), a failover that not everybody has heard of. Some of them the client asks about again itself, for a shorter time, and then says
+ * which was the last.
  */
-const PASSES = /^(NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|LOADING)\b/;
+const PASSES =
+  /^(Too many Cluster redirections\. Last error: ReplyError: )?(NOREPLICAS|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|LOADING|MOVED)\b/;
 const PATIENCE_MILLISECONDS = 10_000;
 const PAUSE_MILLISECONDS = 100;
 

@@ -44,6 +44,9 @@ test("a probe waits until replicas have reported, where writes need them, and no
   await probing;
 });
 
+/** `maxRedirections` of the client library, by default. */
+const MOST_TRIES = 16;
+
 /** Three masters; `down`: a slot is nobody's, and they serve no slot at all. */
 async function fragile(context: TestContext) {
   const cluster = await TestCluster.start({
@@ -73,15 +76,38 @@ async function fragile(context: TestContext) {
 test("a probe that meets a cluster which is down for a moment goes on as soon as that serves", async (context) => {
   const { cluster, served, probing } = await fragile(context);
   await cluster.send(["CONFIG", "RESETSTAT"]);
-  const answer = probing();
-  // By then its client has been told so, and begins anew.
-  await until("its client has looked several times", async () => {
-    const stats = await Promise.all(cluster.names.map((n) => cluster.sendTo(n, ["INFO", "commandstats"])));
-    const looks = stats.map((text) => Number(/cmdstat_cluster\|slots:calls=(\d+)/.exec(String(text))?.[1] ?? 0));
-    return looks.reduce((a, b) => a + b, 0) > 2;
-  });
+  const meanwhile = async () => {
+    // By then its client has been told so, and begins anew.
+    await until("its client has looked several times", async () => {
+      const stats = await Promise.all(cluster.names.map((n) => cluster.sendTo(n, ["INFO", "commandstats"])));
+      const looks = stats.map((text) => Number(/cmdstat_cluster\|slots:calls=(\d+)/.exec(String(text))?.[1] ?? 0));
+      return looks.reduce((a, b) => a + b, 0) > 2;
+    });
+    await served();
+  };
+  await Promise.all([probing(), meanwhile()]);
+});
+
+test("a probe that finds one master behind the others waits for longer than its client does", async (context) => {
+  const { cluster, served, probing } = await fragile(context);
   await served();
-  await answer;
+  const behind = cluster.names.at(-1) ?? "";
+  let ended = false;
+  const meanwhile = async () => {
+    // Whatever its owner tells it, it takes the slot for nobody's again, and then serves none.
+    const refused = async () => {
+      await cluster.sendTo(behind, ["CLUSTER", "DELSLOTS", "0"]).catch(() => "unassigned already");
+      const told = String(await cluster.sendTo(behind, ["INFO", "errorstats"]));
+      return Number(/errorstat_CLUSTERDOWN:count=(\d+)/.exec(told)?.[1] ?? 0);
+    };
+    const before = await refused();
+    await until("it has refused more often than the client asks", async () => (await refused()) > before + MOST_TRIES);
+    expect(ended).toBe(false);
+  };
+  const probe = probing().finally(() => {
+    ended = true;
+  });
+  await Promise.all([probe, meanwhile()]);
 });
 
 test("a probe of a cluster that stays down ends, and says so", async (context) => {
