@@ -119,7 +119,7 @@ async function start(log) {
 
 /** Ends it, and takes away what it made: containers, mounts, bridge, firewall rules, folders. */
 async function end(daemon) {
-  if (daemon.pid && (await isDaemon(daemon))) await endDaemon(daemon.pid);
+  if (daemon.pid && (await isDaemon(daemon))) await endDaemon(daemon);
   await unmount(daemon.folder);
   await run("ip link del", daemon.ip, ["link", "del", daemon.bridge]).catch(() => {});
   const env = { ...process.env, PATH: [daemon.programs, process.env.PATH].join(delimiter) };

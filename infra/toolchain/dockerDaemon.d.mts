@@ -20,8 +20,8 @@ export function launch(daemon: {
   readonly ready: () => Promise<void>;
 };
 
-/** Its containers end with it. */
-export function endDaemon(pid: number): Promise<void>;
+/** Its containers end with it, at once. */
+export function endDaemon(daemon: { readonly pid: number; readonly folder: string }): Promise<void>;
 
 /** What a daemon has mounted in its folder and left. */
 export function unmount(folder: string): Promise<void>;

@@ -5,7 +5,7 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { ping } from "./dockerApi.mjs";
+import { ask, ping } from "./dockerApi.mjs";
 import { LOCAL, say } from "./project.mjs";
 import { onPath, run } from "./servers.mjs";
 import { unpackTools } from "./tools.mjs";
@@ -77,9 +77,14 @@ async function untilReady(host, ended) {
   }
 }
 
-/** Its containers end with it. */
-export async function endDaemon(pid) {
+/**
+ * Its containers end with it, at once: left to it, one whose server hangs has as long as it may take to save, and outlives a daemon that is
+ * killed meanwhile.
+ * @param {{ pid: number, folder: string }} daemon
+ */
+export async function endDaemon({ pid, folder }) {
   if (!alive(pid)) return;
+  await endContainers(`unix://${socketIn(folder)}`).catch((error) => say(`its containers: ${error.message}`));
   process.kill(pid, "SIGTERM");
   let killed = false;
   // Whoever calls removes its folder next, so it is waited for in any case.
@@ -89,6 +94,12 @@ export async function endDaemon(pid) {
     process.kill(pid, "SIGKILL");
     killed = true;
   }
+}
+
+async function endContainers(host) {
+  const { text } = await ask(host, "GET", "/containers/json", { timeout: END_SECONDS * 1000 });
+  const kill = ({ Id }) => ask(host, "POST", `/containers/${Id}/kill`, { timeout: END_SECONDS * 1000 });
+  await Promise.all(JSON.parse(text).map(kill));
 }
 
 /** What a daemon has mounted in its folder and left. */

@@ -185,7 +185,11 @@ export class Subject {
   /** A run that is killed when it has printed a line so many times, and whose stack is unlocked then. */
   async killed(pattern: RegExp, times: number, victim: Victim, command: Command = "up"): Promise<void> {
     const run = await this.project.start(command);
-    await run.until(pattern, times);
+    try {
+      await run.until(pattern, times);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${await this.cluster.told().catch(String)}`);
+    }
     run.kill(victim);
     this.#noted(await run.result);
     await this.project.workersGone();

@@ -43,8 +43,9 @@ export async function runGuest(guest: Guest): Promise<{ code: number; stdout: st
     const texts = [stdout, stderr].map(textOf);
     docker.modem.demuxStream(stream, stdout, stderr);
     const ended = once(stream, "end");
-    await container.start();
+    // Before its start, as `docker run` does: a program that has ended by the time that the start is answered has closed this.
     stream.end(guest.stdin ?? "");
+    await container.start();
     const { StatusCode } = await container.wait();
     await ended;
     stdout.end();

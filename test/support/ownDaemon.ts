@@ -76,7 +76,7 @@ export class OwnDaemon {
     };
     // Containers of one that did not come back are nobody's: it takes them with it.
     if (this.#launched && !isRunning(this.#pid)) await attempt(() => this.#launch());
-    if (this.#pid !== 0) await attempt(() => this.#toolchain.endDaemon(this.#pid));
+    if (this.#pid !== 0) await attempt(() => this.#toolchain.endDaemon({ pid: this.#pid, folder: this.#folder }));
     await attempt(() => this.#toolchain.unmount(this.#folder));
     await attempt(() => rmSync(this.#folder, { recursive: true, force: true }));
     if (this.#joined) await attempt(() => this.#run("netns", "del", this.#name));
