@@ -18,7 +18,8 @@ export function leaveForPlanner(cluster: string, topic: Topic, what: unknown): v
   const file = fileFor(cluster, topic);
   if (!file) return;
   try {
-    appendFileSync(file, `${JSON.stringify(what)}\n`, { mode: 0o600 });
+    // Between two ends of a line: one that a full disk cut off takes nothing of this one with it.
+    appendFileSync(file, `\n${JSON.stringify(what)}\n`, { mode: 0o600 });
     prune(dirname(file));
   } catch {
     // A full disk or the like: then the other process knows what is recorded, and no more.
@@ -44,7 +45,7 @@ export function discardLeft(cluster: string): void {
   for (const topic of TOPICS) takeFromReader(cluster, topic);
 }
 
-/** A disk that filled up may have cut the last line off. */
+/** A disk that filled up may have cut a line off. */
 function whole(line: string): unknown[] {
   try {
     return [JSON.parse(line)];
@@ -89,19 +90,26 @@ function fileFor(cluster: string, topic: Topic): string | undefined {
   }
 }
 
-/** A plugin's own shell, which stands between Pulumi's CLI and what it runs. */
-const SHELL = /pulumi-resource-pulumi-nodejs/;
+/** What stands between Pulumi's CLI and what it runs: its plugin's shell, and what starts Node in its own place, as Volta does. */
+const BETWEEN = /pulumi-resource-pulumi-nodejs|dynamic-provider/;
+/** A program, and what it runs: by itself, or as a script of another one. An engine may have such words further on. */
+const FIRST_WORDS = 3;
+const MOST_BETWEEN = 8;
 
 /**
  * The process ID of the engine: no variable of a dynamic provider tells its stack (`newProvider` of Pulumi's plugin host sets the
  * project alone). 0 where the system does not show processes as Linux does.
  */
 function engineProcess(): number {
-  const parent = process.ppid;
+  let parent = process.ppid;
   try {
-    if (!SHELL.test(readFileSync(`/proc/${parent}/cmdline`, "utf8"))) return parent;
-    const status = readFileSync(`/proc/${parent}/status`, "utf8");
-    return Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1] ?? 0);
+    for (let n = 0; n < MOST_BETWEEN; n++) {
+      const words = readFileSync(`/proc/${parent}/cmdline`, "utf8").split("\0").slice(0, FIRST_WORDS);
+      if (!words.some((word) => BETWEEN.test(word))) break;
+      const status = readFileSync(`/proc/${parent}/status`, "utf8");
+      parent = Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1] ?? 0);
+    }
+    return parent;
   } catch {
     return 0;
   }

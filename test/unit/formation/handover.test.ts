@@ -84,6 +84,13 @@ test.runIf(process.platform === "linux")(
     run("leave", []);
     expect(run("take", otherEngine)).toBe("[]");
     expect(run("take", [])).toBe('["left"]');
+    // What starts Node in its own place has the arguments of what it starts, and is another process each time.
+    const shim = join(folder, "node");
+    writeFileSync(shim, `#!/bin/sh\n"${process.execPath}" "$@"\nexit $?\n`, { mode: 0o755 });
+    writeFileSync(plugin, `#!/bin/sh\n"${shim}" "$@"\nexit $?\n`);
+    run("leave", []);
+    expect(run("take", otherEngine)).toBe("[]");
+    expect(run("take", [])).toBe('["left"]');
   },
 );
 
@@ -100,11 +107,12 @@ test("what nobody took goes once it is old, and at once with its cluster", async
   expect(left()).toEqual([]);
 });
 
-test("a line that a full disk cut off says nothing, and those before it do", async () => {
+test("a line that a full disk cut off says nothing, and those before and after it do", async () => {
   const { leaveForPlanner, takeFromReader } = await provider("127.0.0.1:5000", "/a");
   leaveForPlanner("c", "authority", 2);
   appendFileSync(left()[0] ?? "", '{"node":');
-  expect(takeFromReader("c", "authority")).toEqual([2]);
+  leaveForPlanner("c", "authority", 3);
+  expect(takeFromReader("c", "authority")).toEqual([2, 3]);
 });
 
 test("nothing is left in a folder that others may write to or read, or that is a link", async () => {
