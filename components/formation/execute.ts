@@ -25,6 +25,8 @@ export interface ExecutionContext {
     "servers" | "nodeTimeoutMilliseconds" | "way" | "rate" | "timeIsUp" | "say"
   >;
   readonly stopReason: () => string | undefined;
+  /** All of the cluster goes: no server starts any more, and those that are gone already are not to be waited for. */
+  readonly ends?: boolean;
 }
 
 /** How long one round of moves may take before the cluster is looked at again. */
@@ -71,11 +73,11 @@ export async function execute(
 
 async function sendAll(
   steps: readonly Step[],
-  { endpoints }: ExecutionContext,
+  { endpoints, ends }: ExecutionContext,
   connections: Connections,
 ): Promise<Outcome["again"]> {
   // Where its master is gone, each moment counts.
-  const orderly = steps.filter((s) => s.do === "failover" && !s.without);
+  const orderly = ends ? [] : steps.filter((s) => s.do === "failover" && !s.without);
   await Promise.all(orderly.flatMap(({ node }) => (endpoints[node] ? [untilHeard(endpoints[node], connections)] : [])));
   const byNode = new Map<string, Step[]>();
   for (const step of steps) byNode.set(step.node, [...(byNode.get(step.node) ?? []), step]);

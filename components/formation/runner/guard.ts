@@ -11,6 +11,7 @@ import { comeBack } from "./comeBack";
 import { depart } from "./depart";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
 import {
+  goesOn,
   isDismantled,
   markDeclared,
   markRolling,
@@ -146,7 +147,8 @@ async function guarding(inputs: GuardInputs, task: (work: GuardWork) => Promise<
     leaveIfOrphaned(watch);
     const ahead = await executorAhead(order, executor);
     if (ahead) throw new AnotherActor(ahead);
-    await execute(steps, { endpoints, masters: [], stopReason: () => watch.reason() }, executor);
+    const ends = isDismantled(inputs.cluster) || !goesOn(inputs.cluster);
+    await execute(steps, { endpoints, masters: [], stopReason: () => watch.reason(), ends }, executor);
   };
   try {
     await task({ inputs, connections, watch, change });
