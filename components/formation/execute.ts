@@ -25,6 +25,8 @@ export interface ExecutionContext {
     "servers" | "nodeTimeoutMilliseconds" | "way" | "rate" | "timeIsUp" | "say"
   >;
   readonly stopReason: () => string | undefined;
+  /** Is told what people should know. */
+  readonly say?: (line: string) => void;
   /** All of the cluster goes: no server starts any more, and those that are gone already are not to be waited for. */
   readonly ends?: boolean;
 }
@@ -73,12 +75,15 @@ export async function execute(
 
 async function sendAll(
   steps: readonly Step[],
-  { endpoints, ends }: ExecutionContext,
+  context: ExecutionContext,
   connections: Connections,
 ): Promise<Outcome["again"]> {
+  const { endpoints, ends } = context;
   // Where its master is gone, each moment counts.
   const orderly = ends ? [] : steps.filter((s) => s.do === "failover" && !s.without);
-  await Promise.all(orderly.flatMap(({ node }) => (endpoints[node] ? [untilHeard(endpoints[node], connections)] : [])));
+  await Promise.all(
+    orderly.flatMap(({ node }) => (endpoints[node] ? [untilHeard(endpoints[node], connections, context)] : [])),
+  );
   const byNode = new Map<string, Step[]>();
   for (const step of steps) byNode.set(step.node, [...(byNode.get(step.node) ?? []), step]);
   const again: { step: Step; reason: string }[] = [];

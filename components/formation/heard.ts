@@ -1,12 +1,16 @@
 import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
-import { endpointOf, parseClusterNodes } from "./clusterNodes";
+import { endpointOf, type NodeEntry, parseClusterNodes } from "./clusterNodes";
 import { LOOK_MILLISECONDS, parseInfo } from "./observe";
 import type { Connections } from "./wire";
 
 /** A link comes about within two rounds of the bus's own clock, 100 ms each; what takes much longer is no matter of time. */
 const PATIENCE_MILLISECONDS = 5_000;
 const LOOK_AGAIN_MILLISECONDS = 25;
+/** For one that is doubted: it may be back, and a host that is gone gives no answer at all. */
+const DOUBTED_MILLISECONDS = 500;
+/** What came on a new link has long been read by then. */
+const YOUNG_SECONDS = 60;
 
 /** Of one member, by its own word. */
 export interface Listener {
@@ -17,55 +21,95 @@ export interface Listener {
   readonly heard: ReadonlyMap<string, number>;
 }
 
+/** What else is to be known while waiting. */
+interface Waiting {
+  /** Why to stop; undefined as long as there is no reason. */
+  readonly stopReason: () => string | undefined;
+  readonly say?: (line: string) => void;
+}
+
 /**
- * Waits until each member has read something from every other one on a link that is not older than that one's server. The first ping on a
- * new link carries no shard ID and waits in a socket; if its sender comes to lead meanwhile, it says what is over. A server that reads it
- * then takes two nodes for replicas of each other, follows that chain for ever (Redis from 7.2 on) and answers nobody any more: so no
- * leadership passes while a server that has just started gets to know the others.
+ * Waits until each server that has just started and each other member have read something of one another, on a link that is not older than
+ * either. The first ping on a new link carries no shard ID and waits in a socket; if its sender comes to lead meanwhile, it says what
+ * is over. A server that reads it then takes two nodes for replicas of each other, follows that chain for ever (Redis 7.2 to 8.0, with a stack
+ * of 8.0.2) and answers nobody any more: so no leadership passes while a server gets to know the others.
  *
  * Not longer than some seconds: two members may be kept apart for good, and those that do not answer are not waited for.
  * Source: `clusterProcessPacket` ("Ignore stale message"), `clusterProcessPingExtensions` and `clusterNodeGetMaster` in cluster_legacy.c of
- * Redis 7.2 to 8.0; https://github.com/redis/redis/issues/13306
+ * Redis 8.0; https://github.com/redis/redis/issues/13306
  * @param heir who is to lead; its view tells who the members are
+ * @param connections for acting. What is asked here goes over others: a node that gives no answer in time costs a connection, and the first of those
+ *   is this run's turn
  */
-export async function untilHeard(heir: NodeEndpoint, connections: Connections): Promise<void> {
-  for (const until = Date.now() + PATIENCE_MILLISECONDS; ; await setTimeout(LOOK_AGAIN_MILLISECONDS)) {
-    if (unheard(await listenersOf(heir, connections)).length === 0 || Date.now() > until) return;
+export async function untilHeard(
+  heir: NodeEndpoint,
+  connections: Connections,
+  { stopReason, say }: Waiting,
+): Promise<void> {
+  const looking = connections.another();
+  const until = performance.now() + PATIENCE_MILLISECONDS;
+  try {
+    for (;;) {
+      const left = until - performance.now();
+      const pairs = unheard(await listenersOf(heir, looking, Math.max(left, DOUBTED_MILLISECONDS)));
+      if (pairs.length === 0 || stopReason() !== undefined) return;
+      if (performance.now() > until) return say?.(tooLong(pairs));
+      await setTimeout(LOOK_AGAIN_MILLISECONDS);
+    }
+  } finally {
+    looking.close();
   }
 }
 
-/** Who has not yet heard whom, of all that tell; by ID. */
+const tooLong = (pairs: ReturnType<typeof unheard>) =>
+  `${PATIENCE_MILLISECONDS / 1000} s after a start some nodes have not heard of each other (${pairs.map(([to, of]) => `${to.slice(0, 8)} of ${of.slice(0, 8)}`).join(", ")}); leadership passes all the same`;
+
+/** Who has not yet heard whom, of all that tell and where one of both is young; by ID. */
 export function unheard(listeners: readonly Listener[]): (readonly [listener: string, speaker: string])[] {
-  return listeners.flatMap(({ id, heard }) =>
+  return listeners.flatMap((one) =>
     listeners.flatMap((other) => {
-      if (other.id === id) return [];
-      const age = heard.get(other.id) ?? Number.POSITIVE_INFINITY;
+      if (other.id === one.id || Math.min(one.upSeconds, other.upSeconds) >= YOUNG_SECONDS) return [];
+      const age = one.heard.get(other.id) ?? Number.POSITIVE_INFINITY;
       // A link that was there before that server, as where its host ended without a word, is none to it.
-      return age <= (other.upSeconds + 1) * 1000 ? [] : [[id, other.id] as const];
+      return age <= (other.upSeconds + 1) * 1000 ? [] : [[one.id, other.id] as const];
     }),
   );
 }
 
-/** What members tell, of those that answer. @param heir whose view tells who they are */
-export async function listenersOf(heir: NodeEndpoint, connections: Connections): Promise<Listener[]> {
-  const within = { withinMilliseconds: LOOK_MILLISECONDS };
-  const [nodes] = await connections.send(heir, [["CLUSTER", "NODES"]], within);
+/**
+ * What members tell, of those that answer; nothing where no server is young.
+ * @param heir whose view tells who they are
+ * @param most how long each of up to three questions may take, in milliseconds
+ */
+export async function listenersOf(heir: NodeEndpoint, connections: Connections, most: number): Promise<Listener[]> {
+  const whole = Math.min(most, LOOK_MILLISECONDS);
+  const [nodes] = await connections.send(heir, [["CLUSTER", "NODES"]], { withinMilliseconds: whole });
   const view = nodes?.ok ? parseClusterNodes(String(nodes.value)) : [];
-  const members = view.filter((e) => e.address !== "" && !e.noaddr && !e.handshake && e.health === "ok");
+  const ask = async (entry: NodeEntry, command: "INFO" | "LINKS") => {
+    const withinMilliseconds = entry.health === "ok" ? whole : Math.min(whole, DOUBTED_MILLISECONDS);
+    const words = command === "INFO" ? (["INFO", "server"] as const) : (["CLUSTER", "LINKS"] as const);
+    const [answer] = await connections.send(entry.myself ? heir : endpointOf(entry), [words], { withinMilliseconds });
+    return answer;
+  };
+  const members = await Promise.all(
+    view
+      .filter((e) => !e.noaddr && !e.handshake && e.address !== "")
+      .map(async (entry) => {
+        const info = await ask(entry, "INFO");
+        if (!info?.ok) return [];
+        const { server_time_usec: now, uptime_in_seconds: up } = parseInfo(String(info.value));
+        return [{ entry, upSeconds: Number(up), now: Number(now) / 1000 }];
+      }),
+  );
+  const answering = members.flat();
+  if (answering.every(({ upSeconds }) => upSeconds >= YOUNG_SECONDS)) return [];
   const told = await Promise.all(
-    members.map(async (entry): Promise<Listener[]> => {
-      const to = entry.myself ? heir : endpointOf(entry);
-      const [info, links] = await connections.send(
-        to,
-        [
-          ["INFO", "server"],
-          ["CLUSTER", "LINKS"],
-        ],
-        within,
-      );
-      if (!info?.ok || !links?.ok) return [];
-      const { server_time_usec: now, uptime_in_seconds: up } = parseInfo(String(info.value));
-      return [{ id: entry.id, upSeconds: Number(up), heard: heardOn(links.value, Number(now) / 1000) }];
+    answering.map(async ({ entry, upSeconds, now }): Promise<Listener[]> => {
+      const links = await ask(entry, "LINKS");
+      const { id } = entry;
+      if (links?.ok) return [{ id, upSeconds, heard: heardOn(links.value, now) }];
+      // Until it has loaded its data, it reads what comes on the bus from time to time.
+      return /^LOADING\b/.test(links?.error.message ?? "") ? [{ id, upSeconds, heard: new Map() }] : [];
     }),
   );
   return told.flat();
@@ -74,6 +118,7 @@ export async function listenersOf(heir: NodeEndpoint, connections: Connections):
 /**
  * Of the links that others have made: a server knows whose one is once it has read something on it.
  * Source: https://redis.io/docs/latest/commands/cluster-links/
+ * @param now by that server's clock, in milliseconds
  */
 function heardOn(links: unknown, now: number): Map<string, number> {
   const fields = (link: unknown): Record<string, unknown> => {

@@ -233,7 +233,7 @@ async function converge(run: Run): Promise<ClusterObservation> {
       };
       const { moved: round } = await execute(
         next.steps,
-        { endpoints, masters, migration, stopReason: () => options.stopReason?.() },
+        { endpoints, masters, migration, say, stopReason: () => options.stopReason?.() },
         connections,
       );
       for (const step of next.steps) if (step.do === "migrateSlots") run.gained.add(step.to);

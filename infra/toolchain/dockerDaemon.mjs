@@ -13,6 +13,8 @@ import { unpackTools } from "./tools.mjs";
 const TOOLS = join(LOCAL, "tools", "docker");
 const START_SECONDS = 60;
 const END_SECONDS = 30;
+/** For what it has to answer at once. */
+const API_MILLISECONDS = 5_000;
 const LOG_LINES = 3;
 
 /** Thrown where Docker cannot be had; the message says what to do. */
@@ -97,8 +99,8 @@ export async function endDaemon({ pid, folder }) {
 }
 
 async function endContainers(host) {
-  const { text } = await ask(host, "GET", "/containers/json", { timeout: END_SECONDS * 1000 });
-  const kill = ({ Id }) => ask(host, "POST", `/containers/${Id}/kill`, { timeout: END_SECONDS * 1000 });
+  const { text } = await ask(host, "GET", "/containers/json", { timeout: API_MILLISECONDS });
+  const kill = ({ Id }) => ask(host, "POST", `/containers/${Id}/kill`, { timeout: API_MILLISECONDS });
   await Promise.all(JSON.parse(text).map(kill));
 }
 

@@ -143,12 +143,13 @@ async function guarding(inputs: GuardInputs, task: (work: GuardWork) => Promise<
   const change: GuardWork["change"] = async (view, endpoints, steps) => {
     const members = view.filter((e) => !e.noaddr && !e.handshake && e.address !== "").map(endpointOf);
     const order = lockOrder(members);
-    await takeTurn(order, executor, TURN_MILLISECONDS, (line) => console.log(`${inputs.cluster}: ${line}`));
+    const say = (line: string) => console.log(`${inputs.cluster}: ${line}`);
+    await takeTurn(order, executor, TURN_MILLISECONDS, say);
     leaveIfOrphaned(watch);
     const ahead = await executorAhead(order, executor);
     if (ahead) throw new AnotherActor(ahead);
     const ends = isDismantled(inputs.cluster) || !goesOn(inputs.cluster);
-    await execute(steps, { endpoints, masters: [], stopReason: () => watch.reason(), ends }, executor);
+    await execute(steps, { endpoints, masters: [], stopReason: () => watch.reason(), say, ends }, executor);
   };
   try {
     await task({ inputs, connections, watch, change });

@@ -19,7 +19,7 @@ export function leaveForPlanner(cluster: string, topic: Topic, what: unknown): v
   if (!file) return;
   try {
     // Between two ends of a line: one that a full disk cut off takes nothing of this one with it.
-    appendFileSync(file, `\n${JSON.stringify(what)}\n`, { mode: 0o600 });
+    appendFileSync(file, `\n${JSON.stringify([what])}\n`, { mode: 0o600 });
     prune(dirname(file));
   } catch {
     // A full disk or the like: then the other process knows what is recorded, and no more.
@@ -45,10 +45,10 @@ export function discardLeft(cluster: string): void {
   for (const topic of TOPICS) takeFromReader(cluster, topic);
 }
 
-/** A disk that filled up may have cut a line off. */
+/** A disk that filled up may have cut a line off. Each is a list, no part of which is one. */
 function whole(line: string): unknown[] {
   try {
-    return [JSON.parse(line)];
+    return JSON.parse(line);
   } catch {
     return [];
   }
@@ -91,7 +91,8 @@ function fileFor(cluster: string, topic: Topic): string | undefined {
 }
 
 /** What stands between Pulumi's CLI and what it runs: its plugin's shell, and what starts Node in its own place, as Volta does. */
-const BETWEEN = /pulumi-resource-pulumi-nodejs|dynamic-provider/;
+const BETWEEN = /[\\/](pulumi-resource-pulumi-nodejs|dynamic-provider)/;
+const ENGINE = /(^|[\\/])pulumi$/;
 /** A program, and what it runs: by itself, or as a script of another one. An engine may have such words further on. */
 const FIRST_WORDS = 3;
 const MOST_BETWEEN = 8;
@@ -105,7 +106,7 @@ function engineProcess(): number {
   try {
     for (let n = 0; n < MOST_BETWEEN; n++) {
       const words = readFileSync(`/proc/${parent}/cmdline`, "utf8").split("\0").slice(0, FIRST_WORDS);
-      if (!words.some((word) => BETWEEN.test(word))) break;
+      if (ENGINE.test(words[0] ?? "") || !words.some((word) => BETWEEN.test(word))) break;
       const status = readFileSync(`/proc/${parent}/status`, "utf8");
       parent = Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1] ?? 0);
     }

@@ -2,6 +2,7 @@ import type { Login } from "../../access/types";
 import type { NodeEndpoint } from "../../config/types";
 import type { Machine } from "../goal";
 import type { Access } from "../wire";
+import { startApart } from "./apart";
 import { discardLeft, leaveForPlanner, takeFromReader } from "./handover";
 
 /**
@@ -174,7 +175,8 @@ export function noteRevive(cluster: string, revive: Revive): void {
 /** One at a time, whoever asks. */
 export async function reviveMachines(cluster: string): Promise<Revived> {
   const heard = heardOf(cluster);
-  heard.reviving ??= (heard.revive?.() ?? Promise.resolve({ started: [], failures: [] })).finally(() => {
+  const revive = heard.revive ?? (async () => ({ started: [], failures: [] }));
+  heard.reviving ??= startApart(cluster, revive).finally(() => {
     heard.reviving = undefined;
   });
   return heard.reviving;

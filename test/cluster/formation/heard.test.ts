@@ -1,8 +1,9 @@
 import { expect, test, vi } from "vitest";
+import { parseClusterNodes } from "../../../components/formation/clusterNodes";
 import { execute } from "../../../components/formation/execute";
 import { listenersOf, unheard } from "../../../components/formation/heard";
 import { Connections } from "../../../components/formation/wire";
-import { programFor } from "../../support/formation";
+import { programFor, until } from "../../support/formation";
 import type { TestServerName } from "../../support/servers";
 import { ChangingCluster } from "../scale/support";
 
@@ -13,13 +14,14 @@ const SERVERS: readonly TestServerName[] = process.env.FULL
   ? ["redis-7.0", "redis-8.0", "valkey-8.1", "valkey-9.1"]
   : ["redis-8.0"];
 const MASTERS = 3;
+const SHAPE = { masters: MASTERS, replicas: 1, zones: 3 };
 
 test.for(SERVERS)(
   "%s: leadership passes only once a server that has just started has heard of all others, and they of it",
   { timeout: 120_000 },
   async (server, context) => {
     const program = await programFor(context, server);
-    const cluster = await ChangingCluster.start(program, { masters: MASTERS, replicas: 1, zones: 3 });
+    const cluster = await ChangingCluster.start(program, SHAPE, { nodeTimeoutMilliseconds: 1_000 });
     context.onTestFinished(() => cluster.stop());
     const connections = cluster.connections();
     context.onTestFinished(() => connections.close());
@@ -32,7 +34,7 @@ test.for(SERVERS)(
       options,
     ) {
       if (commands.some(([name, what]) => name === "CLUSTER" && what === "FAILOVER")) {
-        const listeners = await listenersOf(to, connections);
+        const listeners = await listenersOf(to, connections, 3_000);
         seen.push({ pairs: listeners.length * (listeners.length - 1), unheard: unheard(listeners) });
       }
       return send.call(this, to, commands, options);
@@ -49,8 +51,13 @@ test.for(SERVERS)(
       };
       const [heir, restarted] = [replicaOf(leader), replicaOf(other)];
       await cluster.killNode(restarted);
+      // Also where the heir does not yet believe that it is back.
+      if (shard > 0)
+        await until("the heir calls it failed", async () =>
+          parseClusterNodes(String(await cluster.call(heir, "CLUSTER", "NODES"))).some((e) => e.health === "fail"),
+        );
       await cluster.startNode(restarted);
-      if (unheard(await listenersOf(cluster.endpoint(heir), connections)).length > 0) newcomers++;
+      if (unheard(await listenersOf(cluster.endpoint(heir), connections, 3_000)).length > 0) newcomers++;
       await execute(
         [{ do: "failover", node: heir, shard: "", from: leader }],
         { endpoints: cluster.goal.endpoints, masters: [], stopReason: () => undefined },

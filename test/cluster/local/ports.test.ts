@@ -39,12 +39,26 @@ describe("a server that was ended, and whose successor was not made: the run was
     await withData(node);
     await first.stop();
     await LocalNode.delete("id", node);
-    return { declared, node };
+    const { hints } = declared;
+    return { declared, node, usual: hints.firstPort + hints.offset };
+  }
+
+  /** Another node of the cluster, of which a record tells. */
+  async function fellow(name: string, zone: string, { address, port }: { address: string; port: number }) {
+    const { path: folder } = await bench.createVolume(bench.volume(name));
+    writeInstanceRecord(folder, { instance: name, fingerprint: "", zone, address, port });
+  }
+
+  /** Of another zone, which has the next address. */
+  async function elsewhere({ address, port }: { address: string; port: number }) {
+    const next = address.split(".").map((part, i) => (i === 2 ? String(Number(part) + 1) : part));
+    await fellow("node-9", "zone-z", { address: next.join("."), port: port + 9 });
   }
 
   test("it comes back where the others know it, with its data", async () => {
-    const { declared, node } = await endedNode();
-    expect(node.port).not.toBe(bench.firstPort + declared.hints.offset);
+    const { declared, node, usual } = await endedNode();
+    await elsewhere(node);
+    expect(node.port).not.toBe(usual);
     const back = await bench.createNode(declared);
     expect([back.address, back.port, back.busPort]).toEqual([node.address, node.port, node.busPort]);
     await hasData(back);
@@ -52,6 +66,7 @@ describe("a server that was ended, and whose successor was not made: the run was
 
   test("unless somebody else is there by now: then anywhere else, with its data", async () => {
     const { declared, node } = await endedNode();
+    await elsewhere(node);
     await foreignAt(node);
     const back = await bench.createNode(declared);
     expect(back.port).not.toBe(node.port);
@@ -60,26 +75,42 @@ describe("a server that was ended, and whose successor was not made: the run was
 
   test("unless a node that is down has it by now: then anywhere else", async () => {
     const { declared, node } = await endedNode();
-    const other = await bench.createVolume(bench.volume("node-1"));
-    const { address, port } = node;
-    writeInstanceRecord(other.path, { instance: "other", fingerprint: "", zone: declared.zone, address, port });
-    expect((await bench.checkNode(declared)).port).not.toBe(port);
+    await fellow("node-1", declared.zone, node);
+    expect((await bench.checkNode(declared)).port).not.toBe(node.port);
   });
 
   test("unless something else is declared by now", async () => {
-    const { declared, node } = await endedNode();
+    const { declared, node, usual } = await endedNode();
+    await elsewhere(node);
     const { hints } = declared;
     const placeFor = async (changes: Partial<NodeDeclaration>) => {
       const { address, port } = await bench.checkNode({ ...declared, ...changes });
       return [address, port];
     };
     expect(await placeFor({})).toEqual([node.address, node.port]);
-    const fixed = hints.firstPort + hints.offset;
-    expect(await placeFor({ hints: { ...hints, fixedPorts: true } })).toEqual([node.address, fixed]);
+    expect(await placeFor({ hints: { ...hints, fixedPorts: true } })).toEqual([node.address, usual]);
     expect((await placeFor({ hints: { ...hints, firstPort: node.port + 1 - hints.offset } }))[1]).toBe(node.port + 1);
     expect((await placeFor({ hints: { ...hints, address: "127.0.0.1" } }))[0]).toBe("127.0.0.1");
     expect((await placeFor({ hints: { ...hints, address: "127.0.0.1", addressPerZone: false } }))[0]).toBe("127.0.0.1");
-    expect((await placeFor({ zone: "zone-b" }))[1]).toBe(fixed);
+    expect((await placeFor({ zone: "zone-b" }))[1]).toBe(usual);
+  });
+
+  test("unless all of the cluster has gone: what is made of kept data has places of its own", async () => {
+    const { declared, usual } = await endedNode();
+    expect((await bench.checkNode(declared)).port).toBe(usual);
+  });
+
+  test("a note that cannot be read is none, and one that cannot be written holds up nothing", async () => {
+    const { declared, node, usual } = await endedNode();
+    await elsewhere(node);
+    const note = path.join(node.volume.path, "place.json");
+    fs.writeFileSync(note, "");
+    const back = await bench.createNode(declared);
+    expect(back.port).toBe(usual);
+    // As on a full disk.
+    fs.mkdirSync(`${note}.new`);
+    await LocalNode.delete("id", back);
+    expect(readInstanceRecord(node.volume.path)).toBeUndefined();
   });
 });
 

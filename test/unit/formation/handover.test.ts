@@ -110,9 +110,9 @@ test("what nobody took goes once it is old, and at once with its cluster", async
 test("a line that a full disk cut off says nothing, and those before and after it do", async () => {
   const { leaveForPlanner, takeFromReader } = await provider("127.0.0.1:5000", "/a");
   leaveForPlanner("c", "authority", 2);
-  appendFileSync(left()[0] ?? "", '{"node":');
-  leaveForPlanner("c", "authority", 3);
-  expect(takeFromReader("c", "authority")).toEqual([2, 3]);
+  appendFileSync(left()[0] ?? "", "\n[3");
+  leaveForPlanner("c", "authority", 4);
+  expect(takeFromReader("c", "authority")).toEqual([2, 4]);
 });
 
 test("nothing is left in a folder that others may write to or read, or that is a link", async () => {

@@ -28,6 +28,12 @@ test("a link that is older than the server at its other end is none to it", () =
   expect(unheard([listener("a", 100, { again: 3_900 }), again])).toEqual([]);
 });
 
+test("two that have run for long are not waited for, whatever keeps them apart", () => {
+  const [apart, other] = [listener("a", 3600, { young: 100 }), listener("b", 60, { young: 100 })];
+  expect(unheard([apart, other])).toEqual([]);
+  expect(unheard([apart, listener("young", 59, {})])).toEqual([["young", "a"]]);
+});
+
 test("links to those that did not tell are nobody's business", () => {
   expect(unheard([listener("a", 100, { silent: 5_000 })])).toEqual([]);
 });

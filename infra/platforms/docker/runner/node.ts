@@ -14,6 +14,7 @@ import { upgradeProblem } from "../../../../components/config";
 import { busProblem } from "../../../../components/config/bus";
 import type { Directive } from "../../../../components/config/types";
 import { parseVersion } from "../../../../components/config/versions";
+import { startApart } from "../../../../components/formation/runner/apart";
 import { EngineWatch, leaveIfOrphaned } from "../../../../components/formation/runner/engineWatch";
 import { noteAccess, noteRevive } from "../../../../components/formation/runner/knowledge";
 import { sayWhyItRolls } from "../../../../components/formation/runner/rollText";
@@ -169,9 +170,11 @@ async function ensureRunning(docker: Docker, node: NodeInputs, file: "new" | "ke
     if (now === "paused") await container.unpause();
     if (now === "stopped") await letReplicaLead(docker, node, accessOf(node));
     leaveIfOrphaned(watch);
-    await startContainer(docker, node.name, node.containerId);
-    noteStarted(node.containerId);
-    await comesToListen(docker, node);
+    await startApart(node.cluster, async () => {
+      await startContainer(docker, node.name, node.containerId);
+      noteStarted(node.containerId);
+      await comesToListen(docker, node);
+    });
   } finally {
     watch.stop();
   }

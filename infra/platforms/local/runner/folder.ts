@@ -1,4 +1,5 @@
 import * as fs from "node:fs";
+import * as net from "node:net";
 import * as path from "node:path";
 
 /** Files of a volume's folder that are ours, beside those of the server. */
@@ -32,7 +33,10 @@ export interface InstanceRecord {
   readonly startTime?: string;
 }
 
-/** Where a node was whose server was ended and not started again yet. It reserves nothing: a cluster that is gone may have left it. */
+/**
+ * Where a node was whose server was ended and not started again yet, as where a roll was killed in between. A preference: it reserves nothing, and
+ * without it the node is one at another address, which formation mends.
+ */
 export type FormerPlace = Pick<InstanceRecord, "zone" | "address" | "port">;
 
 /** The project's folder: where Pulumi.yaml is. The program and its providers start in the same folder at or below it. */
@@ -67,12 +71,23 @@ export function removeInstanceRecord(folder: string): void {
   fs.rmSync(path.join(folder, FILES.instance), { force: true });
 }
 
+/** Undefined too where it cannot be read: it is nothing to stop for. */
 export function readFormerPlace(folder: string): FormerPlace | undefined {
-  return readJson(path.join(folder, FILES.place));
+  try {
+    const { zone, address, port } = readJson<FormerPlace>(path.join(folder, FILES.place)) ?? {};
+    const isPlace = typeof zone === "string" && net.isIPv4(String(address)) && Number.isInteger(port);
+    return isPlace ? ({ zone, address, port } as FormerPlace) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export function writeFormerPlace(folder: string, { zone, address, port }: FormerPlace): void {
-  writeJson(path.join(folder, FILES.place), { zone, address, port });
+  try {
+    writeJson(path.join(folder, FILES.place), { zone, address, port });
+  } catch {
+    // A full disk, which the end of the node may be meant to free.
+  }
 }
 
 export interface Neighbour {

@@ -5,6 +5,7 @@ import type { CompletingRunner } from "../../../../components/cluster/shim";
 import { deriveToken, hasUnknown, same } from "../../../../components/cluster/values";
 import { upgradeProblem } from "../../../../components/config";
 import { busProblem } from "../../../../components/config/bus";
+import { startApart } from "../../../../components/formation/runner/apart";
 import { noteAccess, noteRevive } from "../../../../components/formation/runner/knowledge";
 import { sayWhyItRolls } from "../../../../components/formation/runner/rollText";
 import { say } from "../../../../components/formation/runner/say";
@@ -87,7 +88,6 @@ export const LocalNode: Runner = {
         news.zone,
         hints,
         olds.instance === undefined ? interrupted : sameZone(olds, news) ? had : undefined,
-        // A roll that was killed between a server's end and its successor's start leaves neither.
         olds.instance === undefined ? readFormerPlace(folder) : undefined,
       );
     } catch (error) {
@@ -171,8 +171,8 @@ export const LocalNode: Runner = {
     // Where its folder was removed under it, it cannot save, and would not end by itself.
     await whileStopping(folder, async () => {
       if (server) await stopServer(props.name, server, lostUnder(folder) ? 0 : undefined);
-      writeFormerPlace(folder, record ?? props);
       removeInstanceRecord(folder);
+      writeFormerPlace(folder, record ?? props);
     });
   },
 };
@@ -214,7 +214,8 @@ async function ensureRunning(node: NodeInputs, file: "new" | "kept"): Promise<vo
     if (problem) throw new PortTaken(node.name, problem);
     if (file === "new" || !fs.existsSync(config)) writeConfigFile(folder, node);
     else keepConfigFile(folder, node);
-    await startServer(folder, { name: node.name, serverPath: node.serverPath, record: recordOf(node) });
+    const { name, serverPath } = node;
+    await startApart(node.cluster, () => startServer(folder, { name, serverPath, record: recordOf(node) }));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code) throw systemFailure(context, error);
     // A run that was thought dead may have started the same server meanwhile, and won.

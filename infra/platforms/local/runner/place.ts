@@ -19,7 +19,7 @@ export class NoPort extends Error {}
  * other new node of the cluster.
  *
  * @param kept what the node has, from its last inputs, else from a run that was interrupted
- * @param former where it was, if nothing says that it still has that: had again while it is free, since others may know it by that
+ * @param former where it was, if nothing says that it still has that. Had again while it is free, and others of its cluster are there, who know it by that
  */
 export async function choosePlace(
   folder: string,
@@ -31,25 +31,25 @@ export async function choosePlace(
   const portBase = hints.fixedPorts ? hints.firstPort : 0;
   const others = neighbours(folder);
   const siblings = others.filter((other) => other.sameCluster).map((other) => other.record);
-  if (!kept && former && former.zone === zone && mightBeChosen(former, hints, siblings)) {
-    const { address, port } = former;
-    const reserved = reservedPorts(address, others);
-    const free = ![port, port + BUS_PORT_OFFSET].some((each) => reserved.has(each));
-    if (free && !(await portProblem(address, port)))
-      return { address, port, busPort: port + BUS_PORT_OFFSET, portBase };
-  }
+  if (!kept && former && mightBeChosen(former, zone, hints, siblings) && (await isFree(former, others)))
+    return { address: former.address, port: former.port, busPort: former.port + BUS_PORT_OFFSET, portBase };
   const address = kept?.address ?? addressOf(zone, hints, siblings);
   const stays = kept?.port !== undefined && (portBase === 0 || kept.portBase === portBase);
   const port = stays ? (kept?.port ?? 0) : await choosePort(address, hints, reservedPorts(address, others), siblings);
   return { address, port, busPort: port + BUS_PORT_OFFSET, portBase };
 }
 
-/** That the hints lead there, if other addresses and ports are taken: what is declared by now counts, and not what was. */
+/**
+ * That the hints lead there, if other addresses and ports are taken: what is declared by now counts, and not what was. A cluster of which nobody
+ * has a place any more is made anew, all of it.
+ */
 function mightBeChosen(
-  { zone, address, port }: FormerPlace,
+  { zone: former, address, port }: FormerPlace,
+  zone: string,
   hints: PlacementHints,
   siblings: InstanceRecord[],
 ): boolean {
+  if (former !== zone || siblings.length === 0) return false;
   const beyond = port - hints.firstPort - hints.offset;
   if (hints.fixedPorts ? beyond !== 0 : beyond < 0 || beyond % PORT_STRIDE !== 0) return false;
   if (!hints.addressPerZone) return address === hints.address;
@@ -59,6 +59,17 @@ function mightBeChosen(
     Number(address.split(".")[2]) >= Number(hints.address.split(".")[2]) &&
     siblings.every((sibling) => (sibling.zone === zone) === (sibling.address === address))
   );
+}
+
+async function isFree({ address, port }: FormerPlace, others: Neighbour[]): Promise<boolean> {
+  const reserved = reservedPorts(address, others);
+  if (reserved.has(port) || reserved.has(port + BUS_PORT_OFFSET)) return false;
+  try {
+    return (await portProblem(address, port)) === undefined;
+  } catch {
+    // An address that this machine has no longer.
+    return false;
+  }
 }
 
 function reservedPorts(address: string, others: Neighbour[]): Set<number> {
