@@ -84,6 +84,8 @@ async function sendAll(
   await Promise.all(
     orderly.flatMap(({ node }) => (endpoints[node] ? [untilHeard(endpoints[node], connections, context)] : [])),
   );
+  // The run was told to stop meanwhile: what was not sent is planned again by the next one.
+  if (orderly.length > 0 && context.stopReason() !== undefined) return [];
   const byNode = new Map<string, Step[]>();
   for (const step of steps) byNode.set(step.node, [...(byNode.get(step.node) ?? []), step]);
   const again: { step: Step; reason: string }[] = [];
