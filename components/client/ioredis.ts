@@ -30,35 +30,28 @@ interface LookingNode {
   on(event: "error", listener: (error: Error) => void): unknown;
 }
 interface ClusterNode {
-  readonly status: string;
   asking(): Promise<unknown>;
   duplicate(...how: never[]): LookingNode;
-  disconnect(reconnect?: boolean): void;
-  quit(): Promise<unknown>;
 }
 interface ClusterClient {
-  readonly status: string;
   on(event: "+node", listener: (node: ClusterNode) => void): unknown;
   nodes(): unknown[];
 }
 type SlotsCallback = (error: Error | null | undefined, slots?: unknown) => void;
 
 /**
- * To be called on every ioredis Cluster right after it was made: four things that ioredis does not expect of a cluster whose nodes
+ * To be called on every ioredis Cluster right after it was made: three things that ioredis does not expect of a cluster whose nodes
  * come and go. While a slot is on its way it sends ASKING before a command, and nobody looks at the answer; when that
  * connection closes first, as that to a master which owns no slot yet does whenever slots are looked up, the rejection is
  * nobody's and Node ends the process. The command itself is repeated. And when a node that has just left the cluster is
  * the one that it asks for the slots, it believes that there are none, drops all its connections and begins anew; here such a node
  * counts as one that did not answer, and another one is asked. And where a node cannot be asked, it forgets why (a certificate, a
  * login) and says that the connection is closed; here `node error` and the last error of `error` (`lastNodeError`) carry the reason.
- * And a former leader of whom its successor has not heard yet is not among the owners of slots: it breaks the connection to it at once, and
- * a transaction that this one has begun to answer fails, though nothing was carried out; here what was sent is answered first.
  * @returns the same client
  */
 export function handleChanges<Client extends ClusterClient>(client: Client): Client {
   const gone = new WeakSet<object>();
   client.on("+node", (node) => {
-    closeInOrder(client, node);
     const asking = node.asking.bind(node);
     node.asking = () => {
       const answer = asking();
@@ -74,24 +67,6 @@ export function handleChanges<Client extends ClusterClient>(client: Client): Cli
       });
   });
   return client;
-}
-
-/** How long a node that the client lets go may take for what it was asked before, in milliseconds. */
-const LAST_ANSWERS_MILLISECONDS = 5_000;
-
-/** A client that is closed itself waits for nothing. */
-function closeInOrder(client: ClusterClient, node: ClusterNode): void {
-  const disconnect = node.disconnect.bind(node);
-  node.disconnect = (reconnect) => {
-    if (reconnect || node.status !== "ready" || client.status !== "ready") return disconnect(reconnect);
-    const late = new AbortController();
-    const close = () => {
-      late.abort();
-      disconnect();
-    };
-    node.quit().then(close, close);
-    setTimeout(LAST_ANSWERS_MILLISECONDS, undefined, { signal: late.signal, ref: false }).then(close, () => {});
-  };
 }
 
 /** ioredis asks for slots on a connection of its own, with a callback. */

@@ -77,38 +77,6 @@ test.for(["redis-7.0", "valkey-9.1"] as const)(
   },
 );
 
-test("a former leader that is not among the owners of slots any more answers what it has begun with", async (context) => {
-  const cluster = await ChangingCluster.start(await programFor(context, "redis-7.0"), {
-    masters: 3,
-    replicas: 1,
-    zones: 3,
-  });
-  context.onTestFinished(() => cluster.stop());
-  const client = clientOf(cluster, context);
-  const [leader = ""] = await cluster.leaders();
-  const { address, port } = cluster.endpoint(leader);
-  const key = keyIn(SLOT);
-  await client.set(key, "before");
-  // As in a failover: it takes MULTI, and what would be written waits.
-  await cluster.call(leader, "CLIENT", "PAUSE", 60_000, "WRITE");
-  const transaction = transact(client, key, (multi) => multi.set(key, "after").get(key)).catch(String);
-  await until("its transaction has begun", async () =>
-    /\bflags=\S*x/.test(String(await cluster.call(leader, "CLIENT", "LIST"))),
-  );
-  // What a look at the slots comes to that meets its successor before that one has heard of it.
-  const pool = (client as unknown as { connectionPool: { reset(nodes: unknown[]): void } }).connectionPool;
-  const others = client.nodes("all").flatMap(({ options: { host, port: at, readOnly } }) => {
-    return host === address && at === port ? [] : [{ host, port: at, readOnly }];
-  });
-  pool.reset(others);
-  await cluster.call(leader, "CLIENT", "UNPAUSE");
-  expect(await transaction).toEqual([
-    [null, "OK"],
-    [null, "after"],
-  ]);
-  await until("its connection is closed", async () => client.nodes("all").length === others.length);
-});
-
 test("a node that has just left the cluster is asked for the slots: the client keeps its connections", async (context) => {
   const cluster = await ChangingCluster.start(await programFor(context, "redis-7.0"), {
     masters: 3,

@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ClusterOptions } from "ioredis";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { handleChanges, ioredisOptions, mayRepeat, transact } from "../../../components/client";
 
 /** An error as ioredis gives it for a transaction. */
@@ -20,13 +20,10 @@ describe("client options", () => {
   });
 });
 
-/** What a cluster's connection to a node has besides. */
-const connection = { status: "ready", asking: async () => "OK", disconnect: () => {}, quit: async () => "OK" };
-
 test("a rejected ASKING is handled, and still told to whoever waits for it", async () => {
-  const client = handleChanges(Object.assign(new EventEmitter(), { status: "ready", nodes: () => [] }));
+  const client = handleChanges(Object.assign(new EventEmitter(), { nodes: () => [] }));
   const asking = () => Promise.reject<unknown>(new Error("Connection is closed."));
-  const node = { ...connection, asking, duplicate: () => ({ cluster: () => {}, on: () => {} }) };
+  const node = { asking, duplicate: () => ({ cluster: () => {}, on: () => {} }) };
   client.emit("+node", node);
   // Unhandled, it would fail this run.
   void node.asking();
@@ -35,10 +32,10 @@ test("a rejected ASKING is handled, and still told to whoever waits for it", asy
 
 test("a node without slots counts as one that did not answer, unless there is no other; anything else is handed on", () => {
   const nodes: { duplicate: () => { cluster: (...args: never[]) => void; on: () => void } }[] = [];
-  const client = handleChanges(Object.assign(new EventEmitter(), { status: "ready", nodes: () => nodes }));
+  const client = handleChanges(Object.assign(new EventEmitter(), { nodes: () => nodes }));
   const add = (error: Error | null, slots?: unknown) => {
     const cluster = (_: string, callback: (...answer: unknown[]) => void) => callback(error, slots);
-    const node = { ...connection, duplicate: () => ({ cluster, on: () => {} }) };
+    const node = { asking: async () => "OK", duplicate: () => ({ cluster, on: () => {} }) };
     nodes.push(node);
     client.emit("+node", node);
     return (subcommand = "SLOTS") => {
@@ -57,38 +54,6 @@ test("a node without slots counts as one that did not answer, unless there is no
   expect(left()).toEqual([null, []]);
 });
 
-test("a node is let go once it has answered, unless it does not answer, or the client itself closes", async () => {
-  const client = handleChanges(Object.assign(new EventEmitter(), { status: "ready", nodes: () => [] }));
-  const add = (quit: () => Promise<string>, status = "ready") => {
-    const closed = vi.fn();
-    const node = {
-      ...connection,
-      status,
-      quit,
-      disconnect: closed,
-      duplicate: () => ({ cluster: () => {}, on: () => {} }),
-    };
-    client.emit("+node", node);
-    return { node, closed };
-  };
-  let answer = (_: string) => {};
-  const answering = add(() => new Promise<string>((done) => (answer = done)));
-  answering.node.disconnect();
-  expect(answering.closed).not.toHaveBeenCalled();
-  answer("OK");
-  await vi.waitFor(() => expect(answering.closed).toHaveBeenCalledOnce());
-  const failing = add(() => Promise.reject(new Error("Connection is closed.")));
-  failing.node.disconnect();
-  await vi.waitFor(() => expect(failing.closed).toHaveBeenCalledOnce());
-  const connecting = add(() => Promise.reject(new Error("is not asked")), "connecting");
-  connecting.node.disconnect();
-  expect(connecting.closed).toHaveBeenCalledOnce();
-  client.status = "disconnecting";
-  const last = add(() => new Promise<string>(() => {}));
-  last.node.disconnect();
-  expect(last.closed).toHaveBeenCalledOnce();
-});
-
 test("why a node could not be asked is told in place of a closed connection", () => {
   const looking = Object.assign(new EventEmitter(), {
     cluster: (_: string, callback: (...answer: unknown[]) => void) => {
@@ -96,8 +61,8 @@ test("why a node could not be asked is told in place of a closed connection", ()
       callback(new Error("Connection is closed."));
     },
   });
-  const client = handleChanges(Object.assign(new EventEmitter(), { status: "ready", nodes: () => [] }));
-  const node = { ...connection, duplicate: () => looking };
+  const client = handleChanges(Object.assign(new EventEmitter(), { nodes: () => [] }));
+  const node = { asking: async () => "OK", duplicate: () => looking };
   client.emit("+node", node);
   const seen: unknown[] = [];
   (node.duplicate() as { cluster: (...args: unknown[]) => void }).cluster("SLOTS", (...answer: unknown[]) =>
