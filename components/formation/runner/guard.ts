@@ -7,6 +7,7 @@ import { execute } from "../execute";
 import { AnotherActor, EXECUTOR_PREFIX, executorAhead, lockOrder, takeTurn } from "../lock";
 import type { Step } from "../steps";
 import { type Access, Connections } from "../wire";
+import { handOverApart } from "./apart";
 import { comeBack } from "./comeBack";
 import { depart } from "./depart";
 import { EngineWatch, leaveIfOrphaned } from "./engineWatch";
@@ -149,7 +150,16 @@ async function guarding(inputs: GuardInputs, task: (work: GuardWork) => Promise<
     const ahead = await executorAhead(order, executor);
     if (ahead) throw new AnotherActor(ahead);
     const ends = isDismantled(inputs.cluster) || !goesOn(inputs.cluster);
-    await execute(steps, { endpoints, masters: [], stopReason: () => watch.reason(), say, ends }, executor);
+    const stopReason = () => watch.reason();
+    const carryOut = () => execute(steps, { endpoints, masters: [], stopReason, say, ends }, executor);
+    if (!steps.some((step) => step.do === "failover")) return void (await carryOut());
+    // Whose turn it is among runs comes first: starts wait for this, and are not waited for with another run's turn in the way.
+    await handOverApart(inputs.cluster, async () => {
+      leaveIfOrphaned(watch);
+      const since = await executorAhead(order, executor);
+      if (since) throw new AnotherActor(since);
+      await carryOut();
+    });
   };
   try {
     await task({ inputs, connections, watch, change });

@@ -2,7 +2,6 @@ import type { Login } from "../../access/types";
 import type { NodeEndpoint } from "../../config/types";
 import type { Machine } from "../goal";
 import type { Access } from "../wire";
-import { startApart } from "./apart";
 import { discardLeft, leaveForPlanner, takeFromReader } from "./handover";
 
 /**
@@ -176,7 +175,7 @@ export function noteRevive(cluster: string, revive: Revive): void {
 export async function reviveMachines(cluster: string): Promise<Revived> {
   const heard = heardOf(cluster);
   const revive = heard.revive ?? (async () => ({ started: [], failures: [] }));
-  heard.reviving ??= startApart(cluster, revive).finally(() => {
+  heard.reviving ??= revive().finally(() => {
     heard.reviving = undefined;
   });
   return heard.reviving;

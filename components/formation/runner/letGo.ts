@@ -4,7 +4,6 @@ import { type AnsweringNode, holdsCopyOf, isBlank, type NodeObservation, self } 
 import { observeNode } from "../observe";
 import { countSlots } from "../slots";
 import type { Connections } from "../wire";
-import { handOverApart } from "./apart";
 import { comeBack, SYNC_PATIENCE_MILLISECONDS } from "./comeBack";
 import { leaveIfOrphaned } from "./engineWatch";
 import type { GuardInputs, GuardWork } from "./guard";
@@ -145,9 +144,8 @@ export async function handOverTo(
   if (!(await votersKnow(node, heir, connections)))
     return `${inputs.node} owns ${slots} slots; its replica at ${address}:${port} is in sync, and the masters that have to vote for it have not heard that it is one`;
   console.log(`${inputs.cluster}: ${inputs.node} hands ${slots} slots to its replica at ${address}:${port}`);
-  await handOverApart(inputs.cluster, () =>
-    work.change(actors, { heir: heir.endpoint }, [{ do: "failover", node: "heir", shard: "", from: inputs.node }]),
-  );
+  await work.change(actors, { heir: heir.endpoint }, [{ do: "failover", node: "heir", shard: "", from: inputs.node }]);
+  leaveIfOrphaned(work.watch);
   // The heir leads before this node has heard of it.
   for (const until = Date.now() + HANDOVER_MILLISECONDS; Date.now() < until; await setTimeout(20)) {
     const after = await observeNode(inputs.node, inputs.endpoint, [], connections);

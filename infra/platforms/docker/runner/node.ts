@@ -72,7 +72,9 @@ export const DockerNode: Runner = {
     const { owner, dockerHost, endpoint } = news;
     // Containers come back by themselves where that is safe; where it is not, and after they were stopped, a roll may need them.
     if (!hasUnknown(endpoint))
-      noteRevive(news.cluster, () => answered(dockerHost, (docker) => startDead(docker, owner, endpoint, access)));
+      noteRevive(news.cluster, () =>
+        answered(dockerHost, (docker) => startDead(docker, news.cluster, owner, endpoint, access)),
+      );
     if (olds.instance !== undefined && rolledBy(olds, news, await isGone(olds)).length === 0)
       return { inputs: { ...news, instance: olds.instance }, failures: [] };
     if ([news.containerId, news.endpoint, news.boot].some(hasUnknown)) return undecided;
@@ -171,6 +173,7 @@ async function ensureRunning(docker: Docker, node: NodeInputs, file: "new" | "ke
     if (now === "stopped") await letReplicaLead(docker, node, accessOf(node));
     leaveIfOrphaned(watch);
     await startApart(node.cluster, async () => {
+      leaveIfOrphaned(watch);
       await startContainer(docker, node.name, node.containerId);
       noteStarted(node.containerId);
       await comesToListen(docker, node);

@@ -1,5 +1,6 @@
 import type Docker from "dockerode";
 import { BUS_PORT_OFFSET, type NodeEndpoint } from "../../../../components/config/types";
+import { startApart } from "../../../../components/formation/runner/apart";
 import type { Revived } from "../../../../components/formation/runner/knowledge";
 import type { Access } from "../../../../components/formation/wire";
 import { startContainer } from "./container";
@@ -8,6 +9,7 @@ import { containersOf, letReplicaLead } from "./lastCopy";
 /** Starts every container of a cluster that has run before and does not run now, with its own files and data. */
 export async function startDead(
   docker: Docker,
+  cluster: string,
   owner: string,
   { port }: Pick<NodeEndpoint, "port">,
   access?: Access,
@@ -25,7 +27,7 @@ export async function startDead(
       const endpoint = { address, port, busPort: port + BUS_PORT_OFFSET };
       try {
         await letReplicaLead(docker, { name, owner, containerId: id, endpoint }, access);
-        await startContainer(docker, name, id);
+        await startApart(cluster, () => startContainer(docker, name, id));
         started.push({ name, endpoint });
       } catch (error) {
         failures.push(error instanceof Error ? error.message : String(error));

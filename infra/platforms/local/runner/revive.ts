@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { BUS_PORT_OFFSET } from "../../../../components/config/types";
+import { startApart } from "../../../../components/formation/runner/apart";
 import type { Revived } from "../../../../components/formation/runner/knowledge";
 import type { Access } from "../../../../components/formation/wire";
 import { FILES, readInstanceRecord, subfolders } from "./folder";
@@ -24,7 +25,7 @@ export async function startDead(cluster: string, serverPath: string, access?: Ac
       const { address, port } = record;
       try {
         await letReplicaLead(folder, { name, address, port }, access);
-        await startServer(folder, { name, serverPath, record });
+        await startApart(path.basename(cluster), () => startServer(folder, { name, serverPath, record }));
         started.push({ name, endpoint: { address, port, busPort: port + BUS_PORT_OFFSET } });
       } catch (error) {
         failures.push(error instanceof Error ? error.message : String(error));
