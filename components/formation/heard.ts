@@ -1,7 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import type { NodeEndpoint } from "../config/types";
 import { endpointOf, type NodeEntry, parseClusterNodes } from "./clusterNodes";
-import { LOOK_MILLISECONDS, parseInfo } from "./observe";
+import { LOOK_MILLISECONDS, parseInfo, parsePairs } from "./observe";
 import type { Connections } from "./wire";
 
 /** A link comes about within two rounds of the bus's own clock, 100 ms each; what takes much longer is no matter of time. */
@@ -121,14 +121,10 @@ export async function listenersOf(heir: NodeEndpoint, connections: Connections, 
  * @param now by that server's clock, in milliseconds
  */
 function heardOn(links: unknown, now: number): Map<string, number> {
-  const fields = (link: unknown): Record<string, unknown> => {
-    const pairs = link as readonly unknown[];
-    return Object.fromEntries(pairs.flatMap((name, i) => (i % 2 === 0 ? [[String(name), pairs[i + 1]]] : [])));
-  };
   return new Map(
     (links as readonly unknown[])
-      .map(fields)
-      .filter((link) => String(link["direction"]) === "from")
-      .map((link) => [String(link["node"]), now - Number(link["create-time"])] as const),
+      .map(parsePairs)
+      .filter((link) => link["direction"] === "from")
+      .map((link) => [link["node"] ?? "", now - Number(link["create-time"])] as const),
   );
 }

@@ -160,8 +160,7 @@ export class ChangingCluster {
     }
   }
 
-  /** @param program default: as the others */
-  async startNode(name: string, program = this.#program): Promise<void> {
+  async startNode(name: string): Promise<void> {
     const { address, port } = this.endpoint(name);
     const dir = join(this.#root, name);
     mkdirSync(dir, { recursive: true });
@@ -179,10 +178,10 @@ export class ChangingCluster {
       `cluster-announce-ip ${address}`,
       ...this.#lines,
     ];
-    const engine = { name: program.engine, version: program.version };
+    const engine = { name: this.#program.engine, version: this.#program.version };
     const security = await this.#security?.forNode(name, address, engine);
     const server = await startServer({
-      server: program,
+      server: this.#program,
       address,
       port,
       dir,
